@@ -1,0 +1,43 @@
+# Everything runs in .venv, which `make install` makes; every other target makes it first if it is not there.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with the pinned versions (PYTHON=python3.12 picks the interpreter)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "ontogeny needs Python 3.11 or newer, and $(PYTHON) is not ($$($(PYTHON) --version 2>&1 | head -n 1))."; \
+	  echo "Name another interpreter, for example: make install PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED) ## follow a small language model through its stages, in about five minutes
+	$(BIN)/ontogeny study language --preset quick --out runs/demo
+	@echo "report: $(CURDIR)/runs/demo/report.html"
+
+test: $(INSTALLED) ## run the quick tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-all: $(INSTALLED) ## run every test, slow ones too
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m ""
+
+lint: $(INSTALLED) ## check style, format, types and import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyrefly check
+	$(BIN)/lint-imports --no-logo
+
+bench: $(INSTALLED) ## measure the sampler against the bare forward and backward pass
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv, builds and caches; runs stay
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,66 @@
+"""ontogeny: developmental interpretability. How data shapes the structure inside a network while it trains.
+
+Public names are loaded when they are first used, so that importing the package imports nothing else.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ontogeny.core import losses as losses
+    from ontogeny.core.errors import CorruptFile as CorruptFile
+    from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
+    from ontogeny.core.errors import InvalidArgument as InvalidArgument
+    from ontogeny.core.outcome import Outcome as Outcome
+    from ontogeny.core.restriction import components as components
+    from ontogeny.core.restriction import restrict as restrict
+    from ontogeny.development import joint_pca as joint_pca
+    from ontogeny.development import stages as stages
+    from ontogeny.estimators import Estimate as Estimate
+    from ontogeny.estimators import llc as llc
+    from ontogeny.estimators import load as load
+    from ontogeny.measurement import SamplerConfig as SamplerConfig
+    from ontogeny.measurement import forecast as forecast
+    from ontogeny.measurement import measure as measure
+    from ontogeny.measurement import write_report as write_report
+    from ontogeny.sampling import SGLD as SGLD
+    from ontogeny.sampling import LocalPosterior as LocalPosterior
+    from ontogeny.sampling import estimate_llc as estimate_llc
+    from ontogeny.sampling import sample as sample
+    from ontogeny.stores import open_checkpoints as open_checkpoints
+    from ontogeny.studies import Run as Run
+    from ontogeny.studies import study as study
+    from ontogeny.training import TrainingConfig as TrainingConfig
+    from ontogeny.training import train as train
+
+_HOMES = {
+    "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
+    "ontogeny.core.outcome": ("Outcome",),
+    "ontogeny.core.restriction": ("components", "restrict"),
+    "ontogeny.development": ("joint_pca", "stages"),
+    "ontogeny.estimators": ("Estimate", "llc", "load"),
+    "ontogeny.measurement": ("SamplerConfig", "forecast", "measure", "write_report"),
+    "ontogeny.sampling": ("LocalPosterior", "SGLD", "estimate_llc", "sample"),
+    "ontogeny.stores": ("open_checkpoints",),
+    "ontogeny.studies": ("Run", "study"),
+    "ontogeny.training": ("TrainingConfig", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["losses", *sorted(_HOME_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "losses":
+        return importlib.import_module("ontogeny.core.losses")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ontogeny' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

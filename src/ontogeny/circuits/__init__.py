@@ -1,0 +1,5 @@
+"""Weights and activations read as circuits."""
+
+from ontogeny.circuits.heads import attention_patterns as attention_patterns
+from ontogeny.circuits.heads import repeat_scores as repeat_scores
+from ontogeny.circuits.heads import text_scores as text_scores

@@ -1,0 +1,172 @@
+"""The `ontogeny` command. Heavy libraries are imported inside the commands, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ontogeny.core.errors import OntogenyError
+
+app = typer.Typer(
+    help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+Setup = Annotated[
+    Path, typer.Argument(help="Python file that defines model_fn(), data and loss_fn (and, if wanted, behaviour).")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: key=value, dotted names allowed. Repeatable.")
+]
+
+
+def main() -> None:
+    """Run the command line; errors of use are one readable line and exit code 2."""
+    try:
+        app()
+    except OntogenyError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="Which study; `ontogeny studies` lists them.")],
+    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was interrupted goes on.")] = None,
+    settings: Settings = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds; claims are pooled over them.")] = 1,
+) -> None:
+    """Train, measure, find stages, test claims, and write a report."""
+    from ontogeny.studies import study as run_study
+
+    finished = run_study(name, preset, out, settings=_pairs(settings), seeds=seeds, progress=True)
+    _print_claims(finished.claims)
+    typer.echo(f"report: {finished.report}")
+
+
+@app.command()
+def studies() -> None:
+    """What studies there are, what each shows, and how long it takes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ontogeny.studies import STUDIES
+
+    table = Table("study", "shows", "presets and time on two cores")
+    for name, about in STUDIES.items():
+        table.add_row(name, about.shows, "\n".join(f"{preset}: {time}" for preset, time in about.presets.items()))
+    Console().print(table)
+
+
+@app.command()
+def measure(
+    checkpoints: Annotated[
+        str, typer.Argument(help="A run's folder, or a pattern with {N} where the step stands: 'ckpt/model_{N}.pt'.")
+    ],
+    setup: Setup,
+    out: Annotated[Path, typer.Option(help="Folder for measurements, trajectory and report.")] = Path("runs/measured"),
+    settings: Settings = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say how long it would take.")] = False,
+) -> None:
+    """LLC curve and stages of your own training run. Says first how long it will take; resumable."""
+    from ontogeny.cli.setup_file import read_setup
+    from ontogeny.measurement import SamplerConfig, forecast, write_report
+    from ontogeny.measurement import measure as measure_run
+    from ontogeny.stores import open_checkpoints, write_tree
+
+    given, run = read_setup(setup), open_checkpoints(checkpoints)
+    sampler = SamplerConfig.model_validate({name: _number(value) for name, value in _pairs(settings).items()})
+    common = {"behaviour": given.behaviour, "sampler": sampler}
+    seconds = forecast(run, given.model_fn, given.data, given.loss_fn, **common)
+    span = f"{len(run.steps)} checkpoints, steps {run.steps[0]} to {run.steps[-1]}"
+    typer.echo(f"{span}: about {_duration(seconds)} on this machine")
+    if dry_run:
+        return
+    trajectory = measure_run(
+        run, given.model_fn, given.data, given.loss_fn, store=out / "measurements", progress=True, **common
+    )
+    write_tree(out / "trajectory.zarr", trajectory)
+    page = write_report(
+        trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)
+    )
+    typer.echo(f"report: {page}")
+
+
+@app.command()
+def llc(
+    weights: Annotated[Path, typer.Argument(help="Weights file: .safetensors, .pt, .pth or .bin.")],
+    setup: Setup,
+    seed: Annotated[int, typer.Option(help="Seed of the chains.")] = 0,
+) -> None:
+    """One learning coefficient, with its verdict."""
+    from ontogeny.cli.setup_file import read_setup
+    from ontogeny.sampling import estimate_llc
+    from ontogeny.stores.checkpoints import read_weights
+
+    given = read_setup(setup)
+    model = given.model_fn()
+    model.load_state_dict(read_weights(weights))
+    estimate = estimate_llc(model, given.data, given.loss_fn, seed=seed, progress=True)
+    typer.echo(str(estimate))
+    if estimate.advice:
+        typer.echo(estimate.advice)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="Folder of a study's run.")]) -> None:
+    """Write the report of a study again, from what the run left."""
+    from ontogeny.studies import rewrite_report
+
+    typer.echo(f"report: {rewrite_report(directory)}")
+
+
+@app.command()
+def claims(directories: Annotated[list[Path], typer.Argument(help="Folders of studies.")]) -> None:
+    """The claims of finished studies, with what was measured."""
+    from ontogeny.studies import read_claims
+
+    for directory in directories:
+        typer.echo(str(directory))
+        _print_claims(read_claims(directory))
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, cores, GPU, and what is optional and missing."""
+    from ontogeny.cli.doctor import diagnose
+
+    for line in diagnose():
+        typer.echo(line)
+
+
+def _pairs(settings: list[str] | None) -> dict[str, str]:
+    bad = [pair for pair in settings or [] if "=" not in pair]
+    if bad:
+        raise typer.BadParameter(f"expected key=value, found {bad[0]!r}", param_hint="--set")
+    return dict(pair.split("=", 1) for pair in settings or [])  # type: ignore[misc]
+
+
+def _number(text: str) -> float | int | None:
+    return None if text == "none" else (int(text) if text.lstrip("-").isdigit() else float(text))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _print_claims(records: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("claim", "status", "measured", "p (Holm)", "control")
+    colours = {"held": "green", "not held": "red", "not tested": "dim"}
+    for record in records:
+        measured = "" if record["measured"] is None else f"{record['measured']:.3g} {record['unit']}"
+        p_value = "" if record["p_adjusted"] is None else f"{record['p_adjusted']:.2g}"
+        status = f"[{colours[record['status']]}]{record['status']}[/]"
+        table.add_row(record["title"], status, measured, p_value, record["control"])
+    Console().print(table)

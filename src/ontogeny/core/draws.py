@@ -1,0 +1,88 @@
+"""The schema of draws: what a sampling run leaves behind, in ArviZ groups with dimensions `(chain, draw, ...)`.
+
+| group | variables |
+|---|---|
+| `posterior` | `loss_difference`: L_B(w) - L_B(w*) on the same minibatch B; per-sample losses of each observable at w |
+| `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*| |
+| `sample_stats` | `failed_at` (chain): the step at which a chain left the finite numbers, or NaN |
+| `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
+| `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+# variable -> (group, dimensions, shape)
+Layout = Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """Everything that was set when draws were made, printed with every result; with model and data it can be run again.
+
+    Attributes:
+        nbeta: n·β, the effective inverse temperature (default n / log n).
+        localization: γ of the Gaussian that holds the chain at the center.
+        kernel: the kernel's name; step_size: its ε.
+        num_samples: n, the size of the dataset; batch_size: samples a gradient is taken on.
+        thinning: steps from one recorded draw to the next.
+        gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
+    """
+
+    nbeta: float
+    localization: float
+    kernel: str
+    step_size: float
+    num_chains: int
+    num_draws: int
+    num_warmup: int
+    thinning: int
+    batch_size: int
+    seed: int
+    num_samples: int
+    restriction: str
+    num_parameters: int
+    gradient_evaluations: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "SamplingSettings":
+        return cls(**json.loads(text))
+
+
+def settings_of(draws: xr.DataTree) -> SamplingSettings:
+    """The settings that draws carry in their attributes."""
+    return SamplingSettings.from_json(draws.attrs["settings"])
+
+
+class MemorySink:
+    """Collects draws in pre-allocated arrays; `close` gives them as a DataTree."""
+
+    def open(self, variables: Layout) -> None:
+        self._layout = dict(variables)
+        self._arrays = {name: np.full(shape, np.nan, np.float32) for name, (_, _, shape) in variables.items()}
+
+    def write(self, variable: str, index: tuple[int, ...], value: Any) -> None:
+        self._arrays[variable][index] = value
+
+    def close(self, attrs: Mapping[str, Any]) -> xr.DataTree:
+        return as_tree(self._layout, self._arrays, attrs)
+
+
+def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> xr.DataTree:
+    """Arrays by qualified name (`group/variable`) as a DataTree with integer `chain` and `draw` coordinates."""
+    groups: dict[str, xr.Dataset] = {}
+    for name, (group, dims, shape) in layout.items():
+        coords = {dim: np.arange(size) for dim, size in zip(dims, shape, strict=True)}
+        variable = xr.DataArray(arrays[name], dims=dims, coords=coords)
+        groups[group] = groups.get(group, xr.Dataset()).assign({name.removeprefix(group + "/"): variable})
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs.update(attrs)
+    return tree

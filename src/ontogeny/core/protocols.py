@@ -1,0 +1,38 @@
+"""What loops are handed to report to: `Progress` for people, `Sink` for what was made."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Told how far a loop has come. `total` and `done` are in units of the loop (steps, draws, checkpoints)."""
+
+    def start(self, task: str, total: int, done: int = 0) -> None: ...
+
+    def advance(self, task: str, amount: int = 1, note: str = "") -> None: ...
+
+    def finish(self, task: str) -> None: ...
+
+
+class Silent:
+    """The progress that says nothing."""
+
+    def start(self, task: str, total: int, done: int = 0) -> None: ...
+
+    def advance(self, task: str, amount: int = 1, note: str = "") -> None: ...
+
+    def finish(self, task: str) -> None: ...
+
+
+class Sink(Protocol):
+    """Takes the draws of a sampling run, one recorded draw of one chain at a time.
+
+    `open` is told every variable with its group, dimensions and full shape before the first `write`, so that storage
+    can be pre-allocated; what is never written stays NaN.
+    """
+
+    def open(self, variables: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]]) -> None: ...
+
+    def write(self, variable: str, index: tuple[int, ...], value: Any) -> None: ...
+
+    def close(self, attrs: Mapping[str, Any]) -> Any: ...

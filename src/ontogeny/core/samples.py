@@ -1,0 +1,93 @@
+"""A caller's data as numbered samples: `take(indices)` gives the batch that the caller's loss function expects."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from ontogeny.core.errors import InvalidArgument
+
+
+class Samples:
+    """n samples that can be taken by number; n is the sample size of every formula (sequences, never tokens).
+
+    Args:
+        data: a tensor or a tuple of tensors with equal first dimension; a map-style dataset (`len` and `[]`), batched
+            by
+            torch's default collate; or a finite iterable of ready batches, which is held in memory and needs
+            `num_samples`.
+        num_samples: n, where the data do not say it themselves.
+
+    Raises:
+        InvalidArgument: for data of unknown length without `num_samples`, empty data, or tensors of unequal length.
+    """
+
+    def __init__(self, data: Any, num_samples: int | None = None) -> None:
+        self.tensors: tuple[Tensor, ...] | None = None
+        self.bare = isinstance(data, Tensor)
+        if isinstance(data, Tensor):
+            self.tensors = (data,)
+        elif isinstance(data, Sequence) and data and all(isinstance(part, Tensor) for part in data):
+            self.tensors = tuple(data)
+        elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            self.tensors = _gather(data, num_samples)
+            self.bare = len(self.tensors) == 1
+        self.dataset = data
+        self.stored = self.tensors[0].shape[0] if self.tensors else len(data)
+        self.num_samples = num_samples or self.stored
+        self._check()
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
+        """The batch of the samples with these numbers, on `device`."""
+        if self.tensors is not None:
+            parts = tuple(part[indices.to(part.device)].to(device) for part in self.tensors)
+            return parts[0] if self.bare else parts
+        batch = default_collate([self.dataset[index] for index in indices.tolist()])
+        return _to(batch, device)
+
+    def _check(self) -> None:
+        if self.stored == 0:
+            raise InvalidArgument("data", expected="at least one sample", found="an empty dataset")
+        if self.tensors and any(part.shape[0] != self.stored for part in self.tensors):
+            raise InvalidArgument(
+                "data",
+                expected="tensors with the same number of samples in dimension 0",
+                found=f"{[part.shape[0] for part in self.tensors]}",
+            )
+
+
+def _gather(batches: Any, num_samples: int | None) -> tuple[Tensor, ...]:
+    if not isinstance(batches, Iterable):
+        raise InvalidArgument(
+            "data",
+            expected="a map-style dataset, a tensor or tuple of tensors, or an iterable of batches",
+            found=type(batches).__name__,
+        )
+    if num_samples is None:
+        raise InvalidArgument(
+            "data",
+            expected="data whose length is known (n enters the temperature nβ = n / log n)",
+            found=f"{type(batches).__name__}, an iterable of unknown length",
+            instead="num_samples=... beside it, n being the number of samples and not of batches",
+        )
+    rows: list[tuple[Tensor, ...]] = []
+    for batch in batches:
+        rows.append((batch,) if isinstance(batch, Tensor) else tuple(batch))
+        if sum(row[0].shape[0] for row in rows) >= num_samples:
+            break
+    if not rows:
+        raise InvalidArgument("data", expected="at least one batch", found="an empty iterable")
+    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
+
+
+def _to(batch: Any, device: torch.device | str) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: _to(value, device) for key, value in batch.items()}
+    return type(batch)(_to(value, device) for value in batch)

@@ -1,0 +1,144 @@
+"""The learning coefficient from draws, with its Monte Carlo error and its verdict."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from ontogeny.core.draws import SamplingSettings, settings_of
+from ontogeny.core.outcome import Outcome
+from ontogeny.stores import read_tree, write_tree
+
+# The usual limits (Vehtari et al. 2021), the effective sample size halved because only a mean is wanted.
+MAX_RHAT = 1.05
+MIN_ESS = 50
+_NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A learning coefficient (or a difference of two) with how far it can be trusted.
+
+    Attributes:
+        value: λ̂, dimensionless.
+        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) included.
+        rhat: rank-normalised split R-hat over chains; 1 is agreement.
+        ess: bulk effective sample size of the paired loss trace.
+        outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
+        settings: everything that was set (`SamplingSettings`), None for a difference.
+        draws: what it was computed from (see `ontogeny.core.draws`), None for a difference.
+    """
+
+    value: float
+    mcse: float
+    rhat: float
+    ess: float
+    outcome: Outcome
+    advice: str
+    settings: SamplingSettings | None = None
+    draws: xr.DataTree | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the Monte Carlo error (not of the bias of a chain that has not converged)."""
+        half = _NORMAL_95 * self.mcse
+        return self.value - half, self.value + half
+
+    def __str__(self) -> str:
+        half = _NORMAL_95 * self.mcse
+        verdict = self.outcome.value.replace("_", " ")
+        text = f"LLC {self.value:.4g} ± {half:.2g} (95%), {verdict}: R-hat {self.rhat:.3f}, ESS {self.ess:.0f}"
+        if self.settings:
+            s = self.settings
+            text += f" [nβ {s.nbeta:.4g}, γ {s.localization:g}, ε {s.step_size:g}, n {s.num_samples}]"
+        return text
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """Difference of two independent estimates; the errors add in squares and the worse verdict stands."""
+        worst = max(self, other, key=lambda estimate: list(Outcome).index(estimate.outcome))
+        return Estimate(
+            value=self.value - other.value,
+            mcse=math.hypot(self.mcse, other.mcse),
+            rhat=max(self.rhat, other.rhat),
+            ess=min(self.ess, other.ess),
+            outcome=worst.outcome,
+            advice=worst.advice,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: value, error, diagnostics, verdict and settings."""
+        numbers = {"value": self.value, "mcse": self.mcse, "low": self.interval[0], "high": self.interval[1]}
+        verdict = {"rhat": self.rhat, "ess": self.ess, "outcome": self.outcome.value, "advice": self.advice}
+        return pd.DataFrame([numbers | verdict | (vars(self.settings) if self.settings else {})])
+
+    def save(self, path: str | Path) -> Path:
+        """Write to a Zarr folder that `og.load` reads back. A difference has no draws and cannot be saved."""
+        if self.draws is None:
+            raise ValueError("a difference of estimates has no draws to save: save both estimates")
+        return write_tree(Path(path), self.draws)
+
+
+def load(path: str | Path) -> Estimate:
+    """The estimate that was saved at `path`, computed again from its draws."""
+    return llc(read_tree(Path(path)))
+
+
+def llc(draws: xr.DataTree) -> Estimate:
+    """λ̂ = nβ (E[L(w)] - L(w*)), from losses at w and w* taken on the same samples; warm-up is never averaged in.
+
+    The value is that of the posterior at the settings' nβ and γ: it tends to the learning coefficient only as nβ
+    grows and γ
+    falls. SGLD at step ε inflates it (see `SGLD`). Chains that left the finite numbers are not averaged in, and the
+    outcome says so.
+
+    Args:
+        draws: from `ontogeny.sample`.
+
+    Returns:
+        The estimate with its Monte Carlo error from the effective sample size over chains and draws (arviz-stats).
+
+    References:
+        Lau et al., arXiv 2308.12108, section 4; Vehtari et al. 2021 for R-hat and ESS.
+    """
+    settings = settings_of(draws)
+    differences = np.asarray(draws["posterior"]["loss_difference"], dtype=np.float64)
+    failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
+    trace = settings.nbeta * differences[np.isnan(failed_at)]
+    value, mcse, rhat, ess = _summarize(trace)
+    outcome = _verdict(failed_at, trace.shape, value, mcse, rhat, ess)
+    advice = outcome.advice
+    if outcome is Outcome.DIVERGED:
+        which = ", ".join(
+            f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)
+        )
+        advice += f" ({which}; the value is that of the {len(trace)} chains that remain.)"
+    return Estimate(value, mcse, rhat, ess, outcome, advice, settings, draws)
+
+
+def _summarize(trace: np.ndarray) -> tuple[float, float, float, float]:
+    """Mean, its Monte Carlo error, R-hat and ESS of a (chain, draw) trace; NaN where there is too little to say."""
+    if trace.size == 0:
+        return math.nan, math.nan, math.nan, math.nan
+    if trace.shape[1] < 4 or not np.ptp(trace):
+        return float(trace.mean()), math.nan, math.nan, math.nan
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    mcse = float(array_stats.mcse(trace, method="mean", **axes))
+    return float(trace.mean()), mcse, float(array_stats.rhat(trace, **axes)), float(array_stats.ess(trace, **axes))
+
+
+def _verdict(
+    failed_at: np.ndarray, shape: tuple[int, ...], value: float, mcse: float, rhat: float, ess: float
+) -> Outcome:
+    if not np.isnan(failed_at).all():
+        return Outcome.DIVERGED
+    if math.isnan(mcse):
+        return Outcome.TOO_FEW_DRAWS
+    if value + _NORMAL_95 * mcse < 0:
+        return Outcome.BELOW_CENTER
+    if rhat > MAX_RHAT:
+        return Outcome.NOT_CONVERGED
+    return Outcome.CONVERGED if ess >= MIN_ESS else Outcome.TOO_FEW_DRAWS

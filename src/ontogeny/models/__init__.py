@@ -1,0 +1,8 @@
+"""Small reference networks, and the one mechanism by which activations of any network are read and replaced."""
+
+from ontogeny.models.interventions import Intervention as Intervention
+from ontogeny.models.interventions import intervene as intervene
+from ontogeny.models.interventions import run_with_cache as run_with_cache
+from ontogeny.models.transformer import HookPoint as HookPoint
+from ontogeny.models.transformer import Transformer as Transformer
+from ontogeny.models.transformer import TransformerConfig as TransformerConfig

@@ -1,0 +1,21 @@
+"""The figure style, the figures and the HTML page, drawn from labelled data alone."""
+
+from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
+from ontogeny.reports.diagnostics import fig_traces
+from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
+from ontogeny.reports.page import ReportContent, write_page
+from ontogeny.reports.terminal import TerminalProgress
+from ontogeny.reports.trajectory_plane import fig_trajectory_pca
+
+__all__ = [
+    "ReportContent",
+    "TerminalProgress",
+    "fig_behaviour",
+    "fig_head_scores",
+    "fig_loss_and_llc",
+    "fig_refined_llc",
+    "fig_slope",
+    "fig_traces",
+    "fig_trajectory_pca",
+    "write_page",
+]

@@ -1,0 +1,189 @@
+"""What the network does along training: its use of context, its distance to n-grams, what its heads attend to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.stage_marks import mark_boundaries
+from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, step_text
+
+Z95 = 1.96
+POSITION_CURVES = 6
+HEADS_DRAWN = 24  # of one score: the strongest; more cannot be told apart
+SCORE_TITLES = {
+    "previous_token": "Previous token",
+    "current_token": "Current token",
+    "duplicate_token": "Duplicate token",
+    "prefix_matching": "Prefix matching (induction)",
+}
+
+
+def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
+    """Behaviour over training steps: n-gram cross-entropies, in-context learning, loss by position, loss by dataset.
+
+    Args:
+        trajectory: with any of `ngram_cross_entropy` (step, order) and `ngram_entropy` (order), `icl_score` (step),
+            `repeated_gain` (step), `loss_by_position` (step, dataset, position), `loss` (step, dataset); the variables
+            `*_by_sequence` give bands of 1.96 standard errors over sequences.
+        stages: whose boundaries are drawn behind.
+    """
+    axis = StepAxis.of(trajectory.step.values)
+    drawn = {title: draw(trajectory, axis) for title, draw in _BEHAVIOURS.items()}
+    panels = {title: curves for title, curves in drawn.items() if curves}
+    figure = small_multiples(list(panels))
+    for i, (title, curves) in enumerate(panels.items()):
+        suffix = i + 1 if i else ""
+        over_positions = title == BY_POSITION
+        draw_curves(figure, axes(i), curves)
+        horizontal = {"title": {"text": "position in the context"}} if over_positions else axis.layout()
+        figure.update_layout({f"xaxis{suffix}": horizontal, f"yaxis{suffix}": {"title": {"text": "nats"}}})
+        if not over_positions:
+            mark_boundaries(figure, axes(i), stages, axis)
+    return figure
+
+
+def fig_head_scores(
+    trajectory: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = None, stages: xr.Dataset | None = None
+) -> go.Figure:
+    """Scores of every attention head over training steps, one panel a score, one colour a layer.
+
+    The strongest head of each layer (by its last score) is drawn bold and named. Of a control run the largest score
+    over its heads is drawn, dashed.
+
+    Args:
+        trajectory: with `head_score` (step, score, layer, head).
+        controls: trajectories of control runs by name.
+        stages: whose boundaries are drawn behind.
+    """
+    axis = StepAxis.of(trajectory.step.values)
+    scores = [str(score) for score in trajectory.score.values]
+    figure = small_multiples([SCORE_TITLES.get(score, score.replace("_", " ")) for score in scores])
+    for i, score in enumerate(scores):
+        curves = _head_curves(trajectory, score, axis, len(scores))
+        for name, control in (controls or {}).items():
+            if "head_score" in control and score in control.score:
+                best = control.head_score.sel(score=score).max(["layer", "head"])
+                keep = thinned(best.sizes["step"], len(scores) * HEADS_DRAWN)
+                x = axis.place(control.step.values[keep])
+                curves.append(Curve(name, x, best.values[keep], NEUTRAL, dash="dash", width=1.8))
+        suffix = i + 1 if i else ""
+        draw_curves(figure, axes(i), curves, include=[0.0])
+        mark_boundaries(figure, axes(i), stages, axis)
+        figure.update_layout({f"xaxis{suffix}": axis.layout()})
+    hover = "%{fullData.name} at step %{x:,.0f}: %{y:.3f}<extra></extra>"
+    return figure.update_traces(hovertemplate=hover, selector={"hoverinfo": None}).update_layout(hovermode="closest")
+
+
+def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int) -> list[Curve]:
+    table = trajectory.head_score.sel(score=score).stack(unit=("layer", "head")).transpose("step", "unit")
+    final = table.dropna("step", how="all").values[-1:].sum(0)
+    strongest = np.argsort(-np.nan_to_num(table.max("step").values), kind="stable")[:HEADS_DRAWN]
+    layers = list(dict.fromkeys(int(layer) for layer in trajectory.layer.values))
+    keep = thinned(table.sizes["step"], panels * len(strongest))
+    x, leaders = axis.place(trajectory.step.values[keep]), {}
+    for k in strongest:
+        layer = int(table["layer"].values[k])
+        if layer not in leaders or final[k] > final[leaders[layer]]:
+            leaders[layer] = k
+    thin, bold = [], []
+    for k in strongest:
+        layer, head = int(table["layer"].values[k]), int(table["head"].values[k])
+        at = layers.index(layer)
+        color = PALETTE[at] if len(layers) <= len(PALETTE) else along_sequence(at / (len(layers) - 1))
+        y = table.values[keep, k]
+        if k != leaders[layer]:
+            thin.append(Curve(f"L{layer}H{head}", x, y, color, width=1.1, opacity=0.45, named=False))
+            continue
+        low, high = _sequence_band(y, trajectory, "head_score", {"score": score, "layer": layer, "head": head}, keep)
+        bold.append(Curve(f"L{layer}H{head}", x, y, color, low, high, width=2.4))
+    return thin + bold
+
+
+def _ngram_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    if "ngram_cross_entropy" not in trajectory:
+        return []
+    keep = thinned(trajectory.sizes["step"], trajectory.sizes["order"])
+    x, curves = axis.place(trajectory.step.values[keep]), []
+    for color, order in zip(PALETTE, trajectory.order.values, strict=False):
+        y = trajectory.ngram_cross_entropy.sel(order=order).values[keep]
+        low, high = _sequence_band(y, trajectory, "ngram", {"order": order}, keep)
+        curves.append(Curve(str(order), x, y, color, low, high))
+        if "ngram_entropy" in trajectory:
+            entropy = np.full(len(x), float(trajectory.ngram_entropy.sel(order=order)))
+            curves.append(Curve(f"{order}: its entropy", x, entropy, color, dash="dot", width=1.2, named=False))
+    return curves
+
+
+def _icl_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    return _context_curve(trajectory, axis, "icl_score", "icl")
+
+
+def _repeated_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    return _context_curve(trajectory, axis, "repeated_gain", "repeated")
+
+
+def _context_curve(trajectory: xr.Dataset, axis: StepAxis, name: str, stem: str) -> list[Curve]:
+    if name not in trajectory:
+        return []
+    keep = thinned(trajectory.sizes["step"], 2)
+    x, y = axis.place(trajectory.step.values[keep]), trajectory[name].values[keep]
+    low, high = _sequence_band(y, trajectory, stem, {}, keep)
+    zero = Curve("", x, np.zeros_like(y), NEUTRAL, width=1, named=False, hover=False)
+    return [zero, Curve("score" if stem == "icl" else "gain", x, y, BLUE, low, high, named=False)]
+
+
+def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    if "loss_by_position" not in trajectory:
+        return []
+    table = trajectory.loss_by_position
+    table = (table.isel(dataset=0) if "dataset" in table.dims else table).dropna("step", how="all")
+    keep = thinned(table.sizes["position"], POSITION_CURVES)
+    fractions = axis.fraction(table.step.values)
+    chosen = np.unique([int(np.abs(fractions - f).argmin()) for f in np.linspace(0.1, 1, POSITION_CURVES)])
+    return [
+        Curve(
+            f"step {step_text(table.step.values[k])}",
+            table.position.values[keep].astype(float),
+            table.values[k, keep],
+            along_sequence(float(fractions[k])),
+            width=1.8,
+        )
+        for k in chosen
+    ]
+
+
+def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    if "loss" not in trajectory or trajectory.sizes.get("dataset", 0) < 2:
+        return []
+    keep = thinned(trajectory.sizes["step"], trajectory.sizes["dataset"])
+    x, curves = axis.place(trajectory.step.values[keep]), []
+    for i, dataset in enumerate(trajectory.dataset.values):
+        y = trajectory.loss.isel(dataset=i).values[keep]
+        spread = Z95 * trajectory.loss_sem.isel(dataset=i).values[keep] if "loss_sem" in trajectory else None
+        edges = (None, None) if spread is None else (y - spread, y + spread)
+        curves.append(Curve(str(dataset), x, y, PALETTE[i % len(PALETTE)], *edges))
+    return curves
+
+
+def _sequence_band(
+    y: np.ndarray, trajectory: xr.Dataset, stem: str, where: dict, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    """Edges of y ± 1.96 standard errors of the mean over sequences, where `{stem}_by_sequence` was recorded."""
+    if f"{stem}_by_sequence" not in trajectory:
+        return None, None
+    values = trajectory[f"{stem}_by_sequence"].sel(where).transpose("step", "sequence").values[keep]
+    spread = Z95 * values.std(1, ddof=1) / np.sqrt(values.shape[1])
+    return y - spread, y + spread
+
+
+BY_POSITION = "Loss by position in the context"
+_BEHAVIOURS = {
+    "Cross-entropy against n-grams of the text": _ngram_curves,
+    "In-context score: late minus early loss": _icl_curves,
+    "Repeated tokens: second copy minus first": _repeated_curves,
+    BY_POSITION: _position_curves,
+    "Loss by dataset": _dataset_curves,
+}

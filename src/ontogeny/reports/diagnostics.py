@@ -1,0 +1,104 @@
+"""What the sampler did: the draws of each chain, the estimate as it settles, and the table of verdicts."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import xarray as xr
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.reports.estimates import WHOLE, estimates, main_estimates, trusted
+from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
+
+Z95 = 1.96
+TRACES_SHOWN = 6
+TABLE_ROWS = 400  # of converged estimates; those that did not converge are all listed
+
+
+def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
+    """Draws of each chain at one checkpoint, and the estimate as draws are added.
+
+    A trace to be trusted rises during warm-up, levels off before the draws begin, and the chains lie on each other.
+    The band of the running estimate is the reported Monte Carlo error grown back to fewer draws t by √(T/t); at the
+    right end it is the reported one.
+
+    Args:
+        trajectory: with `llc_trace` (step, component, dataset, chain, draw) and, where recorded,
+            `llc_warmup_trace` (…, chain, warmup_draw), `llc`, `llc_mcse`.
+        step: one of the trajectory's steps.
+    """
+    if step not in trajectory.step.values:
+        known = ", ".join(str(s) for s in trajectory.step.values)
+        raise InvalidArgument("step", expected=f"one of the trajectory's steps ({known})", found=str(step))
+    draws = _main(trajectory.llc_trace.sel(step=step)).transpose("chain", "draw").values
+    warmup = np.zeros((len(draws), 0))
+    if "llc_warmup_trace" in trajectory:
+        warmup = _main(trajectory.llc_warmup_trace.sel(step=step)).transpose("chain", "warmup_draw").values
+    chains, count = draws.shape
+    figure = small_multiples(["Draws of each chain", "Running estimate"], height=230)
+    joined, at = np.concatenate([warmup, draws], axis=1), np.arange(-warmup.shape[1], count)
+    keep = thinned(joined.shape[1], 4 * chains)
+    colors = [PALETTE[c % len(PALETTE)] for c in range(chains)]
+    traces = [
+        Curve(f"chain {c}", at[keep], joined[c, keep], colors[c], width=1.2, opacity=0.85) for c in range(chains)
+    ]
+    draw_curves(figure, axes(0), traces, height=230)
+    _draw_running(figure, draws, colors, trajectory, step)
+    if warmup.shape[1]:
+        band = {"x0": float(at[0]), "x1": -0.5, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain", "layer": "below"}
+        figure.add_shape(type="rect", fillcolor=translucent(NEUTRAL, 0.14), line={"width": 0}, **band)
+        place = {"x": float(at[0]), "y": 1, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top"}
+        figure.add_annotation(text=" warm-up, not averaged in", showarrow=False, font={"size": 11}, **place)
+    header = {"text": "<b>draw %{x}</b>"}
+    figure.update_layout(
+        xaxis={"title": {"text": "draw"}, "unifiedhovertitle": header},
+        xaxis2={"title": {"text": "draws averaged"}, "unifiedhovertitle": header},
+        yaxis={"title": {"text": "nβ (L(w) − L(w*))"}},
+        yaxis2={"title": {"text": "LLC"}},
+    )
+    return figure
+
+
+def trace_steps(trajectory: xr.Dataset) -> list[int]:
+    """The checkpoints whose traces a report offers: evenly spaced over those sampled, and every kind of failure."""
+    if "llc_trace" not in trajectory:
+        return []
+    recorded = _main(trajectory.llc_trace).notnull().any(["chain", "draw"]).values
+    sampled = [int(step) for step in trajectory.step.values[recorded]]
+    even = np.unique(np.linspace(0, len(sampled) - 1, TRACES_SHOWN).round().astype(int)) if sampled else []
+    table = main_estimates(estimates(trajectory))
+    failures = table[~trusted(table) & table.step.isin(sampled)].drop_duplicates("outcome").step
+    return sorted({sampled[i] for i in even} | {int(step) for step in failures})
+
+
+def listed_estimates(trajectory: xr.Dataset) -> tuple[pd.DataFrame, int]:
+    """Rows of the diagnostics table, and how many converged ones were left out to keep it readable."""
+    table = estimates(trajectory)
+    good = np.flatnonzero(trusted(table))
+    shown = good[np.unique(np.linspace(0, len(good) - 1, TABLE_ROWS).round().astype(int))] if good.size else good
+    rows = np.sort(np.concatenate([np.flatnonzero(~trusted(table)), shown]))
+    return table.iloc[rows], len(good) - len(shown)
+
+
+def _draw_running(figure: go.Figure, draws: np.ndarray, colors: list[str], trajectory: xr.Dataset, step: int) -> None:
+    chains, count = draws.shape
+    averaged = np.arange(1, count + 1)
+    running = np.cumsum(draws, axis=1) / averaged
+    late = thinned(count - count // 10, 4 * (chains + 2)) + count // 10  # the mean of the first few draws is all noise
+    x, pooled = averaged[late], running.mean(0)[late]
+    table = main_estimates(estimates(trajectory))
+    mcse = table.mcse[table.step == step].to_numpy(dtype=float)
+    spread = Z95 * (mcse[0] if mcse.size else np.nan) * np.sqrt(count / x)
+    curves = [
+        Curve(f"chain {c}", x, running[c, late], colors[c], width=1.1, opacity=0.7, named=False) for c in range(chains)
+    ]
+    curves.append(Curve("all chains", x, pooled, NEUTRAL, pooled - spread, pooled + spread, width=2.4))
+    draw_curves(figure, axes(1), curves, height=230)
+
+
+def _main(values: xr.DataArray) -> xr.DataArray:
+    """The trace of the whole network (else the first component) on the main dataset."""
+    if "component" in values.dims:
+        names = [str(name) for name in values.component.values]
+        values = values.isel(component=names.index(WHOLE) if WHOLE in names else 0)
+    return values.isel(dataset=0) if "dataset" in values.dims else values

@@ -1,0 +1,162 @@
+"""Loss and learning coefficient along training, with the stages that were found in them."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import xarray as xr
+
+from ontogeny.reports.estimates import estimates, main_estimates, trusted
+from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.stage_marks import mark_boundaries, mark_boundary_intervals, shade_stages
+from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE, TEMPLATE, StepAxis, along_sequence
+from ontogeny.reports.wording import plain
+
+Z95 = 1.96
+LOSS_HEIGHT, LLC_HEIGHT, BETWEEN = 170, 290, 26
+
+
+def fig_loss_and_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
+    """Loss above the learning coefficient over training steps, stages shaded behind both.
+
+    Points are estimates with 95 % bars of Monte Carlo error, hollow where the estimate did not converge, a cross at
+    the foot where it is not a number; the line through them is the smoothed curve that the stages were read from.
+
+    Args:
+        trajectory: with `loss` (step, dataset), `llc` (step, component, dataset) or both, and their errors.
+        stages: what was found in it; without it nothing is shaded and the points are joined.
+    """
+    axis = StepAxis.of(trajectory.step.values)
+    losses, table = _loss_curves(trajectory, axis), main_estimates(estimates(trajectory))
+    heights = {"loss": LOSS_HEIGHT if losses else 0, "llc": 0 if table.empty else LLC_HEIGHT}
+    between = BETWEEN if all(heights.values()) else 0
+    total = sum(heights.values()) + between or LOSS_HEIGHT
+    margin = TEMPLATE.layout.margin
+    figure = go.Figure(layout={"template": TEMPLATE, "height": total + margin.t + margin.b, "hoversubplots": "axis"})
+    upper, lower = {"xaxis": "x", "yaxis": "y"}, {"xaxis": "x", "yaxis": "y2"}
+    figure.update_layout(
+        xaxis=axis.layout() | {"anchor": "y2" if heights["llc"] else "y"},
+        yaxis={"domain": [1 - (heights["loss"] or total) / total, 1], "title": {"text": "loss"}},
+    )
+    if losses:
+        draw_curves(figure, upper, losses, LOSS_HEIGHT)
+    if heights["llc"]:
+        title = {"text": "learning coefficient (LLC)"}
+        figure.update_layout(yaxis2={"domain": [0, LLC_HEIGHT / total], "anchor": "x", "title": title})
+        _draw_llc(figure, lower, table, stages, axis)
+    if not losses:
+        figure.update_layout(yaxis={"visible": False})
+    if stages is not None:
+        shade_stages(figure, stages, axis)
+        mark_boundary_intervals(figure, lower if heights["llc"] else upper, stages, axis)
+    return figure
+
+
+def fig_slope(stages: xr.Dataset) -> go.Figure:
+    """Slope of the smoothed learning coefficient, d LLC / d log10 step, with its 95 % band and the boundaries.
+
+    A plateau is where the slope is zero, a knee where it is smallest without being zero.
+
+    Args:
+        stages: with `grid_step`, `slope`, `slope_low`, `slope_high` (grid) and the boundaries.
+    """
+    axis = StepAxis.of(stages.grid_step.values)
+    keep = thinned(stages.sizes["grid"], 1)
+    x = axis.place(stages.grid_step.values[keep])
+    slope, low, high = (stages[name].values[keep] for name in ("slope", "slope_low", "slope_high"))
+    figure = small_multiples(["Slope of the smoothed LLC"], height=180)
+    zero = Curve("", x, np.zeros_like(slope), NEUTRAL, width=1, named=False, hover=False)
+    draw_curves(figure, axes(0), [zero, Curve("slope", x, slope, BLUE, low, high, named=False)], height=180)
+    mark_boundaries(figure, axes(0), stages, axis)
+    mark_boundary_intervals(figure, axes(0), stages, axis)
+    figure.update_layout(xaxis=axis.layout(), yaxis={"title": {"text": "d LLC / d log₁₀ step"}})
+    return figure
+
+
+def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
+    """Learning coefficients refined to components and datasets: a panel for each dataset with a curve for each component.
+
+    Of a single component, there is one panel with a curve for each dataset.
+
+    Args:
+        trajectory: with `llc` (step, component, dataset) over more than one component or dataset.
+        stages: whose boundaries are drawn behind.
+    """
+    axis = StepAxis.of(trajectory.step.values)
+    table = estimates(trajectory)
+    by, over = ("component", "dataset") if table.component.nunique() > 1 else ("dataset", "component")
+    names, panels = list(dict.fromkeys(table[by])), list(dict.fromkeys(table[over]))
+    figure = small_multiples([f"LLC of each {by}: {panel}" for panel in panels])
+    for i, panel in enumerate(panels):
+        curves = []
+        for j, name in enumerate(names):
+            rows = table[(table[over] == panel) & (table[by] == name)].sort_values("step")
+            rows = rows.iloc[thinned(len(rows), len(panels) * len(names))]
+            color = PALETTE[j] if len(names) <= len(PALETTE) else along_sequence(j / (len(names) - 1))
+            curves.append(_estimate_curve(name, rows, axis, color))
+        draw_curves(figure, axes(i), curves)
+        mark_boundaries(figure, axes(i), stages, axis)
+        suffix = i + 1 if i else ""
+        figure.update_layout({f"xaxis{suffix}": axis.layout(), f"yaxis{suffix}": {"title": {"text": "LLC"}}})
+    return figure
+
+
+def _loss_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
+    if "loss" not in trajectory:
+        return []
+    loss = trajectory.loss.isel(dataset=0) if "dataset" in trajectory.loss.dims else trajectory.loss
+    keep = thinned(loss.sizes["step"], 1)
+    y, x = loss.values[keep], axis.place(trajectory.step.values[keep])
+    name = str(loss.dataset.values) if "dataset" in loss.coords else "loss"
+    if "loss_sem" not in trajectory:
+        return [Curve(name, x, y, ORANGE)]
+    sem = trajectory.loss_sem
+    sem = (sem.isel(dataset=0) if "dataset" in sem.dims else sem).values[keep]
+    return [Curve(name, x, y, ORANGE, y - Z95 * sem, y + Z95 * sem)]
+
+
+def _draw_llc(
+    figure: go.Figure, where: dict[str, str], table: pd.DataFrame, stages: xr.Dataset | None, axis: StepAxis
+) -> None:
+    table = table.sort_values("step").iloc[thinned(len(table), 1)]
+    if stages is not None and "llc_smooth" in stages:
+        keep = thinned(stages.sizes["grid"], 1)
+        smooth, spread = stages.llc_smooth.values[keep], Z95 * stages.llc_smooth_sd.values[keep]
+        x = axis.place(stages.grid_step.values[keep])
+        line = Curve("", x, smooth, BLUE, smooth - spread, smooth + spread, named=False, hover=False)
+    else:
+        line = _estimate_curve("", table, axis, BLUE)
+    bars = Z95 * table.mcse.fillna(0).to_numpy()
+    reach = np.concatenate([table.llc.to_numpy() - bars, table.llc.to_numpy() + bars])
+    draw_curves(figure, where, [line], LLC_HEIGHT, include=reach)
+    for good, name in ((True, "LLC"), (False, "LLC, not converged")):
+        rows = table[(trusted(table) | (table.outcome == "")) == good]
+        if rows.empty:
+            continue
+        marker = {"color": BLUE, "size": 7, "symbol": "circle" if good else "circle-open", "line": {"width": 1.6, "color": BLUE}}
+        points = go.Scatter(x=axis.place(rows.step), y=rows.llc, mode="markers", name=name, marker=marker)
+        bar = {"array": Z95 * rows.mcse, "thickness": 1.2, "width": 0, "color": BLUE}
+        texts = np.array([_verdict(row) for row in rows.itertuples()], dtype=object)
+        points.update(error_y=bar, cliponaxis=False, customdata=texts, hovertemplate="%{y:.4~g} %{customdata}")
+        figure.add_trace(points.update(**where))
+    for row in table[table.llc.isna()].itertuples():
+        figure.add_annotation(
+            text="<b>×</b>",
+            x=float(np.log10(axis.place([row.step])[0])),
+            y=0,
+            yref=f"{where['yaxis']} domain",
+            yanchor="bottom",
+            showarrow=False,
+            hovertext=f"step {row.step:,}: {_verdict(row)}",
+            font={"size": 15, "color": BLUE},
+        )
+
+
+def _estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str) -> Curve:
+    y, spread = table.llc.to_numpy(), Z95 * table.mcse.to_numpy()
+    return Curve(name, axis.place(table.step), y, color, y - spread, y + spread, named=bool(name), hover=bool(name))
+
+
+def _verdict(row: tuple) -> str:
+    interval = f"± {Z95 * row.mcse:.2g}" if np.isfinite(row.mcse) else ""
+    rhat = f", R-hat {row.rhat:.3f}" if np.isfinite(row.rhat) else ""
+    return f"{interval} ({plain(row.outcome.replace('_', ' ') or 'not judged')}{rhat})".strip()

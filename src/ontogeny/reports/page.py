@@ -1,0 +1,135 @@
+"""The report: one HTML file that holds its data, figures, style and scripts, and opens without a network."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import xarray as xr
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.reports.attention import attention_view
+from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
+from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_steps
+from ontogeny.reports.estimates import estimates
+from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
+from ontogeny.reports.style import step_text
+from ontogeny.reports.tables import boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
+from ontogeny.reports.trajectory_plane import fig_trajectory_pca
+from ontogeny.reports.verdict import summary, verdict
+
+_BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position"}
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report shows. A panel whose data are missing is left out.
+
+    Args:
+        title: heading of the page.
+        trajectory: measurements along `step`.
+        stages: stages found in the trajectory.
+        pca: principal components of trajectories, with their Brownian null.
+        claims: records of what was expected and what was measured.
+        snippet: attention on a text snippet.
+        facts: what was run, by name: model, data, seeds, versions.
+        command: how to make this report again.
+        controls: trajectories of control runs by name.
+    """
+
+    title: str
+    trajectory: xr.Dataset
+    stages: xr.Dataset | None = None
+    pca: xr.Dataset | None = None
+    claims: Sequence[Mapping[str, Any]] = ()
+    snippet: xr.Dataset | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    controls: Mapping[str, xr.Dataset] = field(default_factory=dict)
+
+
+def write_page(path: str | Path, content: ReportContent) -> Path:
+    """Write the report as one self-contained HTML file and return its path.
+
+    Args:
+        path: of the file; folders above it are made.
+        content: what to show.
+
+    Raises:
+        InvalidArgument: the trajectory has no steps.
+    """
+    if content.trajectory.sizes.get("step", 0) == 0:
+        found = f"dimensions {dict(content.trajectory.sizes)}"
+        raise InvalidArgument("content.trajectory", expected="a Dataset with at least one `step`", found=found)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_render(content), encoding="utf-8")
+    return path
+
+
+def _render(content: ReportContent) -> str:
+    environment = Environment(
+        loader=PackageLoader("ontogeny.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    assets = files("ontogeny.reports") / "templates"
+    names = ("page.css", "figures.js", "attention.js", "controls.js")
+    trajectory, stages = content.trajectory, content.stages
+    shown, omitted = listed_estimates(trajectory)
+    symbols, settings = settings_rows(trajectory)
+    return environment.get_template("page.html.j2").render(
+        content=content,
+        summary=summary(trajectory),
+        verdict=verdict(trajectory, stages, content.claims),
+        figures={name: _json(figures) for name, figures in _figures(content).items()},
+        stages=[] if stages is None else stage_rows(stages),
+        boundaries=[] if stages is None else boundary_rows(stages),
+        claims=claim_rows(content.claims),
+        attention=None if content.snippet is None else _json(attention_view(content.snippet)),
+        estimates=diagnostics_rows(shown),
+        omitted=omitted,
+        symbols=symbols,
+        settings=settings,
+        plotly=Markup(get_plotlyjs()),
+        assets={name: Markup((assets / name).read_text(encoding="utf-8")) for name in names},
+    )
+
+
+def _figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
+    """Every figure that there are data for, by panel: a list of choices, each with a label."""
+    trajectory, stages = content.trajectory, content.stages
+    table = estimates(trajectory)
+    figures: dict[str, list[dict[str, Any]]] = {}
+    if "loss" in trajectory or len(table):
+        figures["loss-llc"] = [_choice("", fig_loss_and_llc(trajectory, stages))]
+    if stages is not None and "slope" in stages:
+        figures["slope"] = [_choice("", fig_slope(stages))]
+    if table.groupby(["component", "dataset"]).ngroups > 1:
+        figures["refined"] = [_choice("", fig_refined_llc(trajectory, stages))]
+    several_losses = "loss" in trajectory and trajectory.sizes.get("dataset", 0) > 1
+    if several_losses or _BEHAVIOUR & set(trajectory.data_vars):
+        figures["behaviour"] = [_choice("", fig_behaviour(trajectory, stages))]
+    if "head_score" in trajectory:
+        figures["heads"] = [_choice("", fig_head_scores(trajectory, content.controls, stages))]
+    if content.pca is not None:
+        figures["trajectory"] = [_choice("", fig_trajectory_pca(content.pca, stages))]
+    if traced := trace_steps(trajectory):
+        figures["traces"] = [_choice(f"step {step_text(step)}", fig_traces(trajectory, step)) for step in traced]
+    return figures
+
+
+def _choice(label: str, figure: go.Figure) -> dict[str, Any]:
+    return {"label": label, "figure": json.loads(figure.to_json())}
+
+
+def _json(value: object) -> Markup:
+    """JSON that may stand inside a script element, whatever strings it holds."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)

@@ -1,0 +1,136 @@
+"""The one figure style: colours for light and dark pages and for colour-blind eyes, and the axis of training steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+# Every colour stands out at least 3:1 on white and on near-black, so that a figure needs no second set of colours for
+# a dark page, and every pair differs for deuteranopes and protanopes.
+BLUE, ORANGE, GREEN, VIOLET, RUST = "#2f86d8", "#dc781e", "#12a083", "#6a4be0", "#a4452f"
+PALETTE = (BLUE, ORANGE, GREEN, VIOLET, RUST)
+NEUTRAL = "#7f8a98"
+GRID = "rgba(127,138,152,0.20)"
+CLEAR = "rgba(0,0,0,0)"
+# From the start of training to its end: as bright at one end as at the other, for the same reason.
+SEQUENCE = ("#2f86d8", "#7377c9", "#b0659f", "#cf6a63", "#dc781e")
+FONT = "'Inter', 'Helvetica Neue', 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+_AXIS = {
+    "gridcolor": GRID,
+    "gridwidth": 1,
+    "zeroline": False,
+    "showline": False,
+    "ticks": "",
+    "title": {"standoff": 10, "font": {"size": 12}},
+    "automargin": False,
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 12, "color": NEUTRAL},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "colorway": PALETTE,
+        "hovermode": "x unified",
+        "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left", "namelength": -1},
+        "xaxis": {**_AXIS, "showspikes": True, "spikethickness": 1, "spikedash": "solid", "spikecolor": NEUTRAL},
+        "yaxis": {**_AXIS, "nticks": 6, "tickfont": {"size": 11}},
+        "showlegend": False,
+        "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": NEUTRAL},
+        "margin": {"l": 58, "r": 92, "t": 40, "b": 52},
+    }
+)
+
+
+def translucent(color: str, alpha: float) -> str:
+    """The `#rrggbb` colour with an opacity between 0 and 1, as CSS writes it."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def along_sequence(fraction: float) -> str:
+    """Colour at a fraction of the way from the start of training (0) to its end (1)."""
+    channels = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in SEQUENCE])
+    at = np.linspace(0, 1, len(SEQUENCE))
+    return "#" + "".join(f"{round(float(np.interp(fraction, at, channel))):02x}" for channel in channels.T)
+
+
+def step_text(step: float) -> str:
+    """A training step in few characters: 250, 1.5k, 20k, 3M."""
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if step >= size:
+            return f"{step / size:.3g}{suffix}"
+    return f"{step:.4g}"
+
+
+@dataclass(frozen=True)
+class StepAxis:
+    """The logarithmic axis of training steps that all figures share.
+
+    A logarithmic axis has no place for step 0. Where the next step is 1 or 2, step 0 stands to its left under a tick
+    "0"; where it is later, the gap would lie about the distance, and step 0 is not drawn.
+
+    Args:
+        first: smallest positive step.
+        last: largest step.
+        has_zero: whether step 0 is among the steps.
+    """
+
+    first: float
+    last: float
+    has_zero: bool
+
+    ZERO_AT = 0.4  # rounds to 0 in hover texts
+
+    @classmethod
+    def of(cls, steps: Sequence[float] | np.ndarray) -> "StepAxis":
+        """The axis for these steps."""
+        steps = np.asarray(steps, dtype=float)
+        positive = steps[steps > 0]
+        if positive.size == 0:
+            return cls(1.0, 10.0, has_zero=bool(steps.size))
+        return cls(positive.min(), positive.max(), has_zero=bool((steps == 0).any()))
+
+    @property
+    def left(self) -> float:
+        """Where the axis begins."""
+        return self.ZERO_AT / 1.25 if self.has_zero and self.first <= 2 else self.first / 1.12
+
+    @property
+    def right(self) -> float:
+        """Where the axis ends."""
+        return self.last * 1.06 if self.last > self.first else self.first * 10
+
+    def place(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Where steps are drawn; NaN for a step 0 that has no place."""
+        steps = np.asarray(steps, dtype=float)
+        zero_at = self.ZERO_AT if self.left < self.ZERO_AT else np.nan
+        return np.where(steps > 0, steps, zero_at)
+
+    def within(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Where edges of stages and intervals are drawn: never outside the axis."""
+        return np.clip(np.asarray(steps, dtype=float), self.left, self.right)
+
+    def fraction(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+        """How far along the axis steps lie, from 0 to 1."""
+        return np.log(self.within(steps) / self.left) / np.log(self.right / self.left)
+
+    def layout(self, title: str = "training step") -> dict:
+        """The plotly axis: type, range and ticks."""
+        decades = np.arange(np.floor(np.log10(self.left)), np.floor(np.log10(self.right)) + 1)
+        ticks = [tick for tick in 10.0**decades if tick >= self.left]
+        if len(ticks) < 3:
+            ticks = [m * 10.0**d for d in decades for m in (1, 2, 5) if self.left <= m * 10.0**d <= self.right]
+        labels = [step_text(tick) for tick in ticks]
+        if self.left < self.ZERO_AT:
+            ticks, labels = [self.ZERO_AT, *ticks], ["0", *labels]
+        return {
+            "type": "log",
+            "range": [float(np.log10(self.left)), float(np.log10(self.right))],
+            "tickmode": "array",
+            "tickvals": ticks,
+            "ticktext": labels,
+            "title": {"text": title},
+            "unifiedhovertitle": {"text": "<b>step %{x:,.0f}</b>"},
+        }

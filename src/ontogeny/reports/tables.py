@@ -1,0 +1,109 @@
+"""Rows of the report's tables, in words."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from ontogeny.core.outcome import Outcome
+from ontogeny.reports.stage_marks import STAGE_TYPES
+from ontogeny.reports.wording import measured, number, p_value, probability, steps
+
+Z95 = 1.96
+# Settings that a reader needs to compare two learning coefficients, with their usual symbols; the rest is listed below.
+SYMBOLS = {"nbeta": "nβ", "localization": "γ", "step_size": "ε", "num_samples": "n"}
+MEANINGS = {
+    "nbeta": "inverse temperature times sample size",
+    "localization": "strength of the pull to the trained weights",
+    "step_size": "of the sampler",
+    "num_samples": "samples in the dataset",
+}
+
+
+def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:
+    """One row a stage: number, start, end, delta_loss, delta_llc (with interval), type and explanation."""
+    rows = []
+    for i in range(stages.sizes["stage"]):
+        stage = stages.isel(stage=i)
+        kind = str(stage.stage_type.values)
+        interval = [float(stage[f"stage_delta_llc_{edge}"]) for edge in ("low", "high")]
+        row = {"number": str(i + 1), "start": steps(float(stage.stage_start)), "end": steps(float(stage.stage_end))}
+        row |= {"delta_loss": _change(float(stage.stage_delta_loss)), "type": kind}
+        row |= {"delta_llc": measured(float(stage.stage_delta_llc), interval), "explanation": STAGE_TYPES.get(kind, "")}
+        rows.append(row)
+    return rows
+
+
+def boundary_rows(stages: xr.Dataset) -> list[dict[str, str]]:
+    """One row a boundary between stages: number, between, step, interval, kind and its probability."""
+    rows = []
+    for i in range(stages.sizes.get("boundary", 0)):
+        boundary = stages.isel(boundary=i)
+        low, high = float(boundary.boundary_low), float(boundary.boundary_high)
+        row = {"between": f"{i + 1} → {i + 2}", "step": steps(float(boundary.boundary_step))}
+        row |= {"interval": f"{steps(low)} to {steps(high)}", "kind": str(boundary.boundary_kind.values)}
+        rows.append(row | {"probability": probability(float(boundary.boundary_probability))})
+    return rows
+
+
+def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One row a claim: what was expected, what was measured, against which control, and whether it held."""
+    return [
+        {
+            "id": str(claim.get("id", "")),
+            "title": str(claim.get("title", "")),
+            "source": str(claim.get("source") or ""),
+            "expectation": str(claim.get("expectation") or ""),
+            "measured": measured(claim.get("measured"), claim.get("interval"), str(claim.get("unit") or "")),
+            "control": str(claim.get("control") or "–"),
+            "p": p_value(claim.get("p_value")),
+            "p_adjusted": p_value(claim.get("p_adjusted")),
+            "status": str(claim.get("status", "not tested")),
+            "note": str(claim.get("note") or ""),
+        }
+        for claim in claims
+    ]
+
+
+def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row an estimate: step, component, dataset, llc, error, rhat, ess, mcse, outcome and what to do about it."""
+    advice = {outcome.value: outcome.advice for outcome in Outcome}
+    return [
+        {
+            "step": steps(row.step),
+            "component": row.component,
+            "dataset": row.dataset,
+            "llc": number(row.llc),
+            "error": number(Z95 * row.mcse, 2),
+            "mcse": number(row.mcse, 2),
+            "rhat": "–" if pd.isna(row.rhat) else f"{row.rhat:.3f}",
+            "ess": "–" if pd.isna(row.ess) else steps(row.ess),
+            "outcome": row.outcome,
+            "advice": advice.get(row.outcome, ""),
+        }
+        for row in table.itertuples()
+    ]
+
+
+def settings_rows(trajectory: xr.Dataset) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The sampler's settings from `attrs["settings"]`: those with a symbol, and all others."""
+    settings = json.loads(trajectory.attrs.get("settings", "{}"))
+    first = [
+        {"symbol": symbol, "name": name, "value": _setting(settings[name]), "meaning": MEANINGS[name]}
+        for name, symbol in SYMBOLS.items()
+        if name in settings
+    ]
+    rest = [{"name": name, "value": _setting(value)} for name, value in settings.items() if name not in SYMBOLS]
+    return first, rest
+
+
+def _change(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}".replace("e-0", "e-")
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

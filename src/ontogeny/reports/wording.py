@@ -1,0 +1,70 @@
+"""Numbers and sentences as people read them."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+
+
+def plain(text: object) -> str:
+    """Text for a plotly figure, in which a little HTML is markup: the same characters, none of them markup."""
+    return escape(str(text), quote=False)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value) or abs(value) >= 1000:
+        return _signed(f"{value:,.0f}")
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-3:
+        return _signed(f"{value:.{digits - 1}e}")
+    return _signed(f"{value:.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}")
+
+
+def measured(value: float | None, interval: Sequence[float] | None = None, unit: str = "") -> str:
+    """A value with its interval, to two digits of half the interval's width: 0.412 [0.371, 0.453] nats."""
+    unit = f" {unit}" if unit and value is not None else ""
+    if value is None or interval is None or not all(math.isfinite(v) for v in (value, *interval)):
+        return number(value) + unit
+    half = (interval[1] - interval[0]) / 2
+    decimals = min(max(1 - math.floor(math.log10(half)), 0), 6) if half > 0 else 3
+    center, low, high = (_signed(f"{v:,.{decimals}f}") for v in (value, *interval))
+    return f"{center} [{low}, {high}]{unit}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value to two digits, as a bound below 0.001."""
+    if value is None or math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def probability(value: float) -> str:
+    """A probability in whole percent, never rounded to certainty."""
+    if math.isnan(value):
+        return "–"
+    return "> 99 %" if 0.995 <= value < 1 else "< 1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 stage`, `4 stages`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def steps(value: float) -> str:
+    """A training step in full: 6,000."""
+    return f"{value:,.0f}"
+
+
+def _signed(digits: str) -> str:
+    return digits.replace("-", "−") if "e" not in digits else digits.replace("e-0", "e-").replace("e+0", "e")
+
+

@@ -1,0 +1,12 @@
+"""Stored weights and artefacts behind one interface: memory, a run's folder, files that match a pattern."""
+
+from ontogeny.stores.checkpoints import Checkpoints as Checkpoints
+from ontogeny.stores.checkpoints import DirectoryCheckpoints as DirectoryCheckpoints
+from ontogeny.stores.checkpoints import MemoryCheckpoints as MemoryCheckpoints
+from ontogeny.stores.checkpoints import open_checkpoints as open_checkpoints
+from ontogeny.stores.files import sha256 as sha256
+from ontogeny.stores.files import write_atomically as write_atomically
+from ontogeny.stores.files import write_json as write_json
+from ontogeny.stores.trees import ZarrSink as ZarrSink
+from ontogeny.stores.trees import read_tree as read_tree
+from ontogeny.stores.trees import write_tree as write_tree

@@ -1,0 +1,208 @@
+"""Checkpoints of a training run: weights by step, in memory, in a run's own folder, or in files that match a
+pattern.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ontogeny.core.errors import CorruptFile, InvalidArgument
+from ontogeny.core.fingerprint import fingerprint
+from ontogeny.stores.files import sha256, write_atomically
+
+Weights = dict[str, Tensor]
+
+
+class Checkpoints(ABC):
+    """Weights at the steps of one training run, in increasing order of `steps`."""
+
+    steps: list[int]
+
+    @abstractmethod
+    def load(self, step: int) -> Weights:
+        """Parameter and buffer name -> tensor, on the CPU.
+
+        Raises:
+            CorruptFile: for a damaged or truncated file, named in the message.
+            InvalidArgument: for a step that the run does not have.
+        """
+
+    @abstractmethod
+    def checksum(self, step: int) -> str:
+        """What identifies the content at `step` in the key of a cached measurement."""
+
+    def _require(self, step: int) -> None:
+        if step not in self.steps:
+            shown = ", ".join(map(str, self.steps[:5])) + (" …" if len(self.steps) > 5 else "")
+            raise InvalidArgument(
+                "step", expected=f"a step of this run ({shown})", found=str(step), instead="one of run.steps"
+            )
+
+
+class MemoryCheckpoints(Checkpoints):
+    """State dicts held in memory."""
+
+    def __init__(self, weights: Mapping[int, Mapping[str, Tensor]] | None = None) -> None:
+        self._weights = {step: dict(tensors) for step, tensors in sorted((weights or {}).items())}
+        self.steps = list(self._weights)
+
+    def save(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        self._weights[step] = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        self.steps = sorted(self._weights)
+
+    def load(self, step: int) -> Weights:
+        self._require(step)
+        return dict(self._weights[step])
+
+    def checksum(self, step: int) -> str:
+        return fingerprint(self.load(step))
+
+
+class DirectoryCheckpoints(Checkpoints):
+    """`step-00000123.safetensors` files, each beside its SHA-256; written atomically, verified when read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        found = (re.fullmatch(r"step-(\d+)\.safetensors", path.name) for path in directory.glob("step-*.safetensors"))
+        self.steps = sorted(int(match[1]) for match in found if match)
+
+    def path(self, step: int) -> Path:
+        return self.directory / f"step-{step:08d}.safetensors"
+
+    def save(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        path = self.path(step)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+
+        def write(temporary: Path) -> None:
+            save_file(tensors, temporary)
+            # the checksum takes its place first: weights without one never exist
+            digest = sha256(temporary)
+            write_atomically(_sidecar(path), lambda file: file.write_text(digest + "\n"))
+
+        write_atomically(path, write)
+        self.steps = sorted({*self.steps, step})
+
+    def load(self, step: int) -> Weights:
+        self._require(step)
+        path = self.path(step)
+        content = path.read_bytes()
+        if sha256(path) != self.checksum(step):
+            raise CorruptFile(f"{path}: its content does not match its checksum; delete it and train on, or restore it")
+        return load_safetensors(content)
+
+    def checksum(self, step: int) -> str:
+        self._require(step)
+        sidecar = _sidecar(self.path(step))
+        if not sidecar.exists():
+            raise CorruptFile(f"{sidecar}: the checksum of {self.path(step).name} is missing")
+        return sidecar.read_text().strip()
+
+
+class FileCheckpoints(Checkpoints):
+    """Files or folders whose names hold the step where the pattern says `{N}`."""
+
+    def __init__(self, pattern: str) -> None:
+        if pattern.count("{N}") != 1:
+            raise InvalidArgument(
+                "source", expected="a pattern with {N} once, where the step stands", found=repr(pattern)
+            )
+        name = re.compile(re.escape(pattern).replace(re.escape("{N}"), r"(\d+)").replace(r"\*", "[^/]*"))
+        base, wildcard = Path(pattern).anchor or ".", pattern.replace("{N}", "*")
+        relative = wildcard.removeprefix(Path(pattern).anchor)
+        matches = ((name.fullmatch(str(path)), path) for path in Path(base).glob(relative))
+        self._paths = {int(match[1]): path for match, path in matches if match}
+        self.steps = sorted(self._paths)
+        if not self.steps:
+            raise InvalidArgument("source", expected="files that match the pattern", found=f"none for {pattern!r}")
+
+    def load(self, step: int) -> Weights:
+        self._require(step)
+        return read_weights(_weights_file(self._paths[step]))
+
+    def checksum(self, step: int) -> str:
+        self._require(step)
+        return sha256(_weights_file(self._paths[step]))
+
+
+def open_checkpoints(
+    source: str | Path | Sequence[Mapping[str, Tensor]] | Mapping[int, Mapping[str, Tensor]],
+) -> Checkpoints:
+    """The checkpoints of a training run, wherever they are.
+
+    Args:
+        source: a run's folder (or its `checkpoints` folder); a pattern with `{N}` where the step stands, such as
+            `"runs/a/step{N}"`, `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"` (`.safetensors`, or `.pt`, `.pth`,
+            `.bin` read with
+            `weights_only=True`; a folder is searched for its one weights file); a list of state dicts (steps 0, 1, …)
+            or a mapping from
+            step to state dict.
+
+    Raises:
+        InvalidArgument: if nothing is found there.
+    """
+    if isinstance(source, Mapping):
+        return MemoryCheckpoints(source)
+    if isinstance(source, (str, Path)):
+        if "{N}" in str(source):
+            return FileCheckpoints(str(source))
+        for directory in (Path(source) / "checkpoints", Path(source)):
+            run = DirectoryCheckpoints(directory)
+            if run.steps:
+                return run
+        raise InvalidArgument(
+            "source",
+            expected="a folder with step-*.safetensors files",
+            found=f"{source} without any" if Path(source).exists() else f"{source}, which does not exist",
+            instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"',
+        )
+    return MemoryCheckpoints(dict(enumerate(source)))
+
+
+def read_weights(path: Path) -> Weights:
+    """A state dict from a `.safetensors`, `.pt`, `.pth` or `.bin` file; nothing in it is executed.
+
+    Raises:
+        CorruptFile: if it is damaged, truncated, or holds anything but tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_safetensors(path.read_bytes())
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError, _unpickling_error()) as error:
+        raise CorruptFile(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise CorruptFile(
+            f"{path}: expected a state dict (name -> tensor), found {type(loaded).__name__} of other things"
+        )
+    return dict(loaded)
+
+
+def _weights_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    files = [file for suffix in ("*.safetensors", "*.pt", "*.pth", "*.bin") for file in sorted(path.glob(suffix))]
+    if len(files) != 1:
+        raise InvalidArgument(
+            "source",
+            expected=f"one weights file in {path}",
+            found=f"{len(files)}",
+            instead="a pattern that names the file",
+        )
+    return files[0]
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _unpickling_error() -> type[Exception]:
+    import pickle
+
+    return pickle.UnpicklingError

@@ -1,0 +1,7 @@
+"""A small transformer on real text: bigrams, n-grams, previous-token heads, induction, and the stages of its LLC."""
+
+from ontogeny.studies.language.config import LanguageConfig as LanguageConfig
+from ontogeny.studies.language.config import preset as preset
+from ontogeny.studies.language.recipe import read_evidence as read_evidence
+from ontogeny.studies.language.recipe import report as report
+from ontogeny.studies.language.recipe import run as run

@@ -1,0 +1,198 @@
+"""The language study: train on real text, follow the checkpoints, find the stages, test the claims, write the
+report.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from ontogeny.circuits import attention_patterns
+from ontogeny.core.losses import next_token
+from ontogeny.core.protocols import Progress
+from ontogeny.core.seeds import derive, generator
+from ontogeny.data import NgramTables, TextData, load_text, random_repeats
+from ontogeny.development import joint_pca, stages
+from ontogeny.measurement import LanguageBehaviour, measure
+from ontogeny.models import Transformer, TransformerConfig
+from ontogeny.reports import ReportContent, write_page
+from ontogeny.stores import Checkpoints, read_tree, write_json, write_tree
+from ontogeny.studies.claims import Evidence, judge
+from ontogeny.studies.language.config import LanguageConfig
+from ontogeny.studies.language.evidence import CLAIMS, evidence
+from ontogeny.training import TrainingConfig, train
+
+Result = TypeVar("Result")
+SNIPPET_LENGTH = 64
+
+
+def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress) -> dict[str, Evidence]:
+    """Run one seed into `directory`, going on from whatever is there; return the evidence for each claim tested.
+
+    Leaves `config.json`, `two-layer/` and `control/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
+    `control.zarr`, `stages.zarr`,
+    `claims.json` and `report.html`; all but `timings.json` are the same however often the run was interrupted.
+    """
+    clock = _Clock(directory)
+    write_json(directory / "config.json", config.model_dump(mode="json"))
+    text = clock.time("text", lambda: load_text(config.text, text_cache, progress))
+    behaviour = _behaviour(config, text)
+    shape = config.architecture.with_text(config.text)
+    control_shape = config.architecture.with_text(config.text, config.control_layers)
+    network = clock.time(
+        "training", lambda: _train(config, shape, config.training, text, directory / "two-layer", progress)
+    )
+    control_network = clock.time(
+        "training the control",
+        lambda: _train(config, control_shape, config.control_training, text, directory / "control", progress),
+    )
+    follow = partial(
+        measure,
+        data=text.train["mixed"],
+        loss_fn=next_token,
+        behaviour=behaviour,
+        store=directory / "measurements",
+        progress=progress,
+    )
+    sampler = config.sampler.model_copy(update={"seed": derive(config.seed, "sampler")})
+    trajectory = clock.time("measuring", lambda: follow(network, partial(_blank, shape), sampler=sampler))
+    control = clock.time(
+        "measuring the control",
+        lambda: follow(control_network, partial(_blank, control_shape), sampler=sampler, components=[]),
+    )
+    trajectory = trajectory.assign_attrs(_attributes(config, shape, text))
+    found = stages(trajectory, config.stages)
+    snippet = _snippet(text, network, shape, trajectory)
+    for name, content in {"trajectory": trajectory, "control": control, "stages": found, "snippet": snippet}.items():
+        write_tree(directory / f"{name}.zarr", content)
+    return read_evidence(config, directory)
+
+
+def read_evidence(config: LanguageConfig, directory: Path) -> dict[str, Evidence]:
+    """The evidence for each claim tested, from the curves that a run left in `directory`."""
+    curves = {name: read_tree(directory / f"{name}.zarr").to_dataset() for name in ("trajectory", "control", "stages")}
+    return evidence(**curves, config=config)
+
+
+def report(config: LanguageConfig, directory: Path, title: str, target: Path, seeds: list[dict[str, Evidence]]) -> Path:
+    """Judge the claims over `seeds` and write `claims.json` and `report.html` into `target`, with the curves of the
+    run in `directory`.
+    """
+    claims = [claim.record() for claim in judge(CLAIMS, seeds)]
+    write_json(target / "claims.json", claims)
+    names = ("trajectory", "control", "stages", "snippet")
+    trajectory, control, found, snippet = (read_tree(directory / f"{name}.zarr").to_dataset() for name in names)
+    content = ReportContent(
+        title=title,
+        trajectory=trajectory,
+        stages=found,
+        pca=joint_pca(trajectory["outputs"], seed=config.seed),
+        claims=claims,
+        snippet=snippet,
+        facts=json.loads(trajectory.attrs["facts"]),
+        command=f"ontogeny study language --preset {config.preset} --seeds {len(seeds)}",
+        controls={"one layer": control},
+    )
+    return write_page(target / "report.html", content)
+
+
+def _train(
+    config: LanguageConfig,
+    shape: TransformerConfig,
+    training: TrainingConfig,
+    text: TextData,
+    directory: Path,
+    progress: Progress,
+) -> Checkpoints:
+    model = Transformer(shape, generator(config.seed, "weights", shape.num_layers))
+    seeded = training.model_copy(update={"seed": derive(config.seed, "training")})
+    return train(model, text.train["mixed"], next_token, seeded, directory, progress)
+
+
+def _blank(shape: TransformerConfig) -> Transformer:
+    return Transformer(shape, generator(0))
+
+
+def _behaviour(config: LanguageConfig, text: TextData) -> LanguageBehaviour:
+    probes, length = config.probes, config.text.context_length
+    held_out = {
+        name: _probe(text.validation[name], probes.held_out_sequences, probes.seed)
+        for name in ("mixed", "code", "prose")
+    }
+    tables = NgramTables.fit(text.train["mixed"], config.text.vocabulary_size)
+    laws = tables.conditionals(held_out["mixed"][: probes.ngram_sequences])
+    counts = text.train["mixed"].flatten().bincount(minlength=config.text.vocabulary_size).float()
+    repeats = random_repeats(counts / counts.sum(), probes.repeat_sequences, length, generator(probes.seed, "repeats"))
+
+    def window(part: tuple[float, float]) -> tuple[int, int]:
+        return round(part[0] * length), round(part[1] * length)
+
+    return LanguageBehaviour(held_out, laws, repeats, window(probes.early), window(probes.late))
+
+
+def _probe(sequences: Tensor, count: int, seed: int) -> Tensor:
+    return sequences[torch.randperm(len(sequences), generator=generator(seed, "probe"))[:count]]
+
+
+def _attributes(config: LanguageConfig, shape: TransformerConfig, text: TextData) -> dict[str, str]:
+    parameters, training = sum(tensor.numel() for tensor in _blank(shape).parameters()), config.training
+    facts = {
+        "Model": f"{shape.num_layers}-layer attention-only transformer, {parameters:,} parameters, "
+        f"d_model {shape.d_model}, {shape.num_heads} heads",
+        "Text": f"Python {text.info['python']} standard library, {len(text.train['mixed']):,} sequences of "
+        f"{shape.context_length} tokens, vocabulary {shape.vocabulary_size}",
+        "Training": f"{training.num_steps:,} steps of {training.batch_size}, {training.optimizer}, "
+        f"learning rate {training.learning_rate:g}",
+        "Seed": str(config.seed),
+        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads",
+    }
+    return {"facts": json.dumps(facts)}
+
+
+def _snippet(text: TextData, network: Checkpoints, shape: TransformerConfig, trajectory: xr.Dataset) -> xr.Dataset:
+    """Attention of the best head of each score on the start of a held-out sequence, at the last checkpoint."""
+    model = _blank(shape)
+    model.load_state_dict(network.load(network.steps[-1]))
+    tokens = text.validation["code"][:1, :SNIPPET_LENGTH]
+    patterns = attention_patterns(model, tokens)[:, 0]  # layer, head, query, key
+    with torch.no_grad():
+        losses = next_token(model, tokens)[0]
+    final = trajectory["head_score"].isel(step=-1)
+    heads: dict[tuple[int, int], str] = {}
+    for score in final["score"].values:
+        best = final.sel(score=score).argmax(("layer", "head"))
+        place = int(best["layer"]), int(best["head"])
+        heads[place] = f"{heads[place]}, {score}" if place in heads else str(score)
+    names = text.token_strings(tokens[0])
+    return xr.Dataset(
+        {
+            "attention": (("component", "query", "key"), torch.stack([patterns[place] for place in heads]).numpy()),
+            "token_loss": ("query", torch.cat([torch.tensor([torch.nan]), losses]).numpy()),
+        },
+        coords={
+            "component": [f"L{layer}H{head} ({scores.replace('_', ' ')})" for (layer, head), scores in heads.items()],
+            "token": ("query", names),
+            "key_token": ("key", names),
+        },
+    )
+
+
+class _Clock:
+    """Wall times of the parts of a run, added up over interruptions, kept apart from what the run found."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "timings.json"
+
+    def time(self, part: str, work: Callable[[], Result]) -> Result:
+        begun = time.perf_counter()
+        result = work()
+        known = json.loads(self.path.read_text()) if self.path.exists() else {}
+        write_json(self.path, known | {part: known.get(part, 0) + round(time.perf_counter() - begun, 1)})
+        return result

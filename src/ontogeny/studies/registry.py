@@ -1,0 +1,167 @@
+"""The studies there are, and the one call that runs one."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.protocols import Progress
+from ontogeny.sampling import as_progress
+from ontogeny.stores import write_json
+from ontogeny.studies.claims import Evidence
+from ontogeny.studies.language import LanguageConfig
+from ontogeny.studies.language import preset as language_preset
+from ontogeny.studies.language import read_evidence as language_evidence
+from ontogeny.studies.language import report as language_report
+from ontogeny.studies.language import run as language_run
+
+
+@dataclass(frozen=True)
+class About:
+    """What a study shows, and what each preset costs."""
+
+    shows: str
+    presets: Mapping[str, str]
+
+
+STUDIES = {
+    "language": About(
+        "A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
+        "its LLC stages are held against these changes, with a one-layer control.",
+        {"quick": "5 minutes", "standard": "30 minutes a seed", "paper": "hours on a GPU"},
+    )
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished study: its folder, the path of its report, and its claims as records."""
+
+    directory: Path
+    report: Path
+    claims: list[dict[str, Any]]
+
+
+def study(
+    name: str,
+    preset: str = "standard",
+    out: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int = 1,
+    progress: Progress | bool = False,
+) -> Run:
+    """Run a study, or go on with one that was interrupted, and write its report.
+
+    Args:
+        name: `language` (see `ontogeny studies`).
+        preset: `quick`, `standard` or `paper`.
+        out: folder of the run; default `runs/NAME-PRESET`. With several seeds each has a folder `seed-N` in it, and
+            the claims are pooled.
+        settings: overrides of the config by dotted name, such as `{"training.num_steps": 500}`.
+        seeds: how many seeds to run, counted up from the config's own.
+        progress: a `Progress`, or True for bars in the terminal.
+
+    Returns:
+        The run.
+
+    Raises:
+        InvalidArgument: for an unknown study or preset, an override that the config does not have, or a folder that
+            holds another run.
+    """
+    if name not in STUDIES:
+        raise InvalidArgument("name", expected=f"a study ({', '.join(STUDIES)})", found=repr(name))
+    if preset not in ("quick", "standard", "paper"):
+        raise InvalidArgument("preset", expected="'quick', 'standard' or 'paper'", found=repr(preset))
+    config = override(language_preset(preset), settings or {})
+    directory = Path(out or f"runs/{name}-{preset}")
+    _claim_directory(directory, config, seeds)
+    reporter, found = as_progress(progress), list[dict[str, Evidence]]()
+    for seeded, place in _places(config, directory, seeds):
+        found.append(language_run(seeded, place, directory / "text", reporter))
+    return Run(directory, _write_reports(config, directory, seeds, found), read_claims(directory))
+
+
+def rewrite_report(directory: str | Path) -> Path:
+    """Test the claims and write the report of a finished run again, from its stored curves."""
+    directory = Path(directory)
+    stored = _read_json(directory / "study.json", "directory")
+    config, seeds = LanguageConfig.model_validate(stored["config"]), stored["seeds"]
+    found = [language_evidence(seeded, place) for seeded, place in _places(config, directory, seeds)]
+    return _write_reports(config, directory, seeds, found)
+
+
+def read_claims(directory: str | Path) -> list[dict[str, Any]]:
+    """The claims that a run left in `claims.json`."""
+    return _read_json(Path(directory) / "claims.json", "directory")
+
+
+def override(config: LanguageConfig, settings: Mapping[str, Any]) -> LanguageConfig:
+    """The config with values replaced by dotted name; text values are read as TOML (`0.1`, `[1, 2]`, `true`), or
+    kept.
+    """
+    values = config.model_dump()
+    for name, value in settings.items():
+        *parents, last = name.split(".")
+        place = values
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            known = ", ".join(place) if isinstance(place, dict) else ", ".join(values)
+            raise InvalidArgument("settings", expected=f"a name in the config ({known})", found=repr(name))
+        place[last] = _parsed(value) if isinstance(value, str) else value
+    try:
+        return LanguageConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidArgument("settings", expected=first["msg"], found=f"{where}={first['input']!r}") from error
+
+
+def _places(config: LanguageConfig, directory: Path, seeds: int) -> list[tuple[LanguageConfig, Path]]:
+    """The config and folder of each seed; a single seed lives in the run's own folder."""
+    if seeds == 1:
+        return [(config, directory)]
+    numbers = range(config.seed, config.seed + seeds)
+    return [(config.model_copy(update={"seed": number}), directory / f"seed-{number}") for number in numbers]
+
+
+def _write_reports(config: LanguageConfig, directory: Path, seeds: int, found: list[dict[str, Evidence]]) -> Path:
+    """A report for each seed where there are several, and one with the pooled claims over the first seed's curves."""
+    title, places = f"How a small language model develops · {config.preset}", _places(config, directory, seeds)
+    for (seeded, place), single in zip(places, found, strict=True) if seeds > 1 else ():
+        language_report(seeded, place, f"{title} · seed {seeded.seed}", place, [single])
+    pooled = title if seeds == 1 else f"{title} · claims of {seeds} seeds, curves of seed {config.seed}"
+    return language_report(*places[0], pooled, directory, found)
+
+
+def _read_json(path: Path, argument: str) -> Any:
+    if not path.exists():
+        raise InvalidArgument(argument, expected="the folder of a finished study", found=f"no {path}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _claim_directory(directory: Path, config: LanguageConfig, seeds: int) -> None:
+    """A folder belongs to one config: another one's artefacts must never be taken for this one's."""
+    path = directory / "study.json"
+    content = json.loads(json.dumps({"study": "language", "seeds": seeds, "config": config.model_dump(mode="json")}))
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
+        raise InvalidArgument(
+            "out",
+            expected="a new folder, or one with a run of the same config",
+            found=f"{directory} with another",
+            instead="--out another/folder",
+        )
+    write_json(path, content)

@@ -56,8 +56,10 @@ def make_trajectory(seed: int = 0, layers: int = 2, heads: int = 8) -> xr.Datase
     trace[41, 0, 0, 1] += np.linspace(0, 9, DRAWS)
 
     position = np.arange(POSITIONS)
-    by_position = losses[:, :, None] + 0.9 * np.exp(-position / 4) - 0.25 * rise(steps, 2500)[:, None, None] * (
-        np.log1p(position) / np.log(POSITIONS)
+    by_position = (
+        losses[:, :, None]
+        + 0.9 * np.exp(-position / 4)
+        - 0.25 * rise(steps, 2500)[:, None, None] * (np.log1p(position) / np.log(POSITIONS))
     )
     icl = -0.05 - 0.05 * rise(steps, 100) - 0.14 * rise(steps, 2500)
     icl_by_sequence = icl[:, None] + rng.normal(0, 0.05, (count, SEQUENCES))
@@ -214,7 +216,10 @@ CLAIMS = (
 )
 
 FACTS = {
-    **{"Model": "attention-only, 2 layers, 8 heads, 412k parameters", "Data": "Python standard library, code and prose"},
+    **{
+        "Model": "attention-only, 2 layers, 8 heads, 412k parameters",
+        "Data": "Python standard library, code and prose",
+    },
     **{"Preset": "standard", "Seeds": "0, 1, 2", "Wall time": "36 min on 2 cores"},
     **{"Versions": "ontogeny 0.1.0, torch 2.13.0, Python 3.11.9"},
 }

@@ -1,9 +1,10 @@
 """What loops are handed to report to: `Progress` for people, `Sink` for what was made."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told how far a loop has come. `total` and `done` are in units of the loop (steps, draws, checkpoints)."""
 
@@ -24,6 +25,7 @@ class Silent:
     def finish(self, task: str) -> None: ...
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Takes the draws of a sampling run, one recorded draw of one chain at a time.
 

@@ -19,12 +19,14 @@ class Samples:
             torch's default collate; or a finite iterable of ready batches, which is held in memory and needs
             `num_samples`.
         num_samples: n, where the data do not say it themselves.
+        name: what the caller calls the data, for errors.
 
     Raises:
         InvalidArgument: for data of unknown length without `num_samples`, empty data, or tensors of unequal length.
     """
 
-    def __init__(self, data: Any, num_samples: int | None = None) -> None:
+    def __init__(self, data: Any, num_samples: int | None = None, name: str = "data") -> None:
+        self.name = name
         self.tensors: tuple[Tensor, ...] | None = None
         self.bare = isinstance(data, Tensor)
         if isinstance(data, Tensor):
@@ -32,7 +34,7 @@ class Samples:
         elif isinstance(data, Sequence) and data and all(isinstance(part, Tensor) for part in data):
             self.tensors = tuple(data)
         elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-            self.tensors = _gather(data, num_samples)
+            self.tensors = _gather(data, num_samples, name)
             self.bare = len(self.tensors) == 1
         self.dataset = data
         self.stored = self.tensors[0].shape[0] if self.tensors else len(data)
@@ -43,34 +45,38 @@ class Samples:
         return self.num_samples
 
     def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
-        """The batch of the samples with these numbers, on `device`."""
+        """The batch of the samples with these numbers, on `device`; leading dimensions are those of `indices`."""
         if self.tensors is not None:
             parts = tuple(part[indices.to(part.device)].to(device) for part in self.tensors)
             return parts[0] if self.bare else parts
-        batch = default_collate([self.dataset[index] for index in indices.tolist()])
-        return _to(batch, device)
+        batch = default_collate([self.dataset[index] for index in indices.flatten().tolist()])
+        return _to(batch, device, indices.shape)
 
     def _check(self) -> None:
         if self.stored == 0:
-            raise InvalidArgument("data", expected="at least one sample", found="an empty dataset")
+            raise InvalidArgument(
+                self.name, expected="at least one sample", found="an empty dataset", instead="data with samples in it"
+            )
         if self.tensors and any(part.shape[0] != self.stored for part in self.tensors):
             raise InvalidArgument(
-                "data",
+                self.name,
                 expected="tensors with the same number of samples in dimension 0",
                 found=f"{[part.shape[0] for part in self.tensors]}",
+                instead="(inputs, targets) with one row a sample in each",
             )
 
 
-def _gather(batches: Any, num_samples: int | None) -> tuple[Tensor, ...]:
+def _gather(batches: Any, num_samples: int | None, name: str) -> tuple[Tensor, ...]:
     if not isinstance(batches, Iterable):
         raise InvalidArgument(
-            "data",
+            name,
             expected="a map-style dataset, a tensor or tuple of tensors, or an iterable of batches",
             found=type(batches).__name__,
+            instead="(inputs, targets)",
         )
     if num_samples is None:
         raise InvalidArgument(
-            "data",
+            name,
             expected="data whose length is known (n enters the temperature nβ = n / log n)",
             found=f"{type(batches).__name__}, an iterable of unknown length",
             instead="num_samples=... beside it, n being the number of samples and not of batches",
@@ -81,13 +87,18 @@ def _gather(batches: Any, num_samples: int | None) -> tuple[Tensor, ...]:
         if sum(row[0].shape[0] for row in rows) >= num_samples:
             break
     if not rows:
-        raise InvalidArgument("data", expected="at least one batch", found="an empty iterable")
+        raise InvalidArgument(
+            name, expected="at least one batch", found="an empty iterable", instead="an iterable that was not used up"
+        )
     return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
 
 
-def _to(batch: Any, device: torch.device | str) -> Any:
+def _to(batch: Any, device: torch.device | str, shape: torch.Size) -> Any:
     if isinstance(batch, Tensor):
-        return batch.to(device)
+        return batch.to(device).unflatten(0, shape)
     if isinstance(batch, dict):
-        return {key: _to(value, device) for key, value in batch.items()}
-    return type(batch)(_to(value, device) for value in batch)
+        return {key: _to(value, device, shape) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        parts = [_to(value, device, shape) for value in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch

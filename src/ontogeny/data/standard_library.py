@@ -29,7 +29,7 @@ def stdlib_corpus() -> dict[str, list[Document]]:
         InvalidArgument: if the installation came without source.
     """
     sources, _ = stdlib_sources()
-    corpus, _ = code_and_prose(sources, seen=set())
+    corpus, _ = code_and_prose(sources, set(), Silent())
     return corpus
 
 
@@ -56,17 +56,15 @@ def stdlib_sources() -> tuple[dict[str, list[Document]], list[str]]:
 
 
 def code_and_prose(
-    sources: Mapping[str, Sequence[Document]], seen: set[bytes], progress: Progress | None = None
+    sources: Mapping[str, Sequence[Document]], seen: set[bytes], progress: Progress
 ) -> tuple[dict[str, list[Document]], list[str]]:
     """`code` and `prose` made of `stdlib_sources`, and the names of the files that could not be parsed.
 
     Args:
         sources: documents under `source` and `topics`.
         seen: hashes of the texts that are there already, which are left out; it grows by those that are returned.
-        progress: told of every file.
+        progress: advanced by every file in the task "reading source", which the caller starts.
     """
-    progress = progress or Silent()
-    progress.start("reading source", len(sources["source"]))
     code, prose, skipped = [], distinct(sources["topics"], seen), []
     for document in sources["source"]:
         progress.advance("reading source")
@@ -79,5 +77,4 @@ def code_and_prose(
         long = [Document(document.name, text) for text in docstrings if len(text) >= SHORTEST_DOCSTRING]
         if new := distinct(long, seen):
             prose.append(Document(document.name, "\n\n".join(docstring.text for docstring in new)))
-    progress.finish("reading source")
     return {"code": code, "prose": prose}, skipped

@@ -185,6 +185,8 @@ def _documents(
             chosen[split][name] = within(order, share * num_bytes(order))
     corpora, skipped = {}, []
     seen: set[bytes] = set()
+    if config.corpus == "stdlib":
+        progress.start("reading source", sum(len(part["source"]) for part in chosen.values()))
     for split in _SPLITS:
         if config.corpus == "stdlib":
             distributions, unparsable = code_and_prose(chosen[split], seen, progress)
@@ -193,6 +195,8 @@ def _documents(
             distributions = {name: distinct(documents, seen) for name, documents in chosen[split].items()}
         for name, documents in distributions.items():
             corpora[f"{split}/{name}"] = shuffled(documents, generator(config.seed, "order", split, name))
+    if config.corpus == "stdlib":
+        progress.finish("reading source")
     return corpora, skipped
 
 

@@ -11,7 +11,6 @@ from scipy.signal import find_peaks
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.smoothing import SmoothCurve
 
-NORMAL_95 = 1.959964
 _ZERO = 1e-12  # |slope| at a change of sign, as a share of the greatest: the grid steps over the exact zero
 
 
@@ -19,7 +18,7 @@ _ZERO = 1e-12  # |slope| at a change of sign, as a share of the greatest: the gr
 class Boundary:
     """A boundary at `log_step`, its 95 % interval, the probability that it is there, and its kind.
 
-    At a "plateau" the slope is zero as far as can be told; at a "knee" the curve keeps its direction, more slowly.
+    At a "plateau" the slope passes through zero; at a "knee" the curve keeps its direction, but more slowly.
     """
 
     log_step: float
@@ -30,10 +29,10 @@ class Boundary:
 
 
 class Valley(NamedTuple):
-    """A dip of |slope|: its centre in log step and the grid index at which |slope| is least."""
+    """A dip of |slope|: its centre in log step, and whether the slope passes through zero in it."""
 
     center: float
-    lowest: int
+    has_zero: bool
 
 
 def find_boundaries(curve: SmoothCurve, config: StageConfig) -> list[Boundary]:
@@ -43,7 +42,7 @@ def find_boundaries(curve: SmoothCurve, config: StageConfig) -> list[Boundary]:
     `confidence` quantile over samples of max_x |sample − mean| / sd. Every sample is searched by the same rule, and
     each of its valleys speaks for the nearest candidate, if within `tolerance`. Of the samples that show a candidate
     come its probability (their share), location (median), interval (95 %) and kind (majority: a plateau where the
-    sample's own slope is zero within 1.96 sd at its lowest).
+    sample's own slope passes through zero in the dip, a knee where it does not).
     """
     deviation = np.abs(curve.slope_samples - curve.slope) / curve.slope_sd
     threshold = np.quantile(deviation.max(axis=1), config.confidence) * curve.slope_sd
@@ -57,9 +56,9 @@ def find_boundaries(curve: SmoothCurve, config: StageConfig) -> list[Boundary]:
     plateaus: list[list[bool]] = [[] for _ in candidates]
     for slope in curve.slope_samples:
         found = valleys(curve.log_step, slope, threshold, config.prominence)
-        for i, (center, lowest) in _matches(found, candidates, config.tolerance).items():
+        for i, (center, has_zero) in _matches(found, candidates, config.tolerance).items():
             centers[i].append(center)
-            plateaus[i].append(bool(abs(slope[lowest]) <= NORMAL_95 * curve.slope_sd[lowest]))
+            plateaus[i].append(has_zero)
     return [
         _summary(centers[i], plateaus[i], config.num_samples)
         for i in range(len(candidates))
@@ -85,11 +84,11 @@ def valleys(
     peaks, _ = find_peaks(np.pad(np.log(size), 1, mode="minimum"), height=height, prominence=-np.log(prominence))
     found = []
     for left, right in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True):
-        dip = size[left : right + 1]
-        depth = np.maximum(prominence * min(dip[0], dip[-1]) - dip, 0.0)
+        within = slice(left, right + 1)
+        depth = np.maximum(prominence * min(size[left], size[right]) - size[within], 0.0)
         if depth.any():  # none where the dip touches the level exactly
-            center = float(depth @ log_step[left : right + 1] / depth.sum())
-            found.append(Valley(center, int(left + dip.argmin())))
+            center = float(depth @ log_step[within] / depth.sum())
+            found.append(Valley(center, bool(slope[within].min() <= 0 <= slope[within].max())))
     return found
 
 

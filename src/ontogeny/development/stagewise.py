@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
-from ontogeny.development.boundaries import NORMAL_95, Boundary, find_boundaries
+from ontogeny.development.boundaries import Boundary, find_boundaries
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.smoothing import SmoothCurve, smooth
 
+_NORMAL_95 = 1.959964
 _MIN_CHECKPOINTS = 8  # three parameters of the smoother, a level and a trend, and something left to judge them by
 
 
@@ -22,8 +23,9 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
     The coefficient is smoothed by a Gaussian process over x = log10(step), with its standard errors as known noise and
     more noise fitted. A boundary is a zero of d LLC / dx between two significantly sloped stretches (a plateau), or,
     told apart from it, a dip of |d LLC / dx| below half of both (a knee). Each comes with the share of posterior
-    curves that show it, and is kept from 0.8 on. Its place is the centre of the dip: the zero itself where the slope
-    just passes through it, and the middle of a plateau, on which the zero of a noisy slope could be anywhere.
+    curves that show it, is kept from 0.8 on, and is called what most of these curves show. Its place is the centre of
+    the dip: the zero itself where the slope just passes through it, and the middle of a plateau, on which the zero of
+    a noisy slope could be anywhere.
 
     Args:
         trajectory: `llc` and, if known, `llc_mcse`, `llc_outcome` and `loss` over `step`; of further dimensions,
@@ -62,8 +64,8 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
         "llc_smooth": curve.mean,
         "llc_smooth_sd": curve.sd,
         "slope": curve.slope,
-        "slope_low": curve.slope - NORMAL_95 * curve.slope_sd,
-        "slope_high": curve.slope + NORMAL_95 * curve.slope_sd,
+        "slope_low": curve.slope - _NORMAL_95 * curve.slope_sd,
+        "slope_high": curve.slope + _NORMAL_95 * curve.slope_sd,
     }
     return xr.Dataset(
         {

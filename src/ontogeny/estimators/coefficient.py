@@ -63,8 +63,8 @@ class Estimate:
         return Estimate(
             value=self.value - other.value,
             mcse=math.hypot(self.mcse, other.mcse),
-            rhat=max(self.rhat, other.rhat),
-            ess=min(self.ess, other.ess),
+            rhat=float(np.maximum(self.rhat, other.rhat)),  # NaN if either is
+            ess=float(np.minimum(self.ess, other.ess)),
             outcome=worst.outcome,
             advice=worst.advice,
         )
@@ -135,7 +135,7 @@ def _verdict(
 ) -> Outcome:
     if not np.isnan(failed_at).all():
         return Outcome.DIVERGED
-    if math.isnan(mcse):
+    if math.isnan(mcse) or math.isnan(rhat):  # one chain alone has no R-hat
         return Outcome.TOO_FEW_DRAWS
     if value + _NORMAL_95 * mcse < 0:
         return Outcome.BELOW_CENTER

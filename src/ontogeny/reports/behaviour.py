@@ -6,11 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, step_text
 
-Z95 = 1.96
 POSITION_CURVES = 6
 HEADS_DRAWN = 24  # of one score: the strongest; more cannot be told apart
 SCORE_TITLES = {
@@ -35,11 +34,10 @@ def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> g
     panels = {title: curves for title, curves in drawn.items() if curves}
     figure = small_multiples(list(panels))
     for i, (title, curves) in enumerate(panels.items()):
-        suffix = i + 1 if i else ""
         over_positions = title == BY_POSITION
         draw_curves(figure, axes(i), curves)
         horizontal = {"title": {"text": "position in the context"}} if over_positions else axis.layout()
-        figure.update_layout({f"xaxis{suffix}": horizontal, f"yaxis{suffix}": {"title": {"text": "nats"}}})
+        set_axes(figure, i, horizontal, {"title": {"text": "nats"}})
         if not over_positions:
             mark_boundaries(figure, axes(i), stages, axis)
     return figure
@@ -69,10 +67,9 @@ def fig_head_scores(
                 keep = thinned(best.sizes["step"], len(scores) * HEADS_DRAWN)
                 x = axis.place(control.step.values[keep])
                 curves.append(Curve(name, x, best.values[keep], NEUTRAL, dash="dash", width=1.8))
-        suffix = i + 1 if i else ""
         draw_curves(figure, axes(i), curves, include=[0.0])
         mark_boundaries(figure, axes(i), stages, axis)
-        figure.update_layout({f"xaxis{suffix}": axis.layout()})
+        set_axes(figure, i, axis.layout(), {})
     hover = "%{fullData.name} at step %{x:,.0f}: %{y:.3f}<extra></extra>"
     return figure.update_traces(hovertemplate=hover, selector={"hoverinfo": None}).update_layout(hovermode="closest")
 
@@ -97,8 +94,8 @@ def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int
         if k != leaders[layer]:
             thin.append(Curve(f"L{layer}H{head}", x, y, color, width=1.1, opacity=0.45, named=False))
             continue
-        low, high = _sequence_band(y, trajectory, "head_score", {"score": score, "layer": layer, "head": head}, keep)
-        bold.append(Curve(f"L{layer}H{head}", x, y, color, low, high, width=2.4))
+        band = _sequence_band(y, trajectory, "head_score", {"score": score, "layer": layer, "head": head}, keep)
+        bold.append(Curve(f"L{layer}H{head}", x, y, color, band, width=2.4))
     return thin + bold
 
 
@@ -109,8 +106,8 @@ def _ngram_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     x, curves = axis.place(trajectory.step.values[keep]), []
     for color, order in zip(PALETTE, trajectory.order.values, strict=False):
         y = trajectory.ngram_cross_entropy.sel(order=order).values[keep]
-        low, high = _sequence_band(y, trajectory, "ngram", {"order": order}, keep)
-        curves.append(Curve(str(order), x, y, color, low, high))
+        band = _sequence_band(y, trajectory, "ngram", {"order": order}, keep)
+        curves.append(Curve(str(order), x, y, color, band))
         if "ngram_entropy" in trajectory:
             entropy = np.full(len(x), float(trajectory.ngram_entropy.sel(order=order)))
             curves.append(Curve(f"{order}: its entropy", x, entropy, color, dash="dot", width=1.2, named=False))
@@ -130,9 +127,9 @@ def _context_curve(trajectory: xr.Dataset, axis: StepAxis, name: str, stem: str)
         return []
     keep = thinned(trajectory.sizes["step"], 2)
     x, y = axis.place(trajectory.step.values[keep]), trajectory[name].values[keep]
-    low, high = _sequence_band(y, trajectory, stem, {}, keep)
+    band = _sequence_band(y, trajectory, stem, {}, keep)
     zero = Curve("", x, np.zeros_like(y), NEUTRAL, width=1, named=False, hover=False)
-    return [zero, Curve("score" if stem == "icl" else "gain", x, y, BLUE, low, high, named=False)]
+    return [zero, Curve("score" if stem == "icl" else "gain", x, y, BLUE, band, named=False)]
 
 
 def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
@@ -162,21 +159,19 @@ def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     x, curves = axis.place(trajectory.step.values[keep]), []
     for i, dataset in enumerate(trajectory.dataset.values):
         y = trajectory.loss.isel(dataset=i).values[keep]
-        spread = Z95 * trajectory.loss_sem.isel(dataset=i).values[keep] if "loss_sem" in trajectory else None
-        edges = (None, None) if spread is None else (y - spread, y + spread)
-        curves.append(Curve(str(dataset), x, y, PALETTE[i % len(PALETTE)], *edges))
+        band = around(y, trajectory.loss_sem.isel(dataset=i).values[keep]) if "loss_sem" in trajectory else None
+        curves.append(Curve(str(dataset), x, y, PALETTE[i % len(PALETTE)], band))
     return curves
 
 
 def _sequence_band(
     y: np.ndarray, trajectory: xr.Dataset, stem: str, where: dict, keep: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-    """Edges of y ± 1.96 standard errors of the mean over sequences, where `{stem}_by_sequence` was recorded."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The 95 % band from the spread over sequences, where `{stem}_by_sequence` was recorded."""
     if f"{stem}_by_sequence" not in trajectory:
-        return None, None
+        return None
     values = trajectory[f"{stem}_by_sequence"].sel(where).transpose("step", "sequence").values[keep]
-    spread = Z95 * values.std(1, ddof=1) / np.sqrt(values.shape[1])
-    return y - spread, y + spread
+    return around(y, values.std(1, ddof=1) / np.sqrt(values.shape[1]))
 
 
 BY_POSITION = "Loss by position in the context"

@@ -7,10 +7,9 @@ import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.reports.estimates import WHOLE, estimates, main_estimates, trusted
-from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.panels import Curve, around, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
 
-Z95 = 1.96
 TRACES_SHOWN = 6
 TABLE_ROWS = 400  # of converged estimates; those that did not converge are all listed
 
@@ -39,9 +38,7 @@ def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
     joined, at = np.concatenate([warmup, draws], axis=1), np.arange(-warmup.shape[1], count)
     keep = thinned(joined.shape[1], 4 * chains)
     colors = [PALETTE[c % len(PALETTE)] for c in range(chains)]
-    traces = [
-        Curve(f"chain {c}", at[keep], joined[c, keep], colors[c], width=1.2, opacity=0.85) for c in range(chains)
-    ]
+    traces = [Curve(f"chain {c}", at[keep], joined[c, keep], colors[c], width=1.2, opacity=0.85) for c in range(chains)]
     draw_curves(figure, axes(0), traces, height=230)
     _draw_running(figure, draws, colors, trajectory, step)
     if warmup.shape[1]:
@@ -88,11 +85,11 @@ def _draw_running(figure: go.Figure, draws: np.ndarray, colors: list[str], traje
     x, pooled = averaged[late], running.mean(0)[late]
     table = main_estimates(estimates(trajectory))
     mcse = table.mcse[table.step == step].to_numpy(dtype=float)
-    spread = Z95 * (mcse[0] if mcse.size else np.nan) * np.sqrt(count / x)
+    error = (mcse[0] if mcse.size else np.nan) * np.sqrt(count / x)
     curves = [
         Curve(f"chain {c}", x, running[c, late], colors[c], width=1.1, opacity=0.7, named=False) for c in range(chains)
     ]
-    curves.append(Curve("all chains", x, pooled, NEUTRAL, pooled - spread, pooled + spread, width=2.4))
+    curves.append(Curve("all chains", x, pooled, NEUTRAL, around(pooled, error), width=2.4))
     draw_curves(figure, axes(1), curves, height=230)
 
 

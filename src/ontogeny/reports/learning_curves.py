@@ -1,17 +1,20 @@
 """Loss and learning coefficient along training, with the stages that were found in them."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.estimates import estimates, main_estimates, trusted
-from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.estimates import WHOLE, estimates, main_estimates, trusted
+from ontogeny.reports.panels import Z95, Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries, mark_boundary_intervals, shade_stages
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE, TEMPLATE, StepAxis, along_sequence
 from ontogeny.reports.wording import plain
 
-Z95 = 1.96
+_SPOKEN = {WHOLE: "Whole network"}
+NAMED_CURVES = 12  # of one panel: the largest at the end; more names do not fit beside it
 LOSS_HEIGHT, LLC_HEIGHT, BETWEEN = 170, 290, 26
 
 
@@ -65,15 +68,15 @@ def fig_slope(stages: xr.Dataset) -> go.Figure:
     slope, low, high = (stages[name].values[keep] for name in ("slope", "slope_low", "slope_high"))
     figure = small_multiples(["Slope of the smoothed LLC"], height=180)
     zero = Curve("", x, np.zeros_like(slope), NEUTRAL, width=1, named=False, hover=False)
-    draw_curves(figure, axes(0), [zero, Curve("slope", x, slope, BLUE, low, high, named=False)], height=180)
+    draw_curves(figure, axes(0), [zero, Curve("slope", x, slope, BLUE, (low, high), named=False)], height=180)
     mark_boundaries(figure, axes(0), stages, axis)
     mark_boundary_intervals(figure, axes(0), stages, axis)
-    figure.update_layout(xaxis=axis.layout(), yaxis={"title": {"text": "d LLC / d log₁₀ step"}})
+    set_axes(figure, 0, axis.layout(), {"title": {"text": "d LLC / d log₁₀ step"}})
     return figure
 
 
 def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
-    """Learning coefficients refined to components and datasets: a panel for each dataset with a curve for each component.
+    """Learning coefficients refined to components and datasets: a panel a dataset, with a curve for each component.
 
     Of a single component, there is one panel with a curve for each dataset.
 
@@ -85,18 +88,19 @@ def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) ->
     table = estimates(trajectory)
     by, over = ("component", "dataset") if table.component.nunique() > 1 else ("dataset", "component")
     names, panels = list(dict.fromkeys(table[by])), list(dict.fromkeys(table[over]))
-    figure = small_multiples([f"LLC of each {by}: {panel}" for panel in panels])
+    titles = {"dataset": "On {}", "component": "{}, by dataset"}
+    figure = small_multiples([titles[over].format(_SPOKEN.get(panel, panel)) for panel in panels])
+    final = table.dropna(subset="llc").groupby(by).llc.last().nlargest(NAMED_CURVES)
     for i, panel in enumerate(panels):
         curves = []
         for j, name in enumerate(names):
             rows = table[(table[over] == panel) & (table[by] == name)].sort_values("step")
             rows = rows.iloc[thinned(len(rows), len(panels) * len(names))]
             color = PALETTE[j] if len(names) <= len(PALETTE) else along_sequence(j / (len(names) - 1))
-            curves.append(_estimate_curve(name, rows, axis, color))
+            curves.append(_estimate_curve(name, rows, axis, color, named=name in final.index))
         draw_curves(figure, axes(i), curves)
         mark_boundaries(figure, axes(i), stages, axis)
-        suffix = i + 1 if i else ""
-        figure.update_layout({f"xaxis{suffix}": axis.layout(), f"yaxis{suffix}": {"title": {"text": "LLC"}}})
+        set_axes(figure, i, axis.layout(), {"title": {"text": "LLC"}})
     return figure
 
 
@@ -111,7 +115,7 @@ def _loss_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
         return [Curve(name, x, y, ORANGE)]
     sem = trajectory.loss_sem
     sem = (sem.isel(dataset=0) if "dataset" in sem.dims else sem).values[keep]
-    return [Curve(name, x, y, ORANGE, y - Z95 * sem, y + Z95 * sem)]
+    return [Curve(name, x, y, ORANGE, around(y, sem))]
 
 
 def _draw_llc(
@@ -120,25 +124,25 @@ def _draw_llc(
     table = table.sort_values("step").iloc[thinned(len(table), 1)]
     if stages is not None and "llc_smooth" in stages:
         keep = thinned(stages.sizes["grid"], 1)
-        smooth, spread = stages.llc_smooth.values[keep], Z95 * stages.llc_smooth_sd.values[keep]
+        smooth, error = stages.llc_smooth.values[keep], stages.llc_smooth_sd.values[keep]
         x = axis.place(stages.grid_step.values[keep])
-        line = Curve("", x, smooth, BLUE, smooth - spread, smooth + spread, named=False, hover=False)
+        line = Curve("", x, smooth, BLUE, around(smooth, error), named=False, hover=False)
     else:
-        line = _estimate_curve("", table, axis, BLUE)
-    bars = Z95 * table.mcse.fillna(0).to_numpy()
-    reach = np.concatenate([table.llc.to_numpy() - bars, table.llc.to_numpy() + bars])
-    draw_curves(figure, where, [line], LLC_HEIGHT, include=reach)
+        line = _estimate_curve("", table, axis, BLUE, named=False)
+    reach = around(table.llc.to_numpy(), table.mcse.fillna(0).to_numpy())
+    draw_curves(figure, where, [line], LLC_HEIGHT, include=np.concatenate(reach))
     for good, name in ((True, "LLC"), (False, "LLC, not converged")):
         rows = table[(trusted(table) | (table.outcome == "")) == good]
         if rows.empty:
             continue
-        marker = {"color": BLUE, "size": 7, "symbol": "circle" if good else "circle-open", "line": {"width": 1.6, "color": BLUE}}
+        marker: dict[str, Any] = {"color": BLUE, "size": 7, "line": {"width": 1.6, "color": BLUE}}
+        marker["symbol"] = "circle" if good else "circle-open"
         points = go.Scatter(x=axis.place(rows.step), y=rows.llc, mode="markers", name=name, marker=marker)
         bar = {"array": Z95 * rows.mcse, "thickness": 1.2, "width": 0, "color": BLUE}
         texts = np.array([_verdict(row) for row in rows.itertuples()], dtype=object)
         points.update(error_y=bar, cliponaxis=False, customdata=texts, hovertemplate="%{y:.4~g} %{customdata}")
         figure.add_trace(points.update(**where))
-    for row in table[table.llc.isna()].itertuples():
+    for row in table[table.llc.isna() & np.isfinite(axis.place(table.step))].itertuples():
         figure.add_annotation(
             text="<b>×</b>",
             x=float(np.log10(axis.place([row.step])[0])),
@@ -151,12 +155,12 @@ def _draw_llc(
         )
 
 
-def _estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str) -> Curve:
-    y, spread = table.llc.to_numpy(), Z95 * table.mcse.to_numpy()
-    return Curve(name, axis.place(table.step), y, color, y - spread, y + spread, named=bool(name), hover=bool(name))
+def _estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, named: bool) -> Curve:
+    x, y = axis.place(table.step), table.llc.to_numpy()
+    return Curve(name, x, y, color, around(y, table.mcse.to_numpy()), named=named, hover=bool(name))
 
 
-def _verdict(row: tuple) -> str:
+def _verdict(row: Any) -> str:  # a named tuple from pandas, whose type has no name
     interval = f"± {Z95 * row.mcse:.2g}" if np.isfinite(row.mcse) else ""
     rhat = f", R-hat {row.rhat:.3f}" if np.isfinite(row.rhat) else ""
     return f"{interval} ({plain(row.outcome.replace('_', ' ') or 'not judged')}{rhat})".strip()

@@ -20,7 +20,7 @@ from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_ste
 from ontogeny.reports.estimates import estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.style import step_text
-from ontogeny.reports.tables import boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
+from ontogeny.reports.tables import advice_rows, boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 from ontogeny.reports.verdict import summary, verdict
 
@@ -92,6 +92,7 @@ def _render(content: ReportContent) -> str:
         claims=claim_rows(content.claims),
         attention=None if content.snippet is None else _json(attention_view(content.snippet)),
         estimates=diagnostics_rows(shown),
+        advice=advice_rows(shown),
         omitted=omitted,
         symbols=symbols,
         settings=settings,

@@ -2,30 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ontogeny.reports.style import TEMPLATE, translucent
-from ontogeny.reports.wording import plain
+from ontogeny.reports.wording import plain, shorten
 
+Z95 = 1.96  # standard errors from the middle to the edge of a 95 % interval
 MAX_POINTS = 5_000  # of one figure; more are thinned for drawing
 PANEL_HEIGHT = 210
 GAP = 84  # pixels between rows of panels: axis title, ticks and the next panel's title
 TITLE_INSET = 42  # pixels by which a panel's title begins left of the panel, over the axis labels
+MAX_NAME = 14  # characters of a curve's name that fit beside a panel
 LABEL_HEIGHT = 15  # pixels that a curve's name at its right end takes
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a panel: `y` over `x`, between `low` and `high` where they are known, named at its right end.
+    """One curve of a panel: `y` over `x`, inside its error band where one is known, named at its right end.
 
     Args:
         name: shown at the right end and in hover texts.
         x, y: coordinates.
-        low, high: edges of the error band.
+        band: lower and upper edge of the error band.
         named: whether the name stands at the right end.
         hover: whether the curve answers the pointer.
     """
@@ -34,8 +35,7 @@ class Curve:
     x: np.ndarray
     y: np.ndarray
     color: str
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
+    band: tuple[np.ndarray, np.ndarray] | None = None
     width: float = 2.0
     dash: str = "solid"
     opacity: float = 1.0
@@ -72,12 +72,23 @@ def axes(panel: int) -> dict[str, str]:
     return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
 
+def set_axes(figure: go.Figure, panel: int, x: dict, y: dict) -> None:
+    """Update the layout of a panel's axes."""
+    suffix = panel + 1 if panel else ""
+    figure.update_layout({f"xaxis{suffix}": x, f"yaxis{suffix}": y})
+
+
+def around(y: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % band around a curve with these standard errors."""
+    return y - Z95 * error, y + Z95 * error
+
+
 def draw_curves(
     figure: go.Figure,
     where: dict[str, str],
     curves: Sequence[Curve],
     height: int = PANEL_HEIGHT,
-    include: Sequence[float] = (),
+    include: Sequence[float] | np.ndarray = (),
 ) -> None:
     """Draw curves into a panel, set its vertical range and write each curve's name at its right end.
 
@@ -89,14 +100,15 @@ def draw_curves(
         include: values that the vertical range must hold besides the curves.
     """
     for curve in curves:
-        if curve.low is not None and curve.high is not None:
-            figure.add_trace(_band(curve).update(**where))
+        if curve.band is not None:
+            figure.add_trace(_band(curve.x, *curve.band, curve.color).update(**where))
     for curve in curves:
         line = {"color": curve.color, "width": curve.width, "dash": curve.dash}
-        trace = go.Scatter(x=curve.x, y=curve.y, mode="lines", name=plain(curve.name), line=line, opacity=curve.opacity)
-        trace.update(hovertemplate="%{y:.3~f}") if curve.hover else trace.update(hoverinfo="skip")
+        mode = "lines" if np.isfinite(curve.x * curve.y).sum() > 1 else "markers"
+        trace = go.Scatter(x=curve.x, y=curve.y, mode=mode, name=plain(curve.name), line=line, opacity=curve.opacity)
+        trace.update(hovertemplate="%{y:.3f}") if curve.hover else trace.update(hoverinfo="skip")
         figure.add_trace(trace.update(**where))
-    values = np.concatenate([v for c in curves for v in (c.y, c.low, c.high) if v is not None] + [np.asarray(include)])
+    values = np.concatenate([np.asarray(include), *(v for c in curves for v in (c.y, *(c.band or ())))])
     bottom, top = padded_range(values)
     figure.update_layout({f"yaxis{where['yaxis'][1:]}": {"range": [bottom, top]}})
     _name_ends(figure, where, [c for c in curves if c.named], (bottom, top), height)
@@ -113,7 +125,7 @@ def padded_range(values: np.ndarray, share: float = 0.07) -> tuple[float, float]
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move values apart until neighbours differ by `gap`, inside [low, high] as far as they fit, keeping their order."""
+    """Move values apart until neighbours differ by `gap`, in their order and inside [low, high] as far as they fit."""
     order = np.argsort(values, kind="stable")
     placed = np.clip(np.asarray(values, dtype=float)[order], low, high)
     for i in range(1, len(placed)):
@@ -128,7 +140,7 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def thinned(length: int, curves: int) -> np.ndarray:
-    """Indices of the points to draw when `curves` curves of `length` points share one figure: evenly spaced, ends kept."""
+    """Indices of the points to draw when so many curves of this length share a figure: evenly spaced, ends kept."""
     count = max(2, min(length, MAX_POINTS // max(curves, 1)))
     return np.unique(np.linspace(0, length - 1, count).round().astype(int)) if length else np.arange(0)
 
@@ -154,14 +166,14 @@ def _grid(titles: Sequence[str], columns: int, height: int) -> go.Figure:
     return figure
 
 
-def _band(curve: Curve) -> go.Scatter:
-    known = np.isfinite(curve.x) & np.isfinite(curve.low) & np.isfinite(curve.high)
-    x, low, high = curve.x[known], curve.low[known], curve.high[known]
+def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> go.Scatter:
+    known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+    x, low, high = x[known], low[known], high[known]
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=np.concatenate([high, low[::-1]]),
         fill="toself",
-        fillcolor=translucent(curve.color, 0.18),
+        fillcolor=translucent(color, 0.18),
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
@@ -176,7 +188,7 @@ def _name_ends(
     gap = LABEL_HEIGHT * (limits[1] - limits[0]) / height
     for (curve, _), y in zip(ended, spread([end for _, end in ended], gap, *limits), strict=True):
         figure.add_annotation(
-            text=plain(curve.name),
+            text=plain(shorten(curve.name, MAX_NAME)),
             x=1,
             xref=f"{where['xaxis']} domain",
             xanchor="left",
@@ -187,5 +199,3 @@ def _name_ends(
             align="left",
             font={"size": 11.5, "color": curve.color},
         )
-
-

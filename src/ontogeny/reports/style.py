@@ -95,12 +95,14 @@ class StepAxis:
     @property
     def left(self) -> float:
         """Where the axis begins."""
-        return self.ZERO_AT / 1.25 if self.has_zero and self.first <= 2 else self.first / 1.12
+        if self.has_zero and self.first <= 2:
+            return self.ZERO_AT / 1.25
+        return self.first / (1.12 if self.last > self.first else 3)
 
     @property
     def right(self) -> float:
         """Where the axis ends."""
-        return self.last * 1.06 if self.last > self.first else self.first * 10
+        return self.last * (1.06 if self.last > self.first else 3)
 
     def place(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
         """Where steps are drawn; NaN for a step 0 that has no place."""

@@ -8,10 +8,10 @@ import pandas as pd
 import xarray as xr
 
 from ontogeny.core.outcome import Outcome
+from ontogeny.reports.panels import Z95
 from ontogeny.reports.stage_marks import STAGE_TYPES
 from ontogeny.reports.wording import measured, number, p_value, probability, steps
 
-Z95 = 1.96
 # Settings that a reader needs to compare two learning coefficients, with their usual symbols; the rest is listed below.
 SYMBOLS = {"nbeta": "nβ", "localization": "γ", "step_size": "ε", "num_samples": "n"}
 MEANINGS = {
@@ -68,8 +68,7 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row an estimate: step, component, dataset, llc, error, rhat, ess, mcse, outcome and what to do about it."""
-    advice = {outcome.value: outcome.advice for outcome in Outcome}
+    """One row an estimate: step, component, dataset, llc, error, rhat, ess, mcse and outcome."""
     return [
         {
             "step": steps(row.step),
@@ -81,10 +80,15 @@ def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "rhat": "–" if pd.isna(row.rhat) else f"{row.rhat:.3f}",
             "ess": "–" if pd.isna(row.ess) else steps(row.ess),
             "outcome": row.outcome,
-            "advice": advice.get(row.outcome, ""),
         }
         for row in table.itertuples()
     ]
+
+
+def advice_rows(table: pd.DataFrame) -> list[dict[str, str]]:
+    """One row for each kind of trouble among the estimates: outcome and what to do about it."""
+    present = [outcome for outcome in Outcome if outcome.advice and (table.outcome == outcome.value).any()]
+    return [{"outcome": outcome.value, "advice": outcome.advice} for outcome in present]
 
 
 def settings_rows(trajectory: xr.Dataset) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

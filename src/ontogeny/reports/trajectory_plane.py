@@ -1,16 +1,28 @@
 """Trajectories in the plane of their principal components, beside what drift alone would draw."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.panels import MAX_POINTS, axes, padded_range, small_multiples
+from ontogeny.reports.panels import axes, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
 from ontogeny.reports.wording import plain
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top
 WIDTH, HEIGHT = 280, 300  # of a panel in pixels; the width is that on a page, and nearly that on a phone
 SIDES = (("top center", 0, 1), ("bottom center", 0, -1), ("middle right", 1, 0), ("middle left", -1, 0))
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a trajectory that is named: its start, its end or a stage boundary."""
+
+    place: np.ndarray
+    label: str
+    color: str
+    symbol: str
 
 
 def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
@@ -24,75 +36,81 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
             of the null, `brownian_score` (point, pc) and `brownian_explained_variance` (pc).
         stages: whose boundaries are marked on the trajectories.
     """
-    axis = StepAxis.of(pca.step.values)
-    has_null = "brownian_score" in pca
     kinds = [("Measured", "score", "explained_variance")]
-    kinds += [("Brownian null", "brownian_score", "brownian_explained_variance")] * has_null
+    if "brownian_score" in pca:
+        kinds.append(("Brownian null", "brownian_score", "brownian_explained_variance"))
     pairs = [(0, second) for second in (1, 2) if second < pca.sizes["pc"]]
     panels = [(kind, pair) for pair in pairs for kind in kinds]
     figure = small_multiples([f"{kind[0]}: PC{x + 1} and PC{y + 1}" for kind, (x, y) in panels], height=HEIGHT)
-    boundaries = [] if stages is None or "boundary_step" not in stages else list(stages.boundary_step.values)
+    boundaries = np.array([]) if stages is None or "boundary_step" not in stages else stages.boundary_step.values
     for i, ((_, score, variance), (x, y)) in enumerate(panels):
-        limits = np.array([padded_range(pca[score].values[:, component], 0.12) for component in (x, y)]).T
-        for name in dict.fromkeys(pca.trajectory.values):
-            points = pca.isel(point=np.flatnonzero(pca.trajectory.values == name)).sortby("step")
-            path, steps = points[score].values[:, [x, y]], points.step.values
-            _draw_path(figure, axes(i), path, steps, axis, limits, boundaries if score == "score" else [], str(name))
-        suffix = i + 1 if i else ""
-        for key, component, ends in (("xaxis", x, limits[:, 0]), ("yaxis", y, limits[:, 1])):
+        limits = np.array([padded_range(pca[score].values[:, component], 0.12) for component in (x, y)])
+        places = pca[score].values[:, [x, y]]
+        marks = _draw_paths(figure, axes(i), pca, places, boundaries if score == "score" else np.array([]))
+        _draw_marks(figure, axes(i), marks, places, limits)
+        titled = []
+        for component, ends in zip((x, y), limits, strict=True):
             share = f" ({float(pca[variance].values[component]):.0%})".replace("%", " %") if variance in pca else ""
             title = {"text": f"PC{component + 1}{share}"}
-            figure.update_layout({f"{key}{suffix}": {"title": title, "range": list(ends), "showspikes": False}})
+            titled.append({"title": title, "range": list(ends), "showspikes": False})
+        set_axes(figure, i, *titled)
     return figure.update_layout(hovermode="closest", margin={"r": 40})
 
 
-def _draw_path(
-    figure: go.Figure,
-    where: dict[str, str],
-    path: np.ndarray,
-    steps: np.ndarray,
-    axis: StepAxis,
-    limits: np.ndarray,
-    boundaries: list[float],
-    name: str,
+def _draw_paths(
+    figure: go.Figure, where: dict[str, str], pca: xr.Dataset, places: np.ndarray, boundaries: np.ndarray
+) -> list[Mark]:
+    """Draw every trajectory and return what to name: of one its steps, of several where each ends."""
+    axis, names = StepAxis.of(pca.step.values), list(dict.fromkeys(str(name) for name in pca.trajectory.values))
+    marks = []
+    for run, name in enumerate(names):
+        points = np.flatnonzero(pca.trajectory.values == name)
+        points = points[np.argsort(pca.step.values[points], kind="stable")]
+        points = points[thinned(len(points), 4 * len(names))]
+        path, steps = places[points], pca.step.values[points]
+        along = axis.fraction(steps)
+        colors = [along_sequence(float(fraction)) for fraction in along]
+        line = {"color": translucent(NEUTRAL, 0.6), "width": 1.2}
+        trace = go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, name=plain(name))
+        trace.update(marker={"color": colors, "size": 7}, customdata=steps)
+        trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
+        figure.add_trace(trace.update(**where))
+        crossed = {int(np.abs(along - fraction).argmin()) for fraction in axis.fraction(boundaries)}
+        labels = {k: f"step {step_text(steps[k])}" if run == 0 else "" for k in sorted(crossed | {0})}
+        labels[len(steps) - 1] = f"step {step_text(steps[-1])}" if len(names) == 1 else name
+        for k, label in labels.items():
+            marks.append(Mark(path[k], label, colors[k], "diamond-open" if k in crossed else "circle-open"))
+    return marks
+
+
+def _draw_marks(
+    figure: go.Figure, where: dict[str, str], marks: list[Mark], places: np.ndarray, limits: np.ndarray
 ) -> None:
-    keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MAX_POINTS // 8)).round().astype(int))
-    path, steps = path[keep], steps[keep]
-    colors = [along_sequence(float(fraction)) for fraction in axis.fraction(steps)]
-    line = {"color": translucent(NEUTRAL, 0.6), "width": 1.2}
-    trace = go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, name=plain(name))
-    trace.update(marker={"color": colors, "size": 7}, customdata=steps)
-    trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
+    marker = {"symbol": [mark.symbol for mark in marks], "color": [mark.color for mark in marks]}
+    at = np.array([mark.place for mark in marks])
+    labels = [mark.label for mark in marks]
+    trace = go.Scatter(x=at[:, 0], y=at[:, 1], mode="markers+text", text=[plain(label) for label in labels])
+    trace.update(marker={**marker, "size": 12, "line": {"width": 2}}, hoverinfo="skip", cliponaxis=False)
+    low, size = limits[:, 0], limits[:, 1] - limits[:, 0]
+    sides = _clear_sides((at - low) / size * (WIDTH, HEIGHT), (places - low) / size * (WIDTH, HEIGHT), labels)
+    trace.update(textposition=sides, textfont={"size": 11})
     figure.add_trace(trace.update(**where))
-    at_boundary = sorted({int(np.abs(axis.fraction(steps) - axis.fraction([b])).argmin()) for b in boundaries})
-    ends = [k for k in (0, len(steps) - 1) if k not in at_boundary]
-    marked = at_boundary + ends
-    marker = {"color": [colors[k] for k in marked], "size": 12, "line": {"width": 2}}
-    marker["symbol"] = ["diamond-open"] * len(at_boundary) + ["circle-open"] * len(ends)
-    labels = [f"step {step_text(steps[k])}" for k in marked]
-    marks = go.Scatter(x=path[marked, 0], y=path[marked, 1], mode="markers+text", text=labels, marker=marker)
-    positions = _clear_positions((path - limits[0]) / (limits[1] - limits[0]), marked, labels)
-    marks.update(textposition=positions, textfont={"size": 11}, hoverinfo="skip", cliponaxis=False)
-    figure.add_trace(marks.update(**where))
 
 
-def _clear_positions(path: np.ndarray, marked: list[int], labels: list[str]) -> list[str]:
-    """For each label, the side of its mark on which it covers least: other labels above all, then points of the path.
-
-    Places along the path are fractions of the panel's width and height.
-    """
-    points = [(x - 4, y - 4, x + 4, y + 4) for x, y in path * (WIDTH, HEIGHT)]
+def _clear_sides(at: np.ndarray, points: np.ndarray, labels: list[str]) -> list[str]:
+    """For each label, the side of its mark on which it covers least: other labels above all, then points."""
+    dots = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     placed: list[Box] = []
     chosen = []
-    for (x, y), label in zip(path[marked] * (WIDTH, HEIGHT), labels, strict=True):
+    for (x, y), label in zip(at, labels, strict=True):
         wide, costs = 6.2 * len(label), {}
-        for name, right, up in SIDES:
+        for side, right, up in SIDES:
             left, bottom = x + right * (wide / 2 + 9) - wide / 2, y + up * 16 - 7
             box = (left, bottom, left + wide, bottom + 14)
-            outside = left < 0 or left + wide > WIDTH
-            cost = 10 * sum(_overlap(box, other) for other in placed) + sum(_overlap(box, point) for point in points)
-            costs[name] = (cost + 20 * outside, box)
-        chosen.append(min(costs, key=lambda name: costs[name][0]))
+            cut_off = left < 0 or left + wide > WIDTH
+            cost = 10 * sum(_overlap(box, other) for other in placed) + sum(_overlap(box, dot) for dot in dots)
+            costs[side] = (cost + 20 * cut_off, box)
+        chosen.append(min(costs, key=lambda side: costs[side][0]))
         placed.append(costs[chosen[-1]][1])
     return chosen
 

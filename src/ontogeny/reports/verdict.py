@@ -11,7 +11,7 @@ from ontogeny.core.outcome import Outcome
 from ontogeny.reports.estimates import estimates, main_estimates, trusted
 from ontogeny.reports.wording import counted, listed, number, steps
 
-# Shares of converged estimates from which a report calls its coefficients sound, and below which it calls them doubtful.
+# Shares of converged estimates: from the first on, coefficients are called sound; below the second, doubtful.
 SOUND, DOUBTFUL = 0.95, 0.80
 
 
@@ -39,9 +39,7 @@ def summary(trajectory: xr.Dataset) -> str:
     return f"{where}, {' and '.join(parts)}." if parts else f"{counted(trajectory.sizes['step'], 'checkpoint')}."
 
 
-def verdict(
-    trajectory: xr.Dataset, stages: xr.Dataset | None, claims: Sequence[Mapping[str, Any]]
-) -> list[Sentence]:
+def verdict(trajectory: xr.Dataset, stages: xr.Dataset | None, claims: Sequence[Mapping[str, Any]]) -> list[Sentence]:
     """The sentences of the verdict: on the estimates, on the stages, on the claims; each only if there are any."""
     sentences = [_on_estimates(trajectory), _on_stages(stages), _on_claims(claims)]
     return [sentence for sentence in sentences if sentence is not None]

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from html import escape
 
 
-
 def plain(text: object) -> str:
     """Text for a plotly figure, in which a little HTML is markup: the same characters, none of them markup."""
     return escape(str(text), quote=False)
+
+
+def shorten(text: str, length: int) -> str:
+    """At most so many characters of a text, the last an ellipsis where some were left out."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -66,5 +70,3 @@ def steps(value: float) -> str:
 
 def _signed(digits: str) -> str:
     return digits.replace("-", "−") if "e" not in digits else digits.replace("e-0", "e-").replace("e+0", "e")
-
-

@@ -21,6 +21,8 @@ from ontogeny.sampling.sgld import SGLD
 # above it a CPU gains nothing from a batch of chains, and memory is saved by taking them one after another.
 _VECTORIZE_BELOW = {"cpu": 4096, "cuda": 1_000_000}
 
+_TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
+
 
 def sample(
     posterior: LocalPosterior,
@@ -63,9 +65,13 @@ def sample(
     Raises:
         InvalidArgument: for counts that are not positive.
     """
-    for name, value in {"num_chains": num_chains, "num_draws": num_draws, "thinning": thinning}.items():
-        if value < 1:
-            raise InvalidArgument(name, expected="an integer ≥ 1", found=str(value))
+    counts = {"num_chains": num_chains, "num_draws": num_draws, "thinning": thinning, "num_warmup": num_warmup}
+    for name, value in counts.items():
+        least = 0 if name == "num_warmup" else 1
+        if value < least:
+            raise InvalidArgument(
+                name, expected=f"an integer ≥ {least}", found=str(value), instead=f"{name}={least} or more"
+            )
     recorder = _Recorder(posterior, sink or MemorySink(), observables or {})
     recorder.open(num_chains, num_draws, num_warmup)
     chains = _Chains(posterior, kernel, num_chains, seed, vectorized)
@@ -75,13 +81,12 @@ def sample(
     for step in range(total):
         for block in chains.blocks():
             losses, indices = chains.evaluate(block)
-            if step % thinning == 0:
-                for chain, loss, batch in zip(block, losses.tolist(), indices, strict=True):
-                    healthy = recorder.record(
-                        chain, step // thinning - num_warmup, chains.positions[chain], loss, batch
-                    )
-                    if not healthy:
-                        chains.stop(chain, step)
+            for row, (chain, loss) in enumerate(zip(block, losses.tolist(), strict=True)):
+                if not math.isfinite(loss):
+                    chains.stop(chain, step)
+                elif step % thinning == 0 and chains.alive(chain):
+                    draw = step // thinning - num_warmup
+                    recorder.record(chain, draw, chains.positions[chain], loss, indices[row])
             chains.update(block)
         reporter.advance("sampling")
         if not chains.blocks():
@@ -128,10 +133,14 @@ class _Chains:
 
     def blocks(self) -> list[list[int]]:
         """Chains that are still finite, grouped as they go through the model together."""
-        alive = [chain for chain, step in enumerate(self.failed_at) if math.isnan(step)]
+        alive = [chain for chain in range(len(self.failed_at)) if self.alive(chain)]
         if self.vectorized:
             return [list(range(len(self.failed_at)))] if alive else []
         return [[chain] for chain in alive]
+
+    def alive(self, chain: int) -> bool:
+        """Whether the chain has been finite at every step so far; one that was not may look so again."""
+        return math.isnan(self.failed_at[chain])
 
     def evaluate(self, block: list[int]) -> tuple[Tensor, Tensor]:
         """Losses (chain,) and minibatches (chain, batch) of a block, whose gradients are left in the buffer."""
@@ -146,7 +155,7 @@ class _Chains:
         self.kernel.step(self.positions[block[0] : block[-1] + 1], self._gradients, noise)
 
     def stop(self, chain: int, step: int) -> None:
-        if math.isnan(self.failed_at[chain]):
+        if self.alive(chain):
             self.failed_at[chain] = step
 
 
@@ -155,7 +164,7 @@ class _Recorder:
 
     def __init__(self, posterior: LocalPosterior, sink: Sink, observables: Mapping[str, Any]) -> None:
         self.posterior, self.sink = posterior, sink
-        self.observables = {name: Samples(data) for name, data in observables.items()}
+        self.observables = _named_samples(observables)
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int) -> None:
         layout: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
@@ -169,14 +178,13 @@ class _Recorder:
             dims, size = ("chain", "draw", f"{name}_sample"), samples.stored
             layout[f"posterior/{name}"] = ("posterior", dims, (num_chains, num_draws, size))
             layout[f"constant_data/{name}_at_center"] = ("constant_data", dims[2:], (size,))
-        self.sink.open(layout)
-        for name in self.observables:
-            self.sink.write(f"constant_data/{name}_at_center", (), self._observe(self.posterior.center, name))
+        at_center = {name: self._observe(self.posterior.center, name) for name in self.observables}
+        self.sink.open(layout)  # what the sink held before is lost from here on, so all that can be wrong comes earlier
+        for name, losses in at_center.items():
+            self.sink.write(f"constant_data/{name}_at_center", (), losses)
 
-    def record(self, chain: int, draw: int, position: Tensor, loss: float, batch: Tensor) -> bool:
-        """Whether the chain is finite; a draw that is not leaves its place NaN."""
-        if not math.isfinite(loss):
-            return False
+    def record(self, chain: int, draw: int, position: Tensor, loss: float, batch: Tensor) -> None:
+        """One draw of one chain whose loss is finite; all others stay NaN."""
         prefix, index = ("", (chain, draw)) if draw >= 0 else ("warmup_", (chain, draw))
         at_center = float(self.posterior.center_losses(batch).double().mean())
         self.sink.write(f"{prefix}posterior/loss_difference", index, loss - at_center)
@@ -186,7 +194,6 @@ class _Recorder:
         if draw >= 0:
             for name in self.observables:
                 self.sink.write(f"posterior/{name}", index, self._observe(position, name))
-        return True
 
     def close(self, failed_at: list[float], settings: SamplingSettings) -> xr.DataTree:
         for chain, step in enumerate(failed_at):
@@ -195,7 +202,27 @@ class _Recorder:
 
     def _observe(self, position: Tensor, name: str) -> np.ndarray:
         samples = self.observables[name]
-        return self.posterior.losses(position, samples, torch.arange(samples.stored)).cpu().numpy()
+        batches = torch.arange(samples.stored).split(self.posterior.batch_size)
+        return torch.cat([self.posterior.losses(position, samples, batch) for batch in batches]).cpu().numpy()
+
+
+def _named_samples(observables: Any) -> dict[str, Samples]:
+    if not isinstance(observables, Mapping):
+        raise InvalidArgument(
+            "observables",
+            expected="a mapping from names to samples",
+            found=type(observables).__name__,
+            instead='observables={"name": data}',
+        )
+    for name in observables:
+        if not isinstance(name, str) or not name or "/" in name or name in _TAKEN:
+            raise InvalidArgument(
+                "observables",
+                expected=f"names without a slash, and none of {', '.join(_TAKEN)}",
+                found=repr(name),
+                instead='observables={"name": data}',
+            )
+    return {name: Samples(data, name=f"observables[{name!r}]") for name, data in observables.items()}
 
 
 def as_progress(progress: Progress | bool) -> Progress:

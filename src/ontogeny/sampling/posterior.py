@@ -40,8 +40,8 @@ class LocalPosterior:
         device: where chains live; default the device of the model's parameters.
 
     Raises:
-        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters, or an empty
-            restriction.
+        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters, an empty
+            restriction, or a loss that is not one a sample.
 
     References:
         Lau et al., "Quantifying degeneracy in singular models via the learning coefficient", arXiv 2308.12108.
@@ -66,7 +66,16 @@ class LocalPosterior:
         self.localization = float(localization)
         if self.nbeta < 0 or self.localization < 0 or not math.isfinite(self.nbeta + self.localization):
             found = f"nbeta={nbeta}, localization={localization}"
-            raise InvalidArgument("nbeta, localization", expected="finite numbers ≥ 0", found=found)
+            raise InvalidArgument(
+                "nbeta, localization",
+                expected="finite numbers ≥ 0",
+                found=found,
+                instead="nbeta=None, localization=1.0",
+            )
+        if batch_size is not None and batch_size < 1:
+            raise InvalidArgument(
+                "batch_size", expected="an integer ≥ 1", found=str(batch_size), instead="batch_size=None"
+            )
         self.batch_size = min(batch_size or 256, len(self.samples))
         if isinstance(restriction, str):
             restriction = restrict(model, restriction)
@@ -84,6 +93,7 @@ class LocalPosterior:
         self.center: Float[Tensor, " parameters"] = torch.cat(flat)
         self._module = _LossModule(_skeleton(model, set(free), self.device), loss_fn)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
+        self.center_losses(torch.arange(min(2, self.samples.stored)))  # so that a loss of another kind is met here
 
     @property
     def num_parameters(self) -> int:
@@ -193,7 +203,7 @@ def _skeleton(model: nn.Module, free: set[str], device: torch.device) -> nn.Modu
         stored = detached.to("meta") if name in free else detached.to(device, _wide(parameter.dtype))
         memo[id(parameter)] = nn.Parameter(stored, requires_grad=False)
     for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().to(device, copy=True)
+        memo[id(buffer)] = buffer.detach().to(device, _wide(buffer.dtype), copy=True)
     return copy.deepcopy(model, memo).eval()
 
 

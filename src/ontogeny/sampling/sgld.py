@@ -1,5 +1,6 @@
 """Stochastic gradient Langevin dynamics (Welling & Teh 2011), in the form of the learning-coefficient literature."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +21,18 @@ class SGLD:
 
     Args:
         step_size: ε > 0.
+
+    Raises:
+        InvalidArgument: unless ε is a finite number > 0.
     """
 
     step_size: float
 
     def __post_init__(self) -> None:
-        if not self.step_size > 0:
-            raise InvalidArgument("step_size", expected="a number > 0", found=str(self.step_size))
+        if not 0 < self.step_size < math.inf:
+            raise InvalidArgument(
+                "step_size", expected="a finite number > 0", found=str(self.step_size), instead="step_size=1e-4"
+            )
 
     def step(
         self,

@@ -2,6 +2,7 @@
 pattern.
 """
 
+import pickle
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -78,7 +79,10 @@ class DirectoryCheckpoints(Checkpoints):
 
     def save(self, step: int, weights: Mapping[str, Tensor]) -> None:
         path = self.path(step)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        # copies, because safetensors refuses tensors that share memory, as tied weights do
+        tensors = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
+        }
 
         def write(temporary: Path) -> None:
             save_file(tensors, temporary)
@@ -113,11 +117,16 @@ class FileCheckpoints(Checkpoints):
             raise InvalidArgument(
                 "source", expected="a pattern with {N} once, where the step stands", found=repr(pattern)
             )
+        anchor, pattern = Path(pattern).anchor, Path(pattern).as_posix()  # without a leading ./ or a trailing slash
         name = re.compile(re.escape(pattern).replace(re.escape("{N}"), r"(\d+)").replace(r"\*", "[^/]*"))
-        base, wildcard = Path(pattern).anchor or ".", pattern.replace("{N}", "*")
-        relative = wildcard.removeprefix(Path(pattern).anchor)
-        matches = ((name.fullmatch(str(path)), path) for path in Path(base).glob(relative))
-        self._paths = {int(match[1]): path for match, path in matches if match}
+        # of glob's wildcards only * is meant; brackets and question marks stand for themselves
+        wildcard = re.sub(r"[\[?]", r"[\g<0>]", pattern.removeprefix(anchor)).replace("{N}", "*")
+        self._paths: dict[int, Path] = {}
+        for path in sorted(Path(anchor or ".").glob(wildcard)):
+            if match := name.fullmatch(path.as_posix()):
+                other = self._paths.setdefault(int(match[1]), path)
+                if other != path:
+                    raise InvalidArgument("source", expected="one file a step", found=f"{other} and {path}")
         self.steps = sorted(self._paths)
         if not self.steps:
             raise InvalidArgument("source", expected="files that match the pattern", found=f"none for {pattern!r}")
@@ -175,7 +184,7 @@ def read_weights(path: Path) -> Weights:
         if path.suffix == ".safetensors":
             return load_safetensors(path.read_bytes())
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError, _unpickling_error()) as error:
+    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError, pickle.UnpicklingError) as error:
         raise CorruptFile(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise CorruptFile(
@@ -187,22 +196,17 @@ def read_weights(path: Path) -> Weights:
 def _weights_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    files = [file for suffix in ("*.safetensors", "*.pt", "*.pth", "*.bin") for file in sorted(path.glob(suffix))]
-    if len(files) != 1:
-        raise InvalidArgument(
-            "source",
-            expected=f"one weights file in {path}",
-            found=f"{len(files)}",
-            instead="a pattern that names the file",
-        )
-    return files[0]
+    # Trainers leave their optimizer's files beside the weights, so that names that only weights have come first.
+    for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.bin")):
+        files = sorted(file for pattern in patterns for file in path.glob(pattern))
+        if len(files) == 1:
+            return files[0]
+        if files:
+            break
+    raise InvalidArgument(
+        "source", expected=f"one weights file in {path}", found=f"{len(files)}", instead="a pattern that names the file"
+    )
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _unpickling_error() -> type[Exception]:
-    import pickle
-
-    return pickle.UnpicklingError

@@ -33,10 +33,14 @@ def read_tree(path: Path) -> xr.DataTree:
 
 def _with_strings(tree: Any, dtype: type) -> Any:
     def convert(dataset: xr.Dataset) -> xr.Dataset:
-        texts = {name: dataset[name].astype(dtype) for name in dataset.variables if dataset[name].dtype.kind in "UTO"}
-        return dataset.assign({name: text for name, text in texts.items() if name not in dataset.coords}).assign_coords(
-            {name: text for name, text in texts.items() if name in dataset.coords}
-        )
+        # by way of objects, because numpy's strings of variable length do not turn into ones of fixed length
+        texts = {
+            name: dataset[name].astype(object).astype(dtype)
+            for name in dataset.variables
+            if dataset[name].dtype.kind in "UTO"
+        }
+        coords = {name: text for name, text in texts.items() if name in dataset.coords}
+        return dataset.assign({name: text for name, text in texts.items() if name not in coords}).assign_coords(coords)
 
     return tree.map_over_datasets(convert) if isinstance(tree, xr.DataTree) else convert(tree)
 

@@ -15,8 +15,8 @@ from ontogeny.sampling import as_progress
 from ontogeny.stores import write_json
 from ontogeny.studies.claims import Evidence
 from ontogeny.studies.language import LanguageConfig
+from ontogeny.studies.language import analyse as language_analyse
 from ontogeny.studies.language import preset as language_preset
-from ontogeny.studies.language import read_evidence as language_evidence
 from ontogeny.studies.language import report as language_report
 from ontogeny.studies.language import run as language_run
 
@@ -83,7 +83,8 @@ def study(
     _claim_directory(directory, config, seeds)
     reporter, found = as_progress(progress), list[dict[str, Evidence]]()
     for seeded, place in _places(config, directory, seeds):
-        found.append(language_run(seeded, place, directory / "text", reporter))
+        language_run(seeded, place, directory / "text", reporter)
+        found.append(language_analyse(seeded, place))
     return Run(directory, _write_reports(config, directory, seeds, found), read_claims(directory))
 
 
@@ -92,7 +93,7 @@ def rewrite_report(directory: str | Path) -> Path:
     directory = Path(directory)
     stored = _read_json(directory / "study.json", "directory")
     config, seeds = LanguageConfig.model_validate(stored["config"]), stored["seeds"]
-    found = [language_evidence(seeded, place) for seeded, place in _places(config, directory, seeds)]
+    found = [language_analyse(seeded, place) for seeded, place in _places(config, directory, seeds)]
     return _write_reports(config, directory, seeds, found)
 
 

@@ -38,15 +38,17 @@
   const pointAt = (step) => {
     document.querySelectorAll(".step-cursor").forEach((line) => line.remove());
     if (step === null) return;
-    for (const { place } of plots) {
-      const { layout } = place;
+    for (const { place } of plots.filter((plot) => plot.place.dataset.drawn)) {
+      const { data, layout } = place;
       const margin = { ...layout.template.layout.margin, ...layout.margin };
       const [width, height] = [place.clientWidth - margin.l - margin.r, layout.height - margin.t - margin.b];
       for (const [name, axis] of Object.entries(layout).filter(([, value]) => value?.type === "log")) {
         const along = (Math.log10(step) - axis.range[0]) / (axis.range[1] - axis.range[0]);
         if (along < 0 || along > 1) continue;
+        const beside = data.filter((trace) => (trace.xaxis ?? "x") === name.replace("axis", "")).map((trace) => trace.yaxis ?? "y");
+        const edges = [...new Set(beside)].flatMap((id) => layout[id.replace("y", "yaxis")].domain ?? [0, 1]);
         const [left, right] = axis.domain ?? [0, 1];
-        const [bottom, top] = (axis.anchor === "y2" && name === "xaxis") ? [0, 1] : layout[name.replace("x", "y")].domain ?? [0, 1];
+        const [bottom, top] = [Math.min(...edges), Math.max(...edges)];
         const line = Object.assign(document.createElement("div"), { className: "step-cursor" });
         line.style.left = `${margin.l + width * (left + along * (right - left))}px`;
         line.style.top = `${margin.t + height * (1 - top)}px`;

@@ -2,6 +2,6 @@
 
 from ontogeny.studies.language.config import LanguageConfig as LanguageConfig
 from ontogeny.studies.language.config import preset as preset
-from ontogeny.studies.language.recipe import read_evidence as read_evidence
+from ontogeny.studies.language.recipe import analyse as analyse
 from ontogeny.studies.language.recipe import report as report
 from ontogeny.studies.language.recipe import run as run

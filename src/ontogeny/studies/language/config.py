@@ -35,10 +35,10 @@ class Probes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    held_out_sequences: int = 192
+    held_out_sequences: int = 256
     ngram_sequences: int = 64
     repeat_sequences: int = 32
-    early: tuple[float, float] = (1 / 32, 1 / 16)
+    early: tuple[float, float] = (1 / 16, 1 / 8)
     late: tuple[float, float] = (1 / 2, 1.0)
     seed: int = 0
 
@@ -62,7 +62,7 @@ class Thresholds(BaseModel):
     control_prefix: float = 0.05
     widest_boundary: float = 0.15
     smoothing: float = 0.08
-    first_step: int = 20
+    first_step: int = 100
     bootstrap: int = 1000
 
 
@@ -116,10 +116,10 @@ def _quick() -> LanguageConfig:
         control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 6, "checkpoints_linear": 0}),
         sampler=SamplerConfig(
             nbeta=30,
-            localization=200,
+            localization=300,
             step_size=1e-3,
             num_chains=2,
-            num_draws=40,
+            num_draws=60,
             num_warmup=20,
             batch_size=16,
             loss_samples=128,
@@ -131,7 +131,7 @@ def _quick() -> LanguageConfig:
 
 def _standard() -> LanguageConfig:
     training = TrainingConfig(
-        num_steps=6000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=48, checkpoints_linear=30
+        num_steps=4000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=40, checkpoints_linear=10
     )
     return LanguageConfig(
         preset="standard",
@@ -139,11 +139,11 @@ def _standard() -> LanguageConfig:
         control_training=training.model_copy(update={"checkpoints_log": 16, "checkpoints_linear": 10}),
         sampler=SamplerConfig(
             nbeta=30,
-            localization=200,
+            localization=300,
             step_size=1e-3,
             num_chains=2,
-            num_draws=80,
-            num_warmup=30,
+            num_draws=100,
+            num_warmup=25,
             batch_size=16,
             loss_samples=256,
         ),

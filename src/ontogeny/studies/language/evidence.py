@@ -89,7 +89,9 @@ def best_head(trajectory: xr.Dataset, score: str) -> Curves:
     """Curves (step, sequence) of the head whose score is largest at the end."""
     final = trajectory["head_score"].sel(score=score).isel(step=-1)
     best = final.argmax(("layer", "head"))
-    curves = trajectory["head_score_by_sequence"].sel(score=score).isel(layer=best["layer"], head=best["head"])
+    curves = (
+        trajectory["head_score_by_sequence"].sel(score=score).isel(layer=int(best["layer"]), head=int(best["head"]))
+    )
     return curves.transpose("step", ...).values
 
 

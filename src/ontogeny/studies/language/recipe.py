@@ -33,12 +33,11 @@ Result = TypeVar("Result")
 SNIPPET_LENGTH = 64
 
 
-def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress) -> dict[str, Evidence]:
-    """Run one seed into `directory`, going on from whatever is there; return the evidence for each claim tested.
+def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress) -> None:
+    """Train and measure one seed into `directory`, going on from whatever is there.
 
     Leaves `config.json`, `two-layer/` and `control/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
-    `control.zarr`, `stages.zarr`,
-    `claims.json` and `report.html`; all but `timings.json` are the same however often the run was interrupted.
+    `control.zarr` and `snippet.zarr`; all but `timings.json` are the same however often the run was interrupted.
     """
     clock = _Clock(directory)
     write_json(directory / "config.json", config.model_dump(mode="json"))
@@ -68,17 +67,17 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
         lambda: follow(control_network, partial(_blank, control_shape), sampler=sampler, components=[]),
     )
     trajectory = trajectory.assign_attrs(_attributes(config, shape, text))
-    found = stages(trajectory, config.stages)
     snippet = _snippet(text, network, shape, trajectory)
-    for name, content in {"trajectory": trajectory, "control": control, "stages": found, "snippet": snippet}.items():
+    for name, content in {"trajectory": trajectory, "control": control, "snippet": snippet}.items():
         write_tree(directory / f"{name}.zarr", content)
-    return read_evidence(config, directory)
 
 
-def read_evidence(config: LanguageConfig, directory: Path) -> dict[str, Evidence]:
-    """The evidence for each claim tested, from the curves that a run left in `directory`."""
-    curves = {name: read_tree(directory / f"{name}.zarr").to_dataset() for name in ("trajectory", "control", "stages")}
-    return evidence(**curves, config=config)
+def analyse(config: LanguageConfig, directory: Path) -> dict[str, Evidence]:
+    """Find the stages of the curves that `run` left in `directory`, and the evidence for each claim tested."""
+    trajectory, control = (read_tree(directory / f"{name}.zarr").to_dataset() for name in ("trajectory", "control"))
+    found = stages(trajectory, config.stages)
+    write_tree(directory / "stages.zarr", found)
+    return evidence(trajectory, control, found, config)
 
 
 def report(config: LanguageConfig, directory: Path, title: str, target: Path, seeds: list[dict[str, Evidence]]) -> Path:

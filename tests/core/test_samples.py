@@ -1,0 +1,94 @@
+"""Data of every kind are the same numbered samples."""
+
+from collections import namedtuple
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.samples import Samples
+
+INPUTS, LABELS = torch.arange(12.0).reshape(6, 2), torch.arange(6)
+CHOSEN = torch.tensor([4, 0, 4])
+Pair = namedtuple("Pair", "inputs labels")  # noqa: PYI024  (what the default collate knows by its fields)
+
+
+class Batches:
+    """An iterable of batches that does not know its length."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(zip(INPUTS.split(4), LABELS.split(4), strict=True))
+
+
+PAIRS = {
+    "tuple": (INPUTS, LABELS),
+    "list": [INPUTS, LABELS],
+    "dataset": TensorDataset(INPUTS, LABELS),
+    "list of samples": list(zip(INPUTS, LABELS.tolist(), strict=True)),
+    "list of named samples": [Pair(*sample) for sample in zip(INPUTS, LABELS.tolist(), strict=True)],
+}
+
+
+@pytest.mark.parametrize("data", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("indices", [CHOSEN, CHOSEN[None].expand(2, -1)], ids=["one chain", "two chains"])
+def test_the_same_samples_are_taken_from_data_of_every_kind(data: Any, indices: Tensor) -> None:
+    samples = Samples(data)
+    assert len(samples) == samples.stored == 6
+    inputs, labels = samples.take(indices)
+    assert torch.equal(inputs, INPUTS[indices])
+    assert torch.equal(labels, LABELS[indices])
+
+
+@pytest.mark.parametrize("data", [Batches(), DataLoader(TensorDataset(INPUTS, LABELS), batch_size=4)])
+def test_an_iterable_is_taken_with_its_number_of_samples(data: Any) -> None:
+    samples = Samples(data, num_samples=6)
+    assert len(samples) == 6
+    assert torch.equal(samples.take(CHOSEN)[0], INPUTS[CHOSEN])
+
+
+def test_one_tensor_is_a_batch_without_a_tuple() -> None:
+    assert torch.equal(Samples(INPUTS).take(CHOSEN), INPUTS[CHOSEN])
+    assert torch.equal(Samples(iter(INPUTS.split(4)), num_samples=6).take(CHOSEN), INPUTS[CHOSEN])
+
+
+def test_what_is_no_tensor_comes_through_the_collation() -> None:
+    data = [{"tokens": row, "text": str(number)} for number, row in enumerate(INPUTS)]
+    batch = Samples(data).take(CHOSEN)
+    assert torch.equal(batch["tokens"], INPUTS[CHOSEN])
+    assert batch["text"] == ["4", "0", "4"]
+
+
+def test_n_is_what_the_caller_says_where_it_is_said() -> None:
+    samples = Samples((INPUTS, LABELS), num_samples=1000)
+    assert (len(samples), samples.stored) == (1000, 6)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "found"),
+    [
+        ([], "at least one sample", "an empty dataset"),
+        (INPUTS[:0], "at least one sample", "an empty dataset"),
+        ((INPUTS[:0], LABELS[:0]), "at least one sample", "an empty dataset"),
+        ((INPUTS, LABELS[:4]), "the same number of samples", "[6, 4]"),
+        (Batches(), "data whose length is known", "Batches, an iterable of unknown length"),
+        (iter([INPUTS]), "data whose length is known", "an iterable of unknown length"),
+        (7, "a map-style dataset", "int"),
+    ],
+)
+def test_data_that_cannot_be_numbered_are_named(data: Any, expected: str, found: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Samples(data, name="observables['code']")
+    message = str(caught.value)
+    assert message.startswith("`observables['code']`: expected ")
+    assert expected in message
+    assert found in message
+    assert "Write instead: " in message
+
+
+def test_an_iterable_that_gives_nothing_is_named() -> None:
+    with pytest.raises(InvalidArgument, match="`data`: expected at least one batch, found an empty iterable"):
+        Samples(iter([]), num_samples=3)

@@ -1,0 +1,114 @@
+"""Labelled arrays come back from disk as they went, and draws that were streamed are there after a crash."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ontogeny.core.draws import MemorySink
+from ontogeny.core.errors import CorruptFile
+from ontogeny.stores import ZarrSink, read_tree, write_tree
+
+LAYOUT = {
+    "posterior/loss": ("posterior", ("chain", "draw"), (2, 70)),
+    "posterior/text": ("posterior", ("chain", "draw", "text_sample"), (2, 70, 3)),
+    "sample_stats/failed_at": ("sample_stats", ("chain",), (2,)),
+    "constant_data/text_at_center": ("constant_data", ("text_sample",), (3,)),
+}
+
+
+def labelled() -> xr.Dataset:
+    return xr.Dataset(
+        {
+            "llc": (("step", "component"), np.array([[1.5, np.nan], [2.0, -3.0]])),
+            "outcome": (("step", "component"), np.array([["converged", "below_center"], ["", "nβ = 3"]])),
+            "count": ("step", np.array([3, 4])),
+            "note": ((), np.array("one")),
+        },
+        {"step": [0, 10], "component": ["all", "blocks.0.attn"], "dataset": "data"},
+        {"settings": '{"nbeta": 3.5}', "num_parameters": 12},
+    )
+
+
+def test_a_dataset_round_trips_without_a_warning(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        write_tree(tmp_path / "a.zarr", labelled())
+        back = read_tree(tmp_path / "a.zarr").to_dataset()
+    assert [str(warning.message) for warning in heard] == []
+    xr.testing.assert_identical(back, labelled())
+    assert {name: back[name].dtype.kind for name in ("llc", "outcome", "count")} == {
+        "llc": "f",
+        "outcome": "U",
+        "count": "i",
+    }
+
+
+def test_a_tree_round_trips(tmp_path: Path) -> None:
+    tree = xr.DataTree.from_dict({"/": labelled(), "/posterior": labelled(), "/posterior/inner": labelled()})
+    write_tree(tmp_path / "a.zarr", tree)
+    xr.testing.assert_identical(read_tree(tmp_path / "a.zarr"), tree)
+
+
+def test_the_same_content_is_the_same_files(tmp_path: Path) -> None:
+    for name in "ab":
+        write_tree(tmp_path / name, labelled())
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+
+
+@pytest.mark.parametrize("content", ["missing", "empty", "a file", "bad metadata"])
+def test_what_is_no_tree_is_named_and_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    match content:
+        case "empty":
+            path.mkdir()
+        case "a file":
+            path.write_text("text")
+        case "bad metadata":
+            write_tree(path, labelled())
+            (path / "zarr.json").write_text("{")
+    with pytest.raises(CorruptFile, match=r"a\.zarr"):
+        read_tree(path)
+
+
+def write_all(sink: MemorySink | ZarrSink, values: Mapping[str, np.ndarray]) -> None:
+    sink.open(LAYOUT)
+    sink.write("constant_data/text_at_center", (), values["constant_data/text_at_center"])
+    for chain in range(2):
+        for draw in range(70):
+            sink.write("posterior/loss", (chain, draw), values["posterior/loss"][chain, draw])
+            sink.write("posterior/text", (chain, draw), values["posterior/text"][chain, draw])
+
+
+@pytest.fixture
+def values() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=shape).astype(np.float32) for name, (_, _, shape) in LAYOUT.items()}
+
+
+def test_draws_on_disk_are_the_draws_in_memory(values: dict[str, np.ndarray], tmp_path: Path) -> None:
+    sinks = [MemorySink(), ZarrSink(tmp_path / "draws.zarr")]
+    for sink in sinks:
+        write_all(sink, values)
+    memory, disk = (sink.close({"settings": "{}"}) for sink in sinks)
+    xr.testing.assert_identical(disk, memory)
+    np.testing.assert_array_equal(memory["posterior"]["loss"], values["posterior/loss"])
+    assert np.isnan(memory["sample_stats"]["failed_at"]).all()  # never written
+    xr.testing.assert_identical(read_tree(tmp_path / "draws.zarr"), memory)
+
+
+def test_what_was_streamed_before_a_crash_can_be_read(values: dict[str, np.ndarray], tmp_path: Path) -> None:
+    sink = ZarrSink(tmp_path / "draws.zarr")
+    sink.open(LAYOUT)
+    sink.write("posterior/loss", (1, 3), 2.5)
+    loss = np.asarray(read_tree(tmp_path / "draws.zarr")["posterior"]["loss"])
+    assert loss[1, 3] == 2.5
+    assert np.isfinite(loss).sum() == 1
+    fresh = ZarrSink(tmp_path / "draws.zarr")
+    fresh.open(LAYOUT)  # anything there is replaced
+    assert int(np.isfinite(fresh.close({})["posterior"]["loss"]).sum()) == 0

@@ -13,8 +13,8 @@ PATHS = st.lists(st.one_of(st.text(max_size=8), st.integers()), max_size=3).map(
 
 
 def test_a_child_is_the_same_in_every_process_and_release() -> None:
-    assert seeds.derive(0, "noise", 3) == 6116763346106990341
-    assert seeds.derive(1) == 1119387744938951229
+    assert seeds.derive(0, "noise", 3) == 4204803787491696027
+    assert seeds.derive(1) == 4919923341562865044
 
 
 @given(st.integers(), PATHS, st.integers(), PATHS)

@@ -80,16 +80,20 @@ def test_stages_cover_the_run_without_gaps(peak):
     assert peak.stage_end.values == pytest.approx([peak.boundary_step.item(), 10_000])
 
 
-def test_smooth_curve_and_slope_cover_the_truth(peak):
-    x = np.log10(peak.grid_step.values)
-    slope = np.gradient(rise_and_fall(x), x)
-    assert np.mean((peak.slope_low.values < slope) & (slope < peak.slope_high.values)) > 0.85
-    assert np.mean(np.abs(peak.llc_smooth.values - rise_and_fall(x)) < 2 * peak.llc_smooth_sd.values) > 0.85
-    assert peak.llc_smooth_sd.values.max() < 1  # the noise of one point
+def test_bands_of_the_curve_and_of_its_slope_cover_the_truth():
+    covered = []
+    for seed in range(8):
+        found = stages(observe(rise_and_fall, seed))
+        x = np.log10(found.grid_step.values)
+        slope = np.gradient(rise_and_fall(x), x)
+        covered.append((found.slope_low.values < slope) & (slope < found.slope_high.values))
+        covered.append(np.abs(found.llc_smooth.values - rise_and_fall(x)) < 1.96 * found.llc_smooth_sd.values)
+        assert found.llc_smooth_sd.values.max() < 1.5  # the noise of one point is 1
+    assert 0.88 < np.mean(covered) < 0.99
 
 
 def test_white_noise_has_no_boundaries():
-    assert cuts(np.zeros_like, range(25)) + cuts(np.zeros_like, range(25, 75), understated=2) <= 2
+    assert cuts(np.zeros_like, range(20)) + cuts(np.zeros_like, range(20, 50), understated=2) <= 1
 
 
 @pytest.mark.slow
@@ -105,7 +109,7 @@ def test_a_hundred_curves_of_white_noise_have_no_boundaries(points, understated)
     ids=["line", "power law", "one rise"],
 )
 def test_curves_that_neither_pause_nor_turn_have_no_boundaries(curve):
-    assert cuts(curve, range(8), understated=2) == 0
+    assert cuts(curve, range(5), understated=2) == 0
 
 
 def test_noise_is_one_stage_of_no_type():

@@ -15,7 +15,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
     A process killed at any moment leaves either the old content or the new, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")  # one name, so that what a kill left is taken up again
     _remove(temporary)
     write(temporary)
     if temporary.is_dir():

@@ -4,14 +4,12 @@ Each is a one-parameter-vector module with a loss that does not depend on the da
 exact gradient.
 """
 
-from collections.abc import Callable, Sequence
+import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.integrate import quad
 from torch import Tensor, nn
 
 
@@ -71,25 +69,17 @@ class NormalCrossing:
 
     def llc(self, nbeta: float, localization: float) -> float:
         """nβ E[K] under exp(-nβ K - (γ/2)|w|²) by quadrature; needs γ > 0."""
-        return _expectation(self.exponents, nbeta, localization)
+        line, measure = _half_line(12 / localization**0.5)
+        axes = np.meshgrid(*[line] * len(self.exponents), indexing="ij")
+        energy = nbeta * math.prod(axis ** (2 * k) for axis, k in zip(axes, self.exponents, strict=True))
+        density = np.exp(-energy - 0.5 * localization * sum(axis**2 for axis in axes))
+        weights = density * math.prod(np.meshgrid(*[measure] * len(self.exponents), indexing="ij"))
+        return float(np.sum(energy * weights) / np.sum(weights))
 
 
-def _expectation(exponents: Sequence[int], nbeta: float, localization: float) -> float:
-    """The last coordinate is integrated inside the first, so that one or two coordinates are one mechanism."""
-    width = 12 / localization**0.5
-    breaks = np.concatenate([[0], np.geomspace(1e-8, 1, 24)]) * width
-
-    def integrate(function: Callable[[float], float]) -> float:
-        return sum(quad(function, a, b, epsrel=1e-9, limit=200)[0] for a, b in pairwise(breaks))
-
-    def moment(power: int, scale: float, remaining: Sequence[int]) -> float:
-        k, *rest = remaining
-
-        def density(w: float) -> float:
-            here = scale * w ** (2 * k)
-            weight = np.exp(-0.5 * localization * w * w)
-            return weight * (moment(power, here, rest) if rest else here**power * np.exp(-here))
-
-        return integrate(density)
-
-    return moment(1, nbeta, list(exponents)) / moment(0, nbeta, list(exponents))
+def _half_line(width: float) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
+    """Nodes and weights on [0, width], finer towards 0: Gauss-Legendre on panels whose ends grow by a factor."""
+    ends = np.concatenate([[0], np.geomspace(1e-8, 1, 40)]) * width
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    half = np.diff(ends)[:, None] / 2
+    return (ends[:-1, None] + half * (1 + nodes)).ravel(), (half * weights).ravel()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
@@ -32,8 +32,8 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_steps: int
-    batch_size: int = 32
+    num_steps: PositiveInt
+    batch_size: PositiveInt = 32
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
@@ -43,8 +43,8 @@ class TrainingConfig(BaseModel):
     warmup_steps: int = 0
     checkpoints_log: int = 40
     checkpoints_linear: int = 20
-    state_every: int = 200
-    log_every: int = 10
+    state_every: PositiveInt = 200
+    log_every: PositiveInt = 10
     seed: int = 0
 
 
@@ -102,10 +102,9 @@ def train(
             if state:
                 state.log({"step": step, "loss": value})
             progress.advance("training", min(config.log_every, config.num_steps - step), f"loss {value:.3f}")
-    if first < config.num_steps:
-        store.save(config.num_steps, model.state_dict())
-        if state:
-            state.save(config.num_steps, model, optimizer)
+    store.save(config.num_steps, model.state_dict())
+    if state:
+        state.save(config.num_steps, model, optimizer)
     progress.finish("training")
     return store
 
@@ -181,7 +180,7 @@ class _State:
         content = {"key": self.key, "step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
         write_atomically(self.path, lambda temporary: torch.save(content, temporary))
 
-    def log(self, record: dict[str, float]) -> None:
+    def log(self, record: dict[str, int | float]) -> None:
         with self.metrics.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record) + "\n")
 

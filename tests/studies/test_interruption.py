@@ -1,0 +1,87 @@
+"""A study that is killed at any moment and started again ends with the same artefacts, byte for byte."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SETTINGS = {
+    "text.max_bytes": 400_000,
+    "text.context_length": 32,
+    "architecture.d_model": 32,
+    "architecture.num_heads": 4,
+    "training.num_steps": 400,
+    "training.state_every": 25,
+    "training.checkpoints_log": 12,
+    "training.checkpoints_linear": 4,
+    "control_training.num_steps": 40,
+    "sampler.num_draws": 12,
+    "sampler.num_warmup": 4,
+    "sampler.loss_samples": 32,
+    "probes.held_out_sequences": 32,
+    "probes.ngram_sequences": 16,
+    "probes.repeat_sequences": 8,
+    "thresholds.bootstrap": 50,
+}
+
+
+def start(out: Path) -> subprocess.Popen:
+    options = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "ontogeny.cli",
+        "study",
+        "language",
+        "--preset",
+        "quick",
+        "--out",
+        str(out),
+        *options,
+    ]
+    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+
+
+def artefacts(out: Path) -> dict[str, str]:
+    """Checksum of every file but the wall times."""
+    files = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "timings.json")
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def kill_when(process: subprocess.Popen, begun: Path, count: int, delay: float) -> bool:
+    """Kill once `count` files match, after a moment; whether it was still running."""
+    while process.poll() is None and len(list(begun.parent.glob(begun.name))) < count:
+        time.sleep(0.01)
+    time.sleep(delay)
+    running = process.poll() is None
+    os.kill(process.pid, signal.SIGKILL) if running else None
+    process.wait()
+    return running
+
+
+@pytest.mark.slow
+def test_killed_five_times_in_training_and_five_in_measurement(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole).wait() == 0
+    expected = artefacts(whole)
+    rng = random.Random(0)
+    in_training = [
+        kill_when(start(broken), broken / "two-layer/checkpoints/*.safetensors", count, rng.uniform(0, 0.1))
+        for count in (3, 6, 8, 11, 14)
+    ]
+    in_measurement = [
+        kill_when(start(broken), broken / "measurements/*/step-*.zarr", count, rng.uniform(0, 0.2))
+        for count in (1, 4, 7, 10, 13)
+    ]
+    assert all(in_training)
+    assert all(in_measurement)
+    assert start(broken).wait() == 0
+    found = artefacts(broken)
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []

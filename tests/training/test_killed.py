@@ -1,0 +1,53 @@
+"""A run that was killed at any moment and is started again ends with the same files, byte for byte."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("run_alone.py")
+
+
+def start(folder: Path, dropout: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, SCRIPT, folder, str(dropout)])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file but the optimizer's state, from which the run went on."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "training-state.pt"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def killed_at(folder: Path, dropout: float, line: int) -> None:
+    """Starts the run and kills it soon after its metrics have so many lines, wherever it stands then."""
+    process, metrics = start(folder, dropout), folder / "metrics.jsonl"
+    while process.poll() is None:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
+            process.kill()
+            break
+        time.sleep(0.001)
+    assert process.wait() == -9, "the run ended before it could be killed"
+
+
+def check(tmp_path: Path, dropout: float, lines: list[int]) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole, dropout).wait() == 0
+    for line in lines:
+        killed_at(killed, dropout, line)
+        assert contents(killed) != contents(whole)
+    assert start(killed, dropout).wait() == 0
+    assert len(contents(whole)) > 80
+    assert contents(killed) == contents(whole)
+
+
+def test_two_kills_change_nothing(tmp_path: Path) -> None:
+    check(tmp_path, 0.3, [random.Random(0).randrange(10, 120), random.Random(1).randrange(150, 250)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_five_kills_change_nothing(dropout: float, tmp_path: Path) -> None:
+    check(tmp_path, dropout, sorted(random.Random(2).sample(range(1, 280), 5)))

@@ -10,10 +10,10 @@ from ontogeny.reports.style import NEUTRAL, PALETTE, SEQUENCE, StepAxis, along_s
 LIGHT, DARK = "#ffffff", "#12151b"
 # Simulation of full protanopia and deuteranopia in linear RGB: Machado, Oliveira and Fernandes 2009, table 1.
 EYES = {
-    "normal": np.eye(3),
-    "protanope": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deuteranope": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]),
-}  # fmt: skip
+    "normal": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanope": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranope": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+}
 
 
 def linear(color: str) -> np.ndarray:
@@ -26,10 +26,15 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def lab(rgb: np.ndarray) -> np.ndarray:
+def seen(color: str, eye: str) -> np.ndarray:
+    """Where a colour lies in CIE Lab for an eye."""
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    x, y, z = np.cbrt(to_xyz @ np.clip(rgb, 1e-4, 1) / [0.9505, 1.0, 1.089])
+    x, y, z = np.cbrt(to_xyz @ np.clip(np.array(EYES[eye]) @ linear(color), 1e-4, 1) / [0.9505, 1.0, 1.089])
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def difference(one: str, other: str, eye: str) -> float:
+    return float(np.linalg.norm(seen(one, eye) - seen(other, eye)))
 
 
 @pytest.mark.parametrize("color", [*PALETTE, *SEQUENCE, NEUTRAL])
@@ -40,13 +45,12 @@ def test_colours_stand_out_on_both_pages(color: str, page: str) -> None:
 
 @pytest.mark.parametrize("eye", EYES)
 def test_colours_differ_for_every_eye(eye: str) -> None:
-    distances = [np.linalg.norm(lab(EYES[eye] @ linear(a)) - lab(EYES[eye] @ linear(b))) for a, b in combinations(PALETTE, 2)]  # fmt: skip
-    assert min(distances) > 20
+    assert min(difference(one, other, eye) for one, other in combinations(PALETTE, 2)) > 20
 
 
-def test_a_palette_of_red_and_green_fails_for_a_deuteranope() -> None:
-    red, green = (lab(EYES["deuteranope"] @ linear(color)) for color in ("#c44e52", "#7d8f2e"))
-    assert np.linalg.norm(red - green) < 20
+def test_red_and_green_would_not_do_for_a_deuteranope() -> None:
+    assert difference("#c44e52", "#7d8f2e", "normal") > 20
+    assert difference("#c44e52", "#7d8f2e", "deuteranope") < 20
 
 
 def test_the_sequence_runs_from_its_first_colour_to_its_last() -> None:
@@ -54,8 +58,8 @@ def test_the_sequence_runs_from_its_first_colour_to_its_last() -> None:
 
 
 def test_step_zero_stands_left_of_step_one_under_its_own_tick() -> None:
-    axis = StepAxis.of([0, 1, 10, 6000])
-    zero, one = axis.place([0, 1])
+    axis = StepAxis.of(np.array([0, 1, 10, 6000]))
+    zero, one = axis.place(np.array([0, 1]))
     layout = axis.layout()
     assert zero < one
     assert f"{zero:.0f}" == "0"  # what the hover text shows
@@ -65,15 +69,15 @@ def test_step_zero_stands_left_of_step_one_under_its_own_tick() -> None:
 
 
 def test_step_zero_is_not_drawn_where_the_gap_would_lie() -> None:
-    axis = StepAxis.of([0, 1000, 2000, 9000])
-    assert np.isnan(axis.place([0])[0])
+    axis = StepAxis.of(np.array([0, 1000, 2000, 9000]))
+    assert np.isnan(axis.place(np.array([0]))[0])
     assert "0" not in axis.layout()["ticktext"]
-    assert axis.within([0])[0] == axis.left < 1000
+    assert axis.within(np.array([0]))[0] == axis.left < 1000
 
 
 @pytest.mark.parametrize("steps", [[5], [0], [1, 2], [300, 400, 500], [0, 1, 2, 10**7]])
 def test_every_axis_has_ticks_inside_its_range(steps: list[int]) -> None:
-    axis = StepAxis.of(steps)
+    axis = StepAxis.of(np.array(steps))
     layout = axis.layout()
     assert layout["tickvals"]
     assert all(axis.left <= tick <= axis.right for tick in layout["tickvals"])
@@ -81,7 +85,8 @@ def test_every_axis_has_ticks_inside_its_range(steps: list[int]) -> None:
 
 
 def test_fractions_are_even_in_the_logarithm() -> None:
-    fractions = StepAxis.of([1, 10, 100, 1000]).fraction([1, 10, 100, 1000])
+    steps = np.array([1, 10, 100, 1000])
+    fractions = StepAxis.of(steps).fraction(steps)
     assert np.allclose(np.diff(fractions), np.diff(fractions)[0])
 
 

@@ -98,7 +98,7 @@ def _fit_kernel(
     line = ConstantKernel(_VAGUE, "fixed") * DotProduct(1.0, "fixed")
     process = GaussianProcessRegressor(
         bend + line + WhiteKernel(1e-2, (1e-6, 1e1)),
-        alpha=1e-10,
+        alpha=variance,
         n_restarts_optimizer=_RESTARTS,
         random_state=derive(config.seed, "restarts") % 2**32,
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ontogeny.circuits import attention_patterns, repeat_scores, text_scores
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import next_token
 from ontogeny.data import cross_entropy
 from ontogeny.models import Transformer
@@ -56,7 +57,8 @@ class LanguageBehaviour:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> xr.Dataset:
-        assert isinstance(model, Transformer)
+        if not isinstance(model, Transformer):
+            raise InvalidArgument("model_fn", expected="an ontogeny.models.Transformer", found=type(model).__name__)
         main = next(iter(self.held_out))
         losses = {name: _losses(model, tokens) for name, tokens in self.held_out.items()}
         by_position = torch.stack([loss.mean(dim=0) for loss in losses.values()])
@@ -77,13 +79,12 @@ class LanguageBehaviour:
         return dataset
 
     def _outputs(self, model: Transformer, main: str) -> Tensor:
-        logits = model(self.held_out[main][: self.output_sequences])[:, :: self.output_stride]
-        return F.log_softmax(logits, dim=-1).flatten()
+        tokens = self.held_out[main][: self.output_sequences]
+        return _log_probs(model, tokens)[:, :: self.output_stride].flatten()
 
     def _ngrams(self, model: Transformer, main: str) -> dict[str, tuple[tuple[str, ...] | str, Tensor]]:
         count = len(next(iter(self.ngram_laws.values())))
-        parts = self.held_out[main][:count].split(_BATCH)
-        log_probs = torch.cat([F.log_softmax(model(part)[:, :-1], dim=-1) for part in parts])
+        log_probs = _log_probs(model, self.held_out[main][:count])[:, :-1]
         distances = torch.stack([cross_entropy(log_probs, law).mean(dim=1) for law in self.ngram_laws.values()])
         entropies = torch.stack([torch.special.entr(law).sum(dim=-1).mean() for law in self.ngram_laws.values()])
         return {
@@ -94,10 +95,11 @@ class LanguageBehaviour:
 
     def _heads(self, model: Transformer, main: str) -> dict[str, tuple[tuple[str, ...] | str, Tensor]]:
         period = self.repeats.shape[1] // 2
-        text = text_scores(attention_patterns(model, self.held_out[main][: len(self.repeats)]))
-        repeat = repeat_scores(attention_patterns(model, self.repeats), period)
-        scores = torch.stack([(text | repeat)[name] for name in SCORES])
-        loss = next_token(model, self.repeats)
+        text, repeats = (_on(model, tokens) for tokens in (self.held_out[main][: len(self.repeats)], self.repeats))
+        found = text_scores(attention_patterns(model, text))
+        found |= repeat_scores(attention_patterns(model, repeats), period)
+        scores = torch.stack([found[name] for name in SCORES]).cpu()
+        loss = _losses(model, self.repeats)
         return {
             "head_score": (("score", "layer", "head"), scores.mean(dim=-1)),
             "head_score_by_sequence": (("score", "layer", "head", "repeat"), scores),
@@ -109,4 +111,12 @@ SCORES = ("previous_token", "current_token", "duplicate_token", "prefix_matching
 
 
 def _losses(model: Transformer, tokens: Tensor) -> Float[Tensor, "sequence position"]:
-    return torch.cat([next_token(model, part) for part in tokens.split(_BATCH)])
+    return torch.cat([next_token(model, _on(model, part)).cpu() for part in tokens.split(_BATCH)])
+
+
+def _log_probs(model: Transformer, tokens: Tensor) -> Float[Tensor, "sequence position vocabulary"]:
+    return torch.cat([F.log_softmax(model(_on(model, part)), dim=-1).cpu() for part in tokens.split(_BATCH)])
+
+
+def _on(model: Transformer, tokens: Tensor) -> Tensor:
+    return tokens.to(model.embed.W_E.device)

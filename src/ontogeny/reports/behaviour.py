@@ -142,7 +142,7 @@ def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     chosen = np.unique([int(np.abs(fractions - f).argmin()) for f in np.linspace(0.1, 1, POSITION_CURVES)])
     return [
         Curve(
-            f"step {step_text(table.step.values[k])}",
+            f"step {step_text(int(table.step.values[k]))}",
             table.position.values[keep].astype(float),
             table.values[k, keep],
             along_sequence(float(fractions[k])),

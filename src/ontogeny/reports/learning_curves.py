@@ -137,15 +137,15 @@ def _draw_llc(
             continue
         marker: dict[str, Any] = {"color": BLUE, "size": 7, "line": {"width": 1.6, "color": BLUE}}
         marker["symbol"] = "circle" if good else "circle-open"
-        points = go.Scatter(x=axis.place(rows.step), y=rows.llc, mode="markers", name=name, marker=marker)
+        points = go.Scatter(x=axis.place(rows.step.to_numpy()), y=rows.llc, mode="markers", name=name, marker=marker)
         bar = {"array": Z95 * rows.mcse, "thickness": 1.2, "width": 0, "color": BLUE}
         texts = np.array([_verdict(row) for row in rows.itertuples()], dtype=object)
         points.update(error_y=bar, cliponaxis=False, customdata=texts, hovertemplate="%{y:.4~g} %{customdata}")
         figure.add_trace(points.update(**where))
-    for row in table[table.llc.isna() & np.isfinite(axis.place(table.step))].itertuples():
+    for row in table[table.llc.isna() & np.isfinite(axis.place(table.step.to_numpy()))].itertuples():
         figure.add_annotation(
             text="<b>×</b>",
-            x=float(np.log10(axis.place([row.step])[0])),
+            x=float(np.log10(axis.place(np.array([row.step]))[0])),
             y=0,
             yref=f"{where['yaxis']} domain",
             yanchor="bottom",
@@ -156,7 +156,7 @@ def _draw_llc(
 
 
 def _estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, named: bool) -> Curve:
-    x, y = axis.place(table.step), table.llc.to_numpy()
+    x, y = axis.place(table.step.to_numpy()), table.llc.to_numpy()
     return Curve(name, x, y, color, around(y, table.mcse.to_numpy()), named=named, hover=bool(name))
 
 

@@ -88,7 +88,7 @@ def draw_curves(
     where: dict[str, str],
     curves: Sequence[Curve],
     height: int = PANEL_HEIGHT,
-    include: Sequence[float] | np.ndarray = (),
+    include: Sequence[float | int] | np.ndarray = (),
 ) -> None:
     """Draw curves into a panel, set its vertical range and write each curve's name at its right end.
 
@@ -124,7 +124,7 @@ def padded_range(values: np.ndarray, share: float = 0.07) -> tuple[float, float]
     return low - room, high + room
 
 
-def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(values: Sequence[float | int], gap: float, low: float | int, high: float | int) -> list[float]:
     """Move values apart until neighbours differ by `gap`, in their order and inside [low, high] as far as they fit."""
     order = np.argsort(values, kind="stable")
     placed = np.clip(np.asarray(values, dtype=float)[order], low, high)

@@ -48,7 +48,7 @@ def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset
 def mark_boundary_intervals(figure: go.Figure, where: dict[str, str], stages: xr.Dataset, axis: StepAxis) -> None:
     """Draw the interval of every boundary as a bar at the foot of a panel."""
     for low, high in zip(stages.boundary_low.values, stages.boundary_high.values, strict=True):
-        ends = axis.within([low, high])
+        ends = axis.within(np.array([low, high]))
         _shape(
             figure,
             type="rect",
@@ -67,7 +67,7 @@ def _draw_boundaries(figure: go.Figure, xref: str, yref: str, stages: xr.Dataset
         return
     for step, kind in zip(stages.boundary_step.values, stages.boundary_kind.values, strict=True):
         dash = "solid" if str(kind) == "plateau" else "dot"
-        at = float(axis.within([step])[0])
+        at = float(axis.within(np.array([step]))[0])
         _shape(
             figure,
             type="line",

@@ -1,6 +1,5 @@
 """The one figure style: colours for light and dark pages and for colour-blind eyes, and the axis of training steps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,14 +48,14 @@ def translucent(color: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def along_sequence(fraction: float) -> str:
+def along_sequence(fraction: float | int) -> str:
     """Colour at a fraction of the way from the start of training (0) to its end (1)."""
     channels = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in SEQUENCE])
     at = np.linspace(0, 1, len(SEQUENCE))
     return "#" + "".join(f"{round(float(np.interp(fraction, at, channel))):02x}" for channel in channels.T)
 
 
-def step_text(step: float) -> str:
+def step_text(step: float | int) -> str:
     """A training step in few characters: 250, 1.5k, 20k, 3M."""
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if step >= size:
@@ -84,13 +83,12 @@ class StepAxis:
     ZERO_AT = 0.4  # rounds to 0 in hover texts
 
     @classmethod
-    def of(cls, steps: Sequence[float] | np.ndarray) -> "StepAxis":
+    def of(cls, steps: np.ndarray) -> "StepAxis":
         """The axis for these steps."""
-        steps = np.asarray(steps, dtype=float)
         positive = steps[steps > 0]
         if positive.size == 0:
             return cls(1.0, 10.0, has_zero=bool(steps.size))
-        return cls(positive.min(), positive.max(), has_zero=bool((steps == 0).any()))
+        return cls(float(positive.min()), float(positive.max()), has_zero=bool((steps == 0).any()))
 
     @property
     def left(self) -> float:
@@ -104,17 +102,16 @@ class StepAxis:
         """Where the axis ends."""
         return self.last * (1.06 if self.last > self.first else 3)
 
-    def place(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+    def place(self, steps: np.ndarray) -> np.ndarray:
         """Where steps are drawn; NaN for a step 0 that has no place."""
-        steps = np.asarray(steps, dtype=float)
         zero_at = self.ZERO_AT if self.left < self.ZERO_AT else np.nan
         return np.where(steps > 0, steps, zero_at)
 
-    def within(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+    def within(self, steps: np.ndarray) -> np.ndarray:
         """Where edges of stages and intervals are drawn: never outside the axis."""
-        return np.clip(np.asarray(steps, dtype=float), self.left, self.right)
+        return np.clip(steps.astype(float), self.left, self.right)
 
-    def fraction(self, steps: Sequence[float] | np.ndarray) -> np.ndarray:
+    def fraction(self, steps: np.ndarray) -> np.ndarray:
         """How far along the axis steps lie, from 0 to 1."""
         return np.log(self.within(steps) / self.left) / np.log(self.right / self.left)
 

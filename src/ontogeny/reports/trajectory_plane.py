@@ -76,8 +76,8 @@ def _draw_paths(
         trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
         figure.add_trace(trace.update(**where))
         crossed = {int(np.abs(along - fraction).argmin()) for fraction in axis.fraction(boundaries)}
-        labels = {k: f"step {step_text(steps[k])}" if run == 0 else "" for k in sorted(crossed | {0})}
-        labels[len(steps) - 1] = f"step {step_text(steps[-1])}" if len(names) == 1 else name
+        labels = {k: f"step {step_text(int(steps[k]))}" if run == 0 else "" for k in sorted(crossed | {0})}
+        labels[len(steps) - 1] = f"step {step_text(int(steps[-1]))}" if len(names) == 1 else name
         for k, label in labels.items():
             marks.append(Mark(path[k], label, colors[k], "diamond-open" if k in crossed else "circle-open"))
     return marks

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+Number = float | int
+
 
 def plain(text: object) -> str:
     """Text for a plotly figure, in which a little HTML is markup: the same characters, none of them markup."""
@@ -15,7 +17,7 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: Number | None, digits: int = 3) -> str:
     """A number with so many significant digits; a dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
@@ -28,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return _signed(f"{value:.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}")
 
 
-def measured(value: float | None, interval: Sequence[float] | None = None, unit: str = "") -> str:
+def measured(value: Number | None, interval: Sequence[Number] | None = None, unit: str = "") -> str:
     """A value with its interval, to two digits of half the interval's width: 0.412 [0.371, 0.453] nats."""
     unit = f" {unit}" if unit and value is not None else ""
     if value is None or interval is None or not all(math.isfinite(v) for v in (value, *interval)):
@@ -39,14 +41,14 @@ def measured(value: float | None, interval: Sequence[float] | None = None, unit:
     return f"{center} [{low}, {high}]{unit}"
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: Number | None) -> str:
     """A p-value to two digits, as a bound below 0.001."""
     if value is None or math.isnan(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
-def probability(value: float) -> str:
+def probability(value: Number) -> str:
     """A probability in whole percent, never rounded to certainty."""
     if math.isnan(value):
         return "–"
@@ -63,7 +65,7 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
-def steps(value: float) -> str:
+def steps(value: Number) -> str:
     """A training step in full: 6,000."""
     return f"{value:,.0f}"
 

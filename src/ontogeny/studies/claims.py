@@ -1,7 +1,7 @@
 """Claims of a study: what was expected, what was measured, against which control, and whether it held."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,7 +70,7 @@ def judge(claims: Sequence[Claim], evidence: Sequence[dict[str, Evidence]], alph
     return [
         _filled(claim, [seed[claim.id] for seed in evidence], raw[claim.id], adjusted[claim.id], alpha)
         if claim.id in adjusted
-        else claim
+        else replace(claim, note="not tested at this preset: it needs longer training")
         for claim in claims
     ]
 

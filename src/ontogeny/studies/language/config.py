@@ -73,6 +73,7 @@ class LanguageConfig(BaseModel):
         seed: of initial weights, order of training data, and sampling; the text and the probes are the same for all
             seeds.
         control_layers: layers of the control network.
+        device: where networks are trained and sampled, as torch names it: `cpu` or `cuda`.
         tested: ids of the claims that this preset trains long enough to test.
     """
 
@@ -83,6 +84,7 @@ class LanguageConfig(BaseModel):
     text: TextConfig = TextConfig()
     architecture: Architecture = Architecture()
     control_layers: int = 1
+    device: str = "cpu"
     training: TrainingConfig
     control_training: TrainingConfig
     sampler: SamplerConfig
@@ -107,7 +109,7 @@ def preset(name: Preset) -> LanguageConfig:
 
 def _quick() -> LanguageConfig:
     training = TrainingConfig(
-        num_steps=1000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=24, checkpoints_linear=10
+        num_steps=1000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=20, checkpoints_linear=8
     )
     return LanguageConfig(
         preset="quick",
@@ -125,7 +127,7 @@ def _quick() -> LanguageConfig:
             loss_samples=128,
         ),
         probes=Probes(held_out_sequences=64),
-        tested=("stages",),
+        tested=("bigram-to-trigram",),  # heads and stages need longer training
     )
 
 
@@ -163,8 +165,10 @@ def _paper() -> LanguageConfig:
     )
     return LanguageConfig(
         preset="paper",
+        device="cuda",
         text=TextConfig(vocabulary_size=5000, context_length=1024),
         architecture=Architecture(d_model=256, init_std=0.02),
+        probes=Probes(ngram_sequences=8),
         training=training,
         control_training=training.model_copy(update={"checkpoints_log": 30, "checkpoints_linear": 20}),
         sampler=SamplerConfig(

@@ -61,10 +61,10 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
         progress=progress,
     )
     sampler = config.sampler.model_copy(update={"seed": derive(config.seed, "sampler")})
-    trajectory = clock.time("measuring", lambda: follow(network, partial(_blank, shape), sampler=sampler))
+    trajectory = clock.time("measuring", lambda: follow(network, _model_fn(config, shape), sampler=sampler))
     control = clock.time(
         "measuring the control",
-        lambda: follow(control_network, partial(_blank, control_shape), sampler=sampler, components=[]),
+        lambda: follow(control_network, _model_fn(config, control_shape), sampler=sampler, components=[]),
     )
     trajectory = trajectory.assign_attrs(_attributes(config, shape, text))
     snippet = _snippet(text, network, shape, trajectory)
@@ -110,13 +110,18 @@ def _train(
     directory: Path,
     progress: Progress,
 ) -> Checkpoints:
-    model = Transformer(shape, generator(config.seed, "weights", shape.num_layers))
+    model = Transformer(shape, generator(config.seed, "weights", shape.num_layers)).to(config.device)
     seeded = training.model_copy(update={"seed": derive(config.seed, "training")})
     return train(model, text.train["mixed"], next_token, seeded, directory, progress)
 
 
 def _blank(shape: TransformerConfig) -> Transformer:
     return Transformer(shape, generator(0))
+
+
+def _model_fn(config: LanguageConfig, shape: TransformerConfig) -> Callable[[], Transformer]:
+    blank = partial(_blank, shape)
+    return blank if config.device == "cpu" else lambda: blank().to(config.device)
 
 
 def _behaviour(config: LanguageConfig, text: TextData) -> LanguageBehaviour:

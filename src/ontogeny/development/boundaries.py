@@ -48,7 +48,7 @@ def find_boundaries(curve: SmoothCurve, config: StageConfig) -> list[Boundary]:
     threshold = np.quantile(deviation.max(axis=1), config.confidence) * curve.slope_sd
     first, last = curve.log_step[0] + config.resolution, curve.log_step[-1] - config.resolution
     mean_valleys = valleys(curve.log_step, curve.slope, threshold, config.prominence)
-    candidates = [valley.center for valley in mean_valleys ]
+    candidates = [valley.center for valley in mean_valleys if first < valley.center < last]
     if not candidates:
         return []
 

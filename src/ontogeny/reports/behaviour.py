@@ -128,7 +128,7 @@ def _context_curve(trajectory: xr.Dataset, axis: StepAxis, name: str, stem: str)
     keep = thinned(trajectory.sizes["step"], 2)
     x, y = axis.place(trajectory.step.values[keep]), trajectory[name].values[keep]
     band = _sequence_band(y, trajectory, stem, {}, keep)
-    zero = Curve("", x, np.zeros_like(y), NEUTRAL, width=1, named=False, hover=False)
+    zero = Curve("", x, np.zeros_like(y), NEUTRAL, width=1.0, named=False, hover=False)
     return [zero, Curve("score" if stem == "icl" else "gain", x, y, BLUE, band, named=False)]
 
 

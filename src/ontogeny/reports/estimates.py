@@ -20,7 +20,8 @@ def estimates(trajectory: xr.Dataset) -> pd.DataFrame:
         return pd.DataFrame(columns=names)
     variables = trajectory[[name for name in _COLUMNS if name in trajectory]]
     table = variables.to_dataframe().reset_index().rename(columns=_COLUMNS).reindex(columns=names)
-    table = table.fillna({"component": WHOLE, "dataset": "", "outcome": ""}).astype({"outcome": str})
+    for name, default in (("component", WHOLE), ("dataset", ""), ("outcome", "")):
+        table[name] = table[name].astype(object).where(table[name].notna(), default).astype(str)
     made = table.llc.notna() | table.outcome.isin([outcome.value for outcome in Outcome])
     return table[made].reset_index(drop=True)
 

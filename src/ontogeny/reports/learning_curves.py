@@ -67,7 +67,7 @@ def fig_slope(stages: xr.Dataset) -> go.Figure:
     x = axis.place(stages.grid_step.values[keep])
     slope, low, high = (stages[name].values[keep] for name in ("slope", "slope_low", "slope_high"))
     figure = small_multiples(["Slope of the smoothed LLC"], height=180)
-    zero = Curve("", x, np.zeros_like(slope), NEUTRAL, width=1, named=False, hover=False)
+    zero = Curve("", x, np.zeros_like(slope), NEUTRAL, width=1.0, named=False, hover=False)
     draw_curves(figure, axes(0), [zero, Curve("slope", x, slope, BLUE, (low, high), named=False)], height=180)
     mark_boundaries(figure, axes(0), stages, axis)
     mark_boundary_intervals(figure, axes(0), stages, axis)

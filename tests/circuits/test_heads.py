@@ -82,7 +82,8 @@ def test_a_period_that_leaves_no_repetition_is_refused(period: int) -> None:
 
 def induction_circuit(sharpness: float) -> Transformer:
     """Layer 0 copies the previous token into a place of its own; layer 1 attends where that place holds the present
-    token. The stream is one-hot: token, previous token, and for queries and keys the position."""
+    token. The stream is one-hot: token, previous token, and for queries and keys the position.
+    """
     width = 2 * VOCABULARY + LENGTH
     config = TransformerConfig(
         vocabulary_size=VOCABULARY, context_length=LENGTH, d_model=width, num_heads=1, normalization="none"
@@ -132,7 +133,7 @@ def test_an_induction_circuit_written_by_hand_is_found(repeated: Tensor) -> None
 def test_the_circuit_predicts_the_repetition(repeated: Tensor) -> None:
     with torch.no_grad():
         predicted = induction_circuit(sharpness=4)(repeated).argmax(dim=-1)
-    assert torch.equal(predicted[:, PERIOD:-1], repeated[:, PERIOD + 1 :])
+    assert torch.equal(predicted[:, PERIOD + 1 : -1], repeated[:, PERIOD + 2 :])
 
 
 def test_without_the_previous_token_head_there_is_no_induction(repeated: Tensor) -> None:

@@ -14,7 +14,7 @@ from ontogeny.core.samples import Samples
 
 INPUTS, LABELS = torch.arange(12.0).reshape(6, 2), torch.arange(6)
 CHOSEN = torch.tensor([4, 0, 4])
-Pair = namedtuple("Pair", "inputs labels")  # noqa: PYI024  (what the default collate knows by its fields)
+Pair = namedtuple("Pair", "inputs labels")
 
 
 class Batches:
@@ -26,7 +26,6 @@ class Batches:
 
 PAIRS = {
     "tuple": (INPUTS, LABELS),
-    "list": [INPUTS, LABELS],
     "dataset": TensorDataset(INPUTS, LABELS),
     "list of samples": list(zip(INPUTS, LABELS.tolist(), strict=True)),
     "list of named samples": [Pair(*sample) for sample in zip(INPUTS, LABELS.tolist(), strict=True)],
@@ -55,6 +54,12 @@ def test_one_tensor_is_a_batch_without_a_tuple() -> None:
     assert torch.equal(Samples(iter(INPUTS.split(4)), num_samples=6).take(CHOSEN), INPUTS[CHOSEN])
 
 
+def test_a_list_of_tensors_is_a_list_of_samples() -> None:
+    samples = Samples(list(INPUTS))
+    assert len(samples) == 6
+    assert torch.equal(samples.take(CHOSEN), INPUTS[CHOSEN])
+
+
 def test_what_is_no_tensor_comes_through_the_collation() -> None:
     data = [{"tokens": row, "text": str(number)} for number, row in enumerate(INPUTS)]
     batch = Samples(data).take(CHOSEN)
@@ -77,6 +82,8 @@ def test_n_is_what_the_caller_says_where_it_is_said() -> None:
         (Batches(), "data whose length is known", "Batches, an iterable of unknown length"),
         (iter([INPUTS]), "data whose length is known", "an iterable of unknown length"),
         (7, "a map-style dataset", "int"),
+        ((INPUTS, LABELS.tolist()), "a tuple of tensors", "a tuple of Tensor, list"),
+        ((), "a tuple of tensors", "a tuple of nothing"),
     ],
 )
 def test_data_that_cannot_be_numbered_are_named(data: Any, expected: str, found: str) -> None:

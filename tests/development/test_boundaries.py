@@ -71,7 +71,7 @@ def test_no_valley_without_a_deep_dip_between_significant_slopes(slope, threshol
 )
 def test_valleys_separate_peaks_as_the_definition_says(heights, prominence):
     centers = np.linspace(0.3, 3.7, len(heights))
-    slope = sum(bump(center, height, 0.15) for center, height in zip(centers, heights, strict=True))
+    slope = np.sum([bump(center, height, 0.15) for center, height in zip(centers, heights, strict=True)], axis=0)
     found = valleys(GRID, slope, LOW, prominence)
     edges = np.concatenate([[0], np.searchsorted(GRID, [valley.center for valley in found]), [len(GRID)]])
     peaks = [np.abs(slope[a:b]).max() for a, b in pairwise(edges)]

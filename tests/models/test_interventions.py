@@ -59,10 +59,15 @@ def test_everything_is_restored_whatever_raises(fails: str) -> None:
     model = Pair()
     model.fails = fails == "model"
     function = fail if fails == "function" else torch.zeros_like
-    with pytest.raises((ValueError, RuntimeError)), intervene(model, {"first": function, "second": torch.zeros_like}):
-        assert hooks(model) == 2
-        model(X)
-        raise ValueError("the body failed")
+
+    def body() -> None:
+        with intervene(model, {"first": function, "second": torch.zeros_like}):
+            assert hooks(model) == 2
+            model(X)
+            raise ValueError("the body failed")
+
+    with pytest.raises((ValueError, RuntimeError), match=f"the {fails} failed"):
+        body()
     assert hooks(model) == 0
     model.fails = False
     assert torch.equal(model(X), 2 * X)
@@ -81,9 +86,9 @@ def test_an_unknown_site_lists_the_nearest_before_anything_is_changed() -> None:
     config = TransformerConfig(vocabulary_size=5, context_length=4, d_model=8, num_heads=2)
     model = Transformer(config, torch.Generator())
     wrong = {"blocks.0.hook_resid_pre": torch.zeros_like, "blocks.0.attn.hook_patern": torch.zeros_like}
-    with pytest.raises(InvalidArgument, match=r"'blocks\.0\.attn\.hook_patern'.*blocks\.0\.attn\.hook_pattern"):
-        with intervene(model, wrong):
-            pass
+    told = r"'blocks\.0\.attn\.hook_patern'.*blocks\.0\.attn\.hook_pattern"
+    with pytest.raises(InvalidArgument, match=told), intervene(model, wrong):
+        pass
     assert hooks(model) == 0
 
 

@@ -1,11 +1,13 @@
 """The page is one file that loads nothing, shows what there is, and trusts no string."""
 
+import base64
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from plotly.offline import get_plotlyjs
@@ -73,24 +75,26 @@ def test_nothing_is_loaded_from_elsewhere(content: ReportContent, tmp_path: Path
     assert "default-src 'none'" in own
 
 
-@pytest.mark.parametrize("field", ["title", "command", "facts", "claims", "snippet", "controls", "dataset"])
-def test_hostile_strings_stay_text(field: str, content: ReportContent, tmp_path: Path) -> None:
+def test_hostile_strings_stay_text(content: ReportContent, tmp_path: Path) -> None:
     snippet = xr.Dataset(
         {"attention": (("component", "query", "key"), [[[1.0]]])},
         coords={"component": [HOSTILE], "token": ("query", [HOSTILE]), "key_token": ("key", [HOSTILE])},
     )
-    hostile = {
-        "title": replace(content, title=HOSTILE),
-        "command": replace(content, command=HOSTILE),
-        "facts": replace(content, facts={HOSTILE: HOSTILE}),
-        "claims": replace(content, claims=[{"id": HOSTILE, "title": HOSTILE, "note": HOSTILE, "status": HOSTILE}]),
-        "snippet": replace(content, snippet=snippet),
-        "controls": replace(content, controls={HOSTILE: content.trajectory}),
-        "dataset": replace(content, trajectory=content.trajectory.assign_coords(dataset=[HOSTILE, "b", "c"])),
-    }
-    harmless, attacked = Page(written(content, tmp_path)), Page(written(hostile[field], tmp_path))
+    hostile = ReportContent(
+        title=HOSTILE,
+        trajectory=content.trajectory.assign_coords(dataset=[HOSTILE, "b", "c"], component=[HOSTILE]),
+        stages=content.stages,
+        pca=content.pca,
+        claims=[{"id": HOSTILE, "title": HOSTILE, "note": HOSTILE, "status": HOSTILE, "source": HOSTILE}],
+        snippet=snippet,
+        facts={HOSTILE: HOSTILE},
+        command=HOSTILE,
+        controls={HOSTILE: content.trajectory},
+    )
+    harmless, attacked = Page(written(content, tmp_path)), Page(written(hostile, tmp_path))
     assert "img" not in attacked.tags
     assert attacked.tags.count("script") == harmless.tags.count("script")
+    assert attacked.text.count(HOSTILE) >= 8
 
 
 VARIABLES = ["loss", "llc", "icl_score", "ngram_cross_entropy", "head_score", "repeated_gain", "loss_by_position"]
@@ -114,7 +118,12 @@ def test_a_missing_variable_removes_no_more_than_itself(missing: str, content: R
 
 @pytest.mark.parametrize("missing", ["stages", "pca", "snippet"])
 def test_a_missing_part_leaves_out_its_panel(missing: str, content: ReportContent, tmp_path: Path) -> None:
-    page = Page(written(replace(content, **{missing: None}), tmp_path))
+    lesser = {
+        "stages": replace(content, stages=None),
+        "pca": replace(content, pca=None),
+        "snippet": replace(content, snippet=None),
+    }
+    page = Page(written(lesser[missing], tmp_path))
     gone = {"stages": "stages", "pca": "trajectory", "snippet": "attention"}[missing]
     assert page.sections == [panel for panel in PANELS if panel != gone]
 
@@ -140,10 +149,6 @@ def test_the_figures_in_the_page_are_small(content: ReportContent, tmp_path: Pat
 
 
 def test_attention_survives_packing(content: ReportContent, tmp_path: Path) -> None:
-    import base64
-
-    import numpy as np
-
     assert content.snippet is not None
     view = payload(written(content, tmp_path), "attention-data")
     assert isinstance(view, dict)

@@ -15,7 +15,7 @@ from ontogeny.reports.wording import listed, measured, number, p_value, probabil
         (18.04, "18.0"),
         (-0.31, "−0.310"),
         (24576.0, "24,576"),
-        (0.0, "0"),
+        (0, "0"),
         (None, "–"),
         (math.nan, "–"),
         (2e-5, "2.00e-5"),

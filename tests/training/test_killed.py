@@ -1,6 +1,7 @@
 """A run that was killed at any moment and is started again ends with the same files, byte for byte."""
 
 import random
+import runpy
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ import pytest
 SCRIPT = Path(__file__).with_name("run_alone.py")
 
 
-def start(folder: Path, dropout: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, SCRIPT, folder, str(dropout)])
+def run_here(folder: Path, dropout: float) -> None:
+    runpy.run_path(str(SCRIPT))["main"](folder, dropout)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -22,23 +23,24 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def killed_at(folder: Path, dropout: float, line: int) -> None:
-    """Starts the run and kills it soon after its metrics have so many lines, wherever it stands then."""
-    process, metrics = start(folder, dropout), folder / "metrics.jsonl"
-    while process.poll() is None:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
-            process.kill()
-            break
-        time.sleep(0.001)
-    assert process.wait() == -9, "the run ended before it could be killed"
+    """Runs in another process, and kills it soon after its metrics have so many lines, wherever it stands then."""
+    metrics = folder / "metrics.jsonl"
+    with subprocess.Popen([sys.executable, SCRIPT, folder, str(dropout)]) as process:
+        while process.poll() is None:
+            if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
+                process.kill()
+                break
+            time.sleep(0.001)
+    assert process.returncode == -9, "the run ended before it could be killed"
 
 
 def check(tmp_path: Path, dropout: float, lines: list[int]) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(whole, dropout).wait() == 0
+    run_here(whole, dropout)
     for line in lines:
         killed_at(killed, dropout, line)
         assert contents(killed) != contents(whole)
-    assert start(killed, dropout).wait() == 0
+    run_here(killed, dropout)
     assert len(contents(whole)) > 80
     assert contents(killed) == contents(whole)
 

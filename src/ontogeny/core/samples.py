@@ -1,6 +1,6 @@
 """A caller's data as numbered samples: `take(indices)` gives the batch that the caller's loss function expects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -31,8 +31,8 @@ class Samples:
         self.bare = isinstance(data, Tensor)
         if isinstance(data, Tensor):
             self.tensors = (data,)
-        elif isinstance(data, Sequence) and data and all(isinstance(part, Tensor) for part in data):
-            self.tensors = tuple(data)
+        elif isinstance(data, tuple):
+            self.tensors = _only_tensors(data, name)
         elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             self.tensors = _gather(data, num_samples, name)
             self.bare = len(self.tensors) == 1
@@ -64,6 +64,18 @@ class Samples:
                 found=f"{[part.shape[0] for part in self.tensors]}",
                 instead="(inputs, targets) with one row a sample in each",
             )
+
+
+def _only_tensors(data: tuple[Any, ...], name: str) -> tuple[Tensor, ...]:
+    if not data or not all(isinstance(part, Tensor) and part.ndim for part in data):
+        found = ", ".join(type(part).__name__ for part in data) or "nothing"
+        raise InvalidArgument(
+            name,
+            expected="a tuple of tensors, such as (inputs, targets)",
+            found=f"a tuple of {found}",
+            instead="torch.as_tensor(…)",
+        )
+    return data
 
 
 def _gather(batches: Any, num_samples: int | None, name: str) -> tuple[Tensor, ...]:

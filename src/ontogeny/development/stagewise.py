@@ -99,7 +99,7 @@ def _usable_estimates(trajectory: xr.Dataset, component: str) -> _Estimates:
     usable = np.isfinite(llc.values) & np.isfinite(mcse.values)
     if "llc_outcome" in trajectory:
         usable &= _over_steps(trajectory, "llc_outcome", component).values != Outcome.DIVERGED.value
-    kept = step >= 1
+    kept = usable & (step >= 1)
     if kept.sum() < _MIN_CHECKPOINTS:
         raise InvalidArgument(
             "trajectory",

@@ -108,9 +108,10 @@ def measure(
         CorruptFile: for a damaged checkpoint, named; what was measured before is kept.
     """
     plan = _plan(model_fn, data, loss_fn, components, datasets, behaviour, sampler)
-    wanted = list(run.steps if steps is None else steps)
-    for step in set(wanted) - set(run.steps):
-        raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=str(step))
+    wanted = sorted({int(step) for step in (run.steps if steps is None else steps)})
+    if not wanted or not set(wanted) <= set(run.steps):
+        found = ", ".join(str(step) for step in wanted if step not in run.steps)
+        raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=found or "none")
     for component in plan.components:
         if component != WHOLE:
             restrict(model_fn(), component)
@@ -130,6 +131,9 @@ def measure(
         reporter.advance("measuring", note=f"step {step}")
     reporter.finish("measuring")
     trajectory = xr.concat(measured, "step", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    # reference lines of a behaviour are the same at every checkpoint, and carry no step
+    constant = [name for name in trajectory.data_vars if trajectory[name].attrs.get("constant")]
+    trajectory = trajectory.assign({name: trajectory[name].isel(step=0, drop=True) for name in constant})
     return trajectory.assign_attrs(measured[0].attrs)
 
 
@@ -139,9 +143,10 @@ def forecast(run: Checkpoints, model_fn: Callable[[], nn.Module], data: Any, los
 
     The behaviour's own time is measured once; the number is good to some tens of per cent on a quiet machine.
     """
+    num_checkpoints = len(options.get("steps") or run.steps)
     options = {name: options.get(name) for name in ("components", "datasets", "behaviour", "sampler")}
     plan = _plan(model_fn, data, loss_fn, **options)
-    config, short = plan.sampler, plan.sampler.model_copy(update={"num_draws": 2, "num_warmup": 0, "thinning": 1})
+    config, short = plan.sampler, plan.sampler.model_copy(update={"num_draws": 10, "num_warmup": 0, "thinning": 1})
     trial = replace(plan, sampler=short, components=[WHOLE], datasets={MAIN: plan.datasets[MAIN]})
     _at_checkpoint(trial, run, run.steps[-1])  # the first pass pays for lazy initialisation
     begun = time.perf_counter()
@@ -151,7 +156,7 @@ def forecast(run: Checkpoints, model_fn: Callable[[], nn.Module], data: Any, los
     if plan.behaviour:
         plan.behaviour(_model_at(plan, run, run.steps[-1]))
     steps = (config.num_draws + config.num_warmup) * config.thinning * len(plan.components) * len(plan.datasets)
-    return len(run.steps) * (steps * per_step + time.perf_counter() - begun)
+    return num_checkpoints * (steps * per_step + time.perf_counter() - begun)
 
 
 def _plan(
@@ -163,6 +168,8 @@ def _plan(
     behaviour: Behaviour | None,
     sampler: SamplerConfig | None,
 ) -> _Plan:
+    if MAIN in (datasets or {}):
+        raise InvalidArgument("datasets", expected=f"names other than that of the main one, {MAIN!r}", found=repr(MAIN))
     named = {MAIN: data} | dict(datasets or {})
     return _Plan(
         model_fn,
@@ -179,11 +186,8 @@ def _at_checkpoint(plan: _Plan, run: Checkpoints, step: int) -> xr.Dataset:
     losses = xr.concat([_loss(model, plan, name) for name in plan.datasets], "dataset")
     coefficients = _coefficients(model, plan, step) if plan.components else xr.Dataset()
     behaviour = plan.behaviour(model) if plan.behaviour else xr.Dataset()
-    merged = xr.merge([losses, coefficients, behaviour], combine_attrs="drop")
-    merged = merged.assign_coords(step=step, dataset=list(plan.datasets))
-    # reference lines of a behaviour carry no step; everything that was measured does
-    measured = [name for name in merged.data_vars if not merged[name].attrs.get("constant")]
-    merged = merged.assign({name: merged[name].expand_dims("step") for name in measured})
+    merged = xr.merge([losses, coefficients, behaviour], combine_attrs="override")
+    merged = merged.assign_coords(dataset=list(plan.datasets)).expand_dims(step=[step])
     return merged.assign_attrs(coefficients.attrs)
 
 

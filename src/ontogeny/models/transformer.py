@@ -214,7 +214,9 @@ class Transformer(nn.Module):
                 instead="a longer context_length in TransformerConfig, or shorter sequences",
             )
         x = self.hook_embed(self.embed(tokens))
-        positions = self.hook_pos_embed(self.pos_embed(tokens.shape[1]))
+        positions = self.pos_embed(tokens.shape[1])
+        if self.hook_pos_embed.watched:  # positions for every sequence, which may be replaced one by one
+            positions = self.hook_pos_embed(positions.expand(len(tokens), -1, -1))
         shortformer = self.config.positions == "shortformer"
         if not shortformer:
             x = x + positions

@@ -64,7 +64,7 @@ def fig_head_scores(
         for name, control in (controls or {}).items():
             if "head_score" in control and score in control.score:
                 best = control.head_score.sel(score=score).max(["layer", "head"])
-                keep = thinned(best.sizes["step"], len(scores) * HEADS_DRAWN)
+                keep = thinned(best.sizes["step"], len(scores) * len(curves))
                 x = axis.place(control.step.values[keep])
                 curves.append(Curve(name, x, best.values[keep], NEUTRAL, dash="dash", width=1.8))
         draw_curves(figure, axes(i), curves, include=[0.0])

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from ontogeny.reports.style import TEMPLATE, translucent
 from ontogeny.reports.wording import plain, shorten
@@ -14,7 +15,12 @@ Z95 = 1.96  # standard errors from the middle to the edge of a 95 % interval
 MAX_POINTS = 5_000  # of one figure; more are thinned for drawing
 PANEL_HEIGHT = 210
 GAP = 84  # pixels between rows of panels: axis title, ticks and the next panel's title
-TITLE_INSET = 42  # pixels by which a panel's title begins left of the panel, over the axis labels
+BETWEEN = 0.18  # of the figure's width, between columns of panels: names of curves and axis labels
+# A panel's title begins left of the panel, over the axis labels.
+TITLE = {
+    **{"xref": "paper", "xanchor": "left", "xshift": -42, "yref": "paper", "yanchor": "bottom", "yshift": 6},
+    **{"font": {"size": 13}, "showarrow": False},
+}
 MAX_NAME = 14  # characters of a curve's name that fit beside a panel
 LABEL_HEIGHT = 15  # pixels that a curve's name at its right end takes
 
@@ -53,17 +59,14 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
         titles: one for each panel.
         height: of a panel, in pixels.
     """
-    figure = _grid(titles, min(2, len(titles)), height)
-    narrow = _grid(titles, 1, height).layout
-    changes: dict = {"height": narrow.height}
+    wide, narrow = _layout(titles, min(2, len(titles)), height), _layout(titles, 1, height)
+    changes = {"height": narrow["height"]}
     for i in range(len(titles)):
-        for key in ("xaxis", "yaxis"):
-            name = f"{key}{i + 1 if i else ''}"
-            changes[f"{name}.domain"] = list(narrow[name].domain)
-        changes[f"annotations[{i}].x"] = narrow.annotations[i].x
-        changes[f"annotations[{i}].y"] = narrow.annotations[i].y
-    figure.update_layout(meta={"narrow": changes})
-    return figure
+        for key in ("x", "y"):
+            name = _axis_name(key, i)
+            changes[f"{name}.domain"] = narrow[name]["domain"]
+            changes[f"annotations[{i}].{key}"] = narrow["annotations"][i][key]
+    return go.Figure(layout={**wide, "template": TEMPLATE, "meta": {"narrow": changes}})
 
 
 def axes(panel: int) -> dict[str, str]:
@@ -74,8 +77,7 @@ def axes(panel: int) -> dict[str, str]:
 
 def set_axes(figure: go.Figure, panel: int, x: dict, y: dict) -> None:
     """Update the layout of a panel's axes."""
-    suffix = panel + 1 if panel else ""
-    figure.update_layout({f"xaxis{suffix}": x, f"yaxis{suffix}": y})
+    figure.update_layout({_axis_name("x", panel): x, _axis_name("y", panel): y})
 
 
 def around(y: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,19 +101,13 @@ def draw_curves(
         height: of the panel in pixels, by which names are kept apart.
         include: values that the vertical range must hold besides the curves.
     """
-    for curve in curves:
-        if curve.band is not None:
-            figure.add_trace(_band(curve.x, *curve.band, curve.color).update(**where))
-    for curve in curves:
-        line = {"color": curve.color, "width": curve.width, "dash": curve.dash}
-        mode = "lines" if np.isfinite(curve.x * curve.y).sum() > 1 else "markers"
-        trace = go.Scatter(x=curve.x, y=curve.y, mode=mode, name=plain(curve.name), line=line, opacity=curve.opacity)
-        trace.update(hovertemplate="%{y:.3f}") if curve.hover else trace.update(hoverinfo="skip")
-        figure.add_trace(trace.update(**where))
+    bands = [_band(curve, where) for curve in curves if curve.band is not None]
+    figure.add_traces(bands + [_line(curve, where) for curve in curves])
     values = np.concatenate([np.asarray(include), *(v for c in curves for v in (c.y, *(c.band or ())))])
-    bottom, top = padded_range(values)
-    figure.update_layout({f"yaxis{where['yaxis'][1:]}": {"range": [bottom, top]}})
-    _name_ends(figure, where, [c for c in curves if c.named], (bottom, top), height)
+    limits = padded_range(values)
+    names = _end_names(where, [curve for curve in curves if curve.named], limits, height)
+    figure.update_layout({f"yaxis{where['yaxis'][1:]}": {"range": limits}})
+    figure.layout.annotations += tuple(go.layout.Annotation(name) for name in names)
 
 
 def padded_range(values: np.ndarray, share: float = 0.07) -> tuple[float, float]:
@@ -145,57 +141,74 @@ def thinned(length: int, curves: int) -> np.ndarray:
     return np.unique(np.linspace(0, length - 1, count).round().astype(int)) if length else np.arange(0)
 
 
-def _grid(titles: Sequence[str], columns: int, height: int) -> go.Figure:
-    wide: list[list[dict | None]] = [[{"colspan": columns}, *[None] * (columns - 1)]]
-    cells = wide * (len(titles) % columns) + [[{}] * columns for _ in range(len(titles) // columns)]
-    rows = len(cells)
+def _layout(titles: Sequence[str], columns: int, height: int) -> dict[str, Any]:
+    """Domains and titles of panels filled row by row; the first row holds one wide panel where the number is odd."""
+    rows = ceil(len(titles) / columns)
     plot_height = rows * height + (rows - 1) * GAP
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        specs=cells,
-        subplot_titles=[f"<b>{plain(title)}</b>" for title in titles],
-        vertical_spacing=GAP / plot_height if rows > 1 else 0,
-        horizontal_spacing=0.36 / columns if columns > 1 else 0,
-    )
+    width = (1 - BETWEEN * (columns - 1)) / columns
     margin = TEMPLATE.layout.margin
-    figure.update_layout(template=TEMPLATE, height=plot_height + margin.t + margin.b)
-    for i, title in enumerate(figure.layout.annotations):
-        left = figure.layout[f"xaxis{i + 1 if i else ''}"].domain[0]
-        title.update(x=left, xanchor="left", xshift=-TITLE_INSET, yshift=6, font={"size": 13})
-    return figure
+    layout: dict[str, Any] = {"height": plot_height + margin.t + margin.b, "annotations": []}
+    for i, title in enumerate(titles):
+        wide = i == 0 and len(titles) % columns != 0
+        row, column = divmod(i + len(titles) % columns * (i > 0), columns)
+        left, top = column * (width + BETWEEN), 1 - row * (height + GAP) / plot_height
+        bottom = max(top - height / plot_height, 0)
+        x, y = axes(i).values()
+        layout[_axis_name("x", i)] = {"domain": [left, 1 if wide else left + width], "anchor": y}
+        layout[_axis_name("y", i)] = {"domain": [bottom, top], "anchor": x}
+        layout["annotations"].append({"text": f"<b>{plain(title)}</b>", "x": left, "y": top, **TITLE})
+    return layout
 
 
-def _band(x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str) -> go.Scatter:
-    known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
-    x, low, high = x[known], low[known], high[known]
+def _axis_name(key: str, panel: int) -> str:
+    return f"{key}axis{panel + 1 if panel else ''}"
+
+
+def _line(curve: Curve, where: dict[str, str]) -> go.Scatter:
+    return go.Scatter(
+        x=curve.x,
+        y=curve.y,
+        mode="lines" if np.isfinite(curve.x * curve.y).sum() > 1 else "markers",
+        name=plain(curve.name),
+        line={"color": curve.color, "width": curve.width, "dash": curve.dash},
+        opacity=curve.opacity,
+        hoverinfo=None if curve.hover else "skip",
+        hovertemplate="%{y:.3f}" if curve.hover else None,
+        **where,
+    )
+
+
+def _band(curve: Curve, where: dict[str, str]) -> go.Scatter:
+    low, high = curve.band or (curve.y, curve.y)
+    known = np.isfinite(curve.x) & np.isfinite(low) & np.isfinite(high)
+    x, low, high = curve.x[known], low[known], high[known]
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=np.concatenate([high, low[::-1]]),
         fill="toself",
-        fillcolor=translucent(color, 0.18),
+        fillcolor=translucent(curve.color, 0.18),
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
+        **where,
     )
 
 
-def _name_ends(
-    figure: go.Figure, where: dict[str, str], curves: Sequence[Curve], limits: tuple[float, float], height: int
-) -> None:
+def _end_names(
+    where: dict[str, str], curves: Sequence[Curve], limits: tuple[float, float], height: int
+) -> list[dict[str, Any]]:
     ended = [(curve, curve.y[np.isfinite(curve.y)]) for curve in curves]
     ended = [(curve, float(known[-1])) for curve, known in ended if known.size]
     gap = LABEL_HEIGHT * (limits[1] - limits[0]) / height
-    for (curve, _), y in zip(ended, spread([end for _, end in ended], gap, *limits), strict=True):
-        figure.add_annotation(
-            text=plain(shorten(curve.name, MAX_NAME)),
-            x=1,
-            xref=f"{where['xaxis']} domain",
-            xanchor="left",
-            xshift=6,
-            y=y,
-            yref=where["yaxis"],
-            showarrow=False,
-            align="left",
-            font={"size": 11.5, "color": curve.color},
-        )
+    heights = spread([end for _, end in ended], gap, *limits)
+    place = {"x": 1, "xref": f"{where['xaxis']} domain", "xanchor": "left", "xshift": 6, "yref": where["yaxis"]}
+    return [
+        {
+            "text": plain(shorten(curve.name, MAX_NAME)),
+            "y": y,
+            "font": {"size": 11.5, "color": curve.color},
+            "showarrow": False,
+            **place,
+        }
+        for (curve, _), y in zip(ended, heights, strict=True)
+    ]

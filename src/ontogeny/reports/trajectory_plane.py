@@ -12,7 +12,6 @@ from ontogeny.reports.wording import plain
 
 WIDTH, HEIGHT = 280, 300  # of a panel in pixels; the width is that on a page, and nearly that on a phone
 SIDES = (("top center", 0, 1), ("bottom center", 0, -1), ("middle right", 1, 0), ("middle left", -1, 0))
-Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def _draw_marks(
 
 def _clear_sides(at: np.ndarray, points: np.ndarray, labels: list[str]) -> list[str]:
     """For each label, the side of its mark on which it covers least: other labels above all, then points."""
-    dots = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    placed: list[Box] = []
+    dots = np.concatenate([points - 4, points + 4], axis=1)  # as boxes: left, bottom, right, top
+    placed: list[tuple[float, float, float, float]] = []
     chosen = []
     for (x, y), label in zip(at, labels, strict=True):
         wide, costs = 6.2 * len(label), {}
@@ -108,12 +107,13 @@ def _clear_sides(at: np.ndarray, points: np.ndarray, labels: list[str]) -> list[
             left, bottom = x + right * (wide / 2 + 9) - wide / 2, y + up * 16 - 7
             box = (left, bottom, left + wide, bottom + 14)
             cut_off = left < 0 or left + wide > WIDTH
-            cost = 10 * sum(_overlap(box, other) for other in placed) + sum(_overlap(box, dot) for dot in dots)
-            costs[side] = (cost + 20 * cut_off, box)
+            costs[side] = (10 * _covered(np.array(placed), *box) + _covered(dots, *box) + 20 * cut_off, box)
         chosen.append(min(costs, key=lambda side: costs[side][0]))
         placed.append(costs[chosen[-1]][1])
     return chosen
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _covered(boxes: np.ndarray, left: float, bottom: float, right: float, top: float) -> int:
+    """How many of the boxes overlap with one."""
+    lefts, bottoms, rights, tops = boxes.reshape(-1, 4).T
+    return int(((lefts < right) & (left < rights) & (bottoms < top) & (bottom < tops)).sum())

@@ -1,0 +1,42 @@
+"""A small measurement in a process of its own, to be killed: python run_alone.py FOLDER."""
+
+import sys
+from pathlib import Path
+
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from ontogeny.core import losses
+from ontogeny.measurement import SamplerConfig, measure
+from ontogeny.stores import MemoryCheckpoints, write_tree
+
+
+def make_model() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 2))
+
+
+def outputs(model: nn.Module) -> xr.Dataset:
+    with torch.no_grad():
+        return xr.Dataset({"outputs": ("output", model(torch.eye(5)).flatten().numpy())})
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(60, 5, generator=generator), torch.randn(60, 2, generator=generator)
+
+    def weights(step: int) -> dict[str, Tensor]:
+        state = make_model().state_dict()
+        return {name: torch.randn(tensor.shape, generator=generator) / (1 + step) for name, tensor in state.items()}
+
+    run = MemoryCheckpoints({step: weights(step) for step in range(40)})
+    sampler = SamplerConfig(num_chains=2, num_draws=40, num_warmup=20)
+    options = {"components": ["all", "2"], "behaviour": outputs, "sampler": sampler}
+    write_tree(
+        folder / "trajectory.zarr", measure(run, make_model, data, losses.mse, store=folder / "store", **options)
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""SGLD on normal crossings, singular at the center, agrees with their finite-temperature value by quadrature."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+import ontogeny as og
+from ontogeny.core.draws import settings_of
+from ontogeny.testing import NormalCrossing, Point
+
+NBETA, LOCALIZATION = 5.0, 1.0
+STEP_SIZE = 0.0025  # biases the estimate by less than one per cent, as the halved step shows
+
+# Steps for the slowest direction to forget its start: along a second, flat one only the localization moves the chain.
+RELAXATION: dict[tuple[int, ...], float] = {(1,): 0.5, (2,): 0.5, (1, 1): 1.0, (1, 2): 1.0, (2, 2): 1.0}  # times 1/ε
+CROSSINGS = list(RELAXATION)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """So many independent copies of a normal crossing in one vector: the learning coefficients add."""
+
+    exponents: tuple[int, ...]
+    count: int
+
+    def model(self) -> Point:
+        return Point(self.count * len(self.exponents))
+
+    def loss(self, model: Point, batch: Tensor) -> Tensor:
+        columns = model.w.unflatten(0, (self.count, len(self.exponents))).unbind(dim=1)
+        product = torch.ones(())
+        for column, k in zip(columns, self.exponents, strict=True):
+            product = product * column ** (2 * k)
+        return product.sum().expand(batch.shape[0])
+
+    @property
+    def exact(self) -> float:
+        return self.count * NormalCrossing(self.exponents).llc(NBETA, LOCALIZATION)
+
+    def estimate(self, step_size: float = STEP_SIZE, heat: float = 1.0) -> og.Estimate:
+        """From draws that say they were made at `NBETA`, by a sampler that runs at `heat` times that."""
+        posterior = og.LocalPosterior(self.model(), torch.zeros(4), self.loss, NBETA * heat, LOCALIZATION)
+        thinning = math.ceil(RELAXATION[self.exponents] / step_size / 12)
+        lengths = {"num_chains": 32, "num_warmup": 54, "num_draws": 24, "thinning": thinning}
+        draws = og.sample(posterior, og.SGLD(step_size), **lengths)
+        draws.attrs["settings"] = dataclasses.replace(settings_of(draws), nbeta=NBETA).to_json()
+        return og.llc(draws)
+
+
+@pytest.mark.parametrize("exponents", CROSSINGS)
+def test_sgld_agrees_with_quadrature(exponents: tuple[int, ...]) -> None:
+    copies = Copies(exponents, 32)
+    estimate = copies.estimate()
+    assert estimate.mcse < 0.03 * estimate.value
+    assert abs(estimate.value - copies.exact) < 4 * estimate.mcse
+
+
+@pytest.mark.parametrize("heat", [0.8, 1.2])
+def test_a_sampler_at_another_temperature_does_not_agree(heat: float) -> None:
+    copies = Copies((2,), 32)
+    estimate = copies.estimate(heat=heat)
+    assert estimate.mcse < 0.03 * estimate.value
+    assert abs(estimate.value - copies.exact) > 4 * estimate.mcse
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exponents", CROSSINGS)
+def test_the_error_of_the_step_is_small_against_the_monte_carlo_error(exponents: tuple[int, ...]) -> None:
+    copies = Copies(exponents, 256)
+    whole, halved = copies.estimate(), copies.estimate(STEP_SIZE / 2)
+    for estimate in (whole, halved):
+        assert estimate.mcse < 0.012 * copies.exact
+        assert abs(estimate.value - copies.exact) < 4 * estimate.mcse
+    assert abs((whole - halved).value) < 4 * (whole - halved).mcse
+
+
+def test_the_target_itself_is_sampled_as_its_copies_are() -> None:
+    target, copies = NormalCrossing((1, 2)), Copies((1, 2), 1)
+    traces = []
+    for loss in (target.loss, copies.loss):
+        posterior = og.LocalPosterior(target.model(), torch.zeros(4), loss, NBETA, LOCALIZATION)
+        draws = og.sample(posterior, og.SGLD(0.01), num_chains=2, num_draws=50, num_warmup=0)
+        traces.append(torch.from_numpy(draws["posterior"]["loss_difference"].values))
+    torch.testing.assert_close(traces[0], traces[1])
+    assert traces[0].max() > 0

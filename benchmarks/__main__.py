@@ -10,13 +10,13 @@ from benchmarks.sampler import measure, mlp_case, transformer_case
 
 HEADER = """# Benchmark results
 
-Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process, with the 95 %
-bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, {cores} threads at most, CPU.
+Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process, with
+the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
 
 ## A sampling step over the bare forward and backward pass
 
-The floor is the eager forward and backward pass of the same model and batch, once a chain. "A paired draw each" records a draw at
-every step, with the losses at the center cached per sample as in a long run.
+The floor is the eager forward and backward pass of the same model and batch, once a chain. "A paired draw each" records
+a draw at every step, with the losses at the center cached per sample as in a long run.
 
 | model | chains | threads | contestant | ms a step, all chains | ratio to the floor |
 |---|---|---|---|---|---|
@@ -27,7 +27,7 @@ def main() -> None:
     rows = measure("MLP, 9.6k parameters, batch 128", mlp_case(), steps=20, threads=1)
     for chains in (1, 4):
         rows += measure("transformer, 3.1M, context 128, batch 8", transformer_case(chains), steps=2, threads=2)
-    text = HEADER.format(rounds=ROUNDS, python=platform.python_version(), torch=torch.__version__, cores=2)
+    text = HEADER.format(rounds=ROUNDS, python=platform.python_version(), torch=torch.__version__)
     (Path(__file__).parent / "RESULTS.md").write_text(text + "\n".join(rows) + "\n", encoding="utf-8")
 
 

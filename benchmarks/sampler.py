@@ -20,7 +20,7 @@ def mlp_case() -> tuple[nn.Module, tuple[Tensor, Tensor], LossFn, int, int]:
 
 
 def transformer_case(chains: int) -> tuple[nn.Module, Tensor, LossFn, int, int]:
-    """The 3.1M-parameter attention-only transformer: 2 layers, 8 heads, d_model 256, vocabulary 5000, context 128, batch 8."""
+    """The 3.1M-parameter attention-only transformer (2 layers, 8 heads, d_model 256, vocabulary 5000), context 128."""
     generator = torch.Generator().manual_seed(0)
     shape = TransformerConfig(vocabulary_size=5000, context_length=128, num_layers=2, d_model=256, num_heads=8)
     tokens = torch.randint(5000, (512, 128), generator=generator)
@@ -28,7 +28,7 @@ def transformer_case(chains: int) -> tuple[nn.Module, Tensor, LossFn, int, int]:
 
 
 def measure(name: str, case: tuple, steps: int, threads: int) -> list[str]:
-    """Rows of the table: the floor, steps alone, and steps that each record a draw paired with the loss at the center."""
+    """Rows of the table: the floor, steps alone, and steps that each record a draw paired with the loss at w*."""
     model, data, loss_fn, batch_size, chains = case
     torch.set_num_threads(threads)
     posterior = LocalPosterior(model, data, loss_fn, nbeta=30.0, localization=100.0, batch_size=batch_size)

@@ -84,11 +84,11 @@ def make_trajectory(seed: int = 0, layers: int = 2, heads: int = 8) -> xr.Datase
         **{"nbeta": 30.0, "localization": 200.0, "step_size": 1e-3, "num_samples": 24576, "kernel": "SGLD"},
         **{"num_chains": CHAINS, "num_draws": DRAWS, "num_warmup": WARMUP, "batch_size": 16, "seed": 0, "paired": True},
     }
-    step_set = ("step", "dataset")
     return xr.Dataset(
         {
-            "loss": (step_set, losses),
-            "loss_sem": (step_set, np.full(losses.shape, 0.02)),
+            "loss": (("step", "dataset"), losses),
+            "loss_sem": (("step", "dataset"), np.full(losses.shape, 0.02)),
+            "test_loss": (("step", "distribution"), losses + 0.02),
             "llc": (("step", "component", "dataset"), llc),
             "llc_mcse": (("step", "component", "dataset"), mcse),
             "llc_rhat": (("step", "component", "dataset"), 1 + rng.exponential(0.006, llc.shape)),
@@ -96,23 +96,23 @@ def make_trajectory(seed: int = 0, layers: int = 2, heads: int = 8) -> xr.Datase
             "llc_outcome": (("step", "component", "dataset"), outcome),
             "llc_trace": (("step", "component", "dataset", "chain", "draw"), trace),
             "llc_warmup_trace": (("step", "component", "dataset", "chain", "warmup_draw"), warm),
-            "loss_by_position": (("step", "dataset", "position"), by_position),
+            "loss_by_position": (("step", "distribution", "position"), by_position),
             "icl_score": ("step", icl),
             "icl_by_sequence": (("step", "sequence"), icl_by_sequence),
             "ngram_cross_entropy": (("step", "order"), ngram),
-            "ngram_by_sequence": (("step", "order", "sequence"), ngram_by_sequence),
-            "ngram_entropy": ("order", np.array([5.2, 3.35, 2.9])),
+            "ngram_by_sequence": (("step", "order", "ngram_sequence"), ngram_by_sequence),
+            "ngram_entropy": (("step", "order"), np.tile([5.2, 3.35, 2.9], (count, 1))),
             "head_score": (("step", "score", "layer", "head"), score),
             "head_score_by_sequence": (
-                ("step", "score", "layer", "head", "sequence"),
+                ("step", "score", "layer", "head", "repeat"),
                 score[..., None] + rng.normal(0, 0.01, (*score.shape, SEQUENCES)),
             ),
             "repeated_gain": ("step", -0.9 * rise(steps, 2500) + rng.normal(0, 0.01, count)),
             "outputs": (("step", "output"), np.outer(log_step, np.ones(5))),
         },
         coords={
-            **{"step": steps, "component": ["all"], "dataset": DATASETS, "position": position, "order": ORDERS},
-            **{"score": SCORES, "layer": np.arange(layers), "head": np.arange(heads)},
+            **{"step": steps, "component": ["all"], "dataset": DATASETS, "distribution": DATASETS},
+            **{"position": position, "order": ORDERS, "score": SCORES},
         },
         attrs={"settings": json.dumps(settings), "model": "2-layer attention-only", "num_parameters": 412_000},
     )

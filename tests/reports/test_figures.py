@@ -97,14 +97,21 @@ def test_behaviour_has_a_panel_for_everything_that_was_measured(trajectory: xr.D
     for order in ("unigram", "bigram", "trigram"):
         (curve,), (reference,) = named(figure, order), named(figure, f"{order}: its entropy")
         assert np.allclose(curve.y, trajectory.ngram_cross_entropy.sel(order=order))
-        assert np.allclose(reference.y, float(trajectory.ngram_entropy.sel(order=order)))
+        assert np.allclose(reference.y, trajectory.ngram_entropy.sel(order=order))
         assert reference.line.dash == "dot"
     assert len([trace for trace in figure.data if (trace.name or "").startswith("step ")]) == 6
 
 
 @pytest.mark.parametrize(
     ("variable", "traces"),
-    [("icl_score", 2), ("repeated_gain", 2), ("loss_by_position", 6), ("loss", 3), ("ngram_cross_entropy", 3)],
+    [
+        ("icl_score", 2),
+        ("repeated_gain", 2),
+        ("loss_by_position", 6),
+        ("test_loss", 3),
+        ("loss", 3),
+        ("ngram_cross_entropy", 3),
+    ],
 )
 def test_behaviour_draws_what_there_is(trajectory: xr.Dataset, variable: str, traces: int) -> None:
     assert len(fig_behaviour(trajectory[[variable]]).data) == traces
@@ -203,5 +210,14 @@ def test_drawing_changes_nothing(draw: Callable[[xr.Dataset], go.Figure], trajec
 
 
 def test_names_from_the_data_are_no_markup(trajectory: xr.Dataset) -> None:
-    hostile = trajectory.assign_coords(dataset=["<a href='x'>y</a>", "code", "prose"])
+    hostile = trajectory.assign_coords(
+        distribution=["<b>", "<i>", "<u>"], dataset=["<a href='x'>y</a>", "code", "prose"]
+    )
     assert "<a" not in fig_loss_and_llc(hostile).to_json()
+    assert "<u>" not in fig_behaviour(hostile).to_json()
+
+
+def test_entropies_that_do_not_depend_on_the_step_are_lines_all_the_same(trajectory: xr.Dataset) -> None:
+    constant = trajectory.assign(ngram_entropy=trajectory.ngram_entropy.isel(step=0))
+    (line,) = named(fig_behaviour(constant), "bigram: its entropy")
+    assert np.allclose(line.y, 3.35)

@@ -97,7 +97,16 @@ def test_hostile_strings_stay_text(content: ReportContent, tmp_path: Path) -> No
     assert attacked.text.count(HOSTILE) >= 8
 
 
-VARIABLES = ["loss", "llc", "icl_score", "ngram_cross_entropy", "head_score", "repeated_gain", "loss_by_position"]
+VARIABLES = [
+    "loss",
+    "llc",
+    "icl_score",
+    "ngram_cross_entropy",
+    "head_score",
+    "repeated_gain",
+    "loss_by_position",
+    "test_loss",
+]
 
 
 @pytest.mark.parametrize("variable", [*VARIABLES, "outputs"])

@@ -40,11 +40,6 @@ def test_intervals_set_the_digits(value: float | None, interval: list[float] | N
     assert measured(value, interval) == text
 
 
-def test_units_follow_only_a_value() -> None:
-    assert measured(0.5, None, "nats") == "0.500 nats"
-    assert measured(None, None, "nats") == "–"
-
-
 @pytest.mark.parametrize(("p", "text"), [(0.0002, "< 0.001"), (0.012, "0.012"), (0.62, "0.62"), (None, "–")])
 def test_p_values(p: float | None, text: str) -> None:
     assert p_value(p) == text

@@ -24,7 +24,7 @@ def numbered(model: Point, batch: Tensor) -> Tensor:
 
 def trace(draws: xr.DataTree, name: str) -> np.ndarray:
     """Warm-up and draws of one variable of the chains' statistics."""
-    return np.concatenate([draws[f"{prefix}sample_stats"][name].values for prefix in ("warmup_", "")], axis=1)
+    return np.concatenate([np.asarray(draws[f"{prefix}sample_stats"][name]) for prefix in ("warmup_", "")], axis=1)
 
 
 def walk(num_chains: int, vectorized: bool, seed: int = 0, **posterior: Any) -> xr.DataTree:
@@ -83,7 +83,7 @@ def test_a_batch_of_all_samples_has_each_of_them_once() -> None:
 @pytest.mark.parametrize("thinning", [1, 3])
 @VECTORIZED
 def test_chains_take_the_steps_of_the_equation(vectorized: bool, thinning: int) -> None:
-    """w ← w - (ε/2)[nβ ∇L_B(w) + γ (w - w*)] + √ε ξ, written out with plain autograd on one flat vector."""
+    """Each is w ← w - (ε/2)[nβ ∇L_B(w) + γ (w - w*)] + √ε ξ, written out with plain autograd on one flat vector."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     inputs, targets = torch.randn(30, 3), torch.randn(30, 2)

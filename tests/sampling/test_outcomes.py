@@ -1,5 +1,8 @@
 """Every verdict is met by a posterior that deserves it."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,10 +13,10 @@ from ontogeny.testing import Gaussian, Point
 BOWL = Gaussian((1.0,) * 10)
 
 
-def estimate(step_size: float = 0.02, **lengths: int) -> og.Estimate:
-    """c = nβh + γ = 11, so that a chain forgets its start within 1/(11 ε) steps."""
+def estimate(step_size: float = 0.02, **changes: int) -> og.Estimate:
+    """Curvatures c = nβh + γ = 11, so that a chain forgets its start within 1/(11 ε) steps."""
     posterior = og.LocalPosterior(BOWL.model(), torch.zeros(4), BOWL.loss, nbeta=10.0, localization=1.0)
-    lengths = {"num_chains": 4, "num_draws": 200, "num_warmup": 50} | lengths
+    lengths: dict[str, Any] = {"num_chains": 4, "num_draws": 200, "num_warmup": 50} | changes
     return og.llc(og.sample(posterior, og.SGLD(step_size), **lengths))
 
 
@@ -32,7 +35,7 @@ def test_a_slow_chain_without_warm_up_has_not_converged() -> None:
     assert found.value < 0.5 * BOWL.llc(10.0, 1.0)  # it is still on its way up, which the verdict says
 
 
-@pytest.mark.parametrize(("num_chains", "num_draws"), [(4, 3), (4, 1), (2, 15)])
+@pytest.mark.parametrize(("num_chains", "num_draws"), [(4, 3), (4, 1), (1, 50)])
 def test_too_few_draws(num_chains: int, num_draws: int) -> None:
     found = estimate(step_size=0.1, num_chains=num_chains, num_draws=num_draws)
     assert found.outcome is og.Outcome.TOO_FEW_DRAWS
@@ -41,7 +44,7 @@ def test_too_few_draws(num_chains: int, num_draws: int) -> None:
 
 def test_one_chain_cannot_be_told_to_have_converged() -> None:
     found = estimate(num_chains=1, num_draws=1000)
-    assert found.ess > 100
+    assert found.ess > 50
     assert found.outcome is og.Outcome.TOO_FEW_DRAWS
 
 
@@ -65,6 +68,6 @@ def test_warm_up_is_never_averaged_in() -> None:
     short, long = (estimate(num_warmup=warmup, num_draws=250 - warmup) for warmup in (0, 100))
     assert short.draws is not None
     assert long.draws is not None
-    late = short.draws["posterior"]["loss_difference"].values[:, 100:].astype(float)
+    late = np.asarray(short.draws["posterior"]["loss_difference"])[:, 100:].astype(float)
     assert long.value == pytest.approx(10.0 * late.mean(), rel=1e-6)
     assert long.value != pytest.approx(short.value, rel=1e-3)

@@ -1,16 +1,18 @@
 """The study call: overrides, presets, and folders that belong to one config."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.studies import STUDIES, override, read_claims, study
 from ontogeny.studies.language import preset
+from ontogeny.studies.language.config import Preset
 
 
-@pytest.mark.parametrize("name", ["quick", "standard", "paper"])
-def test_every_preset_is_a_config_and_is_listed(name: str) -> None:
+@pytest.mark.parametrize("name", get_args(Preset))
+def test_every_preset_is_a_config_and_is_listed(name: Preset) -> None:
     assert preset(name).preset == name
     assert name in STUDIES["language"].presets
 

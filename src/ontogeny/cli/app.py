@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ontogeny.core.errors import OntogenyError
+from ontogeny.core.errors import InvalidArgument, OntogenyError
+
+if TYPE_CHECKING:
+    from ontogeny.measurement import SamplerConfig
 
 app = typer.Typer(
     help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
@@ -74,13 +77,12 @@ def measure(
 ) -> None:
     """LLC curve and stages of your own training run. Says first how long it will take; resumable."""
     from ontogeny.cli.setup_file import read_setup
-    from ontogeny.measurement import SamplerConfig, forecast, write_report
+    from ontogeny.measurement import forecast, write_report
     from ontogeny.measurement import measure as measure_run
     from ontogeny.stores import open_checkpoints, write_tree
 
     given, run = read_setup(setup), open_checkpoints(checkpoints)
-    sampler = SamplerConfig.model_validate({name: _number(value) for name, value in _pairs(settings).items()})
-    common = {"behaviour": given.behaviour, "sampler": sampler}
+    common = {"behaviour": given.behaviour, "sampler": _sampler(settings)}
     seconds = forecast(run, given.model_fn, given.data, given.loss_fn, **common)
     span = f"{len(run.steps)} checkpoints, steps {run.steps[0]} to {run.steps[-1]}"
     typer.echo(f"{span}: about {_duration(seconds)} on this machine")
@@ -109,7 +111,11 @@ def llc(
 
     given = read_setup(setup)
     model = given.model_fn()
-    model.load_state_dict(read_weights(weights))
+    try:
+        model.load_state_dict(read_weights(weights))
+    except RuntimeError as error:
+        found = str(error).splitlines()[-1].strip()
+        raise InvalidArgument("WEIGHTS", expected="weights that model_fn() can take", found=found) from error
     estimate = estimate_llc(model, given.data, given.loss_fn, seed=seed, progress=True)
     typer.echo(str(estimate))
     if estimate.advice:
@@ -144,14 +150,27 @@ def doctor() -> None:
 
 
 def _pairs(settings: list[str] | None) -> dict[str, str]:
-    bad = [pair for pair in settings or [] if "=" not in pair]
-    if bad:
-        raise typer.BadParameter(f"expected key=value, found {bad[0]!r}", param_hint="--set")
-    return dict(pair.split("=", 1) for pair in settings or [])  # type: ignore[misc]
+    pairs = [pair.partition("=") for pair in settings or []]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise InvalidArgument("--set", expected="key=value", found=repr(name))
+    return {name: value for name, _, value in pairs}
 
 
-def _number(text: str) -> float | int | None:
-    return None if text == "none" else (int(text) if text.lstrip("-").isdigit() else float(text))
+def _sampler(settings: list[str] | None) -> "SamplerConfig":
+    from pydantic import ValidationError
+
+    from ontogeny.measurement import SamplerConfig
+
+    values = {name: None if value == "none" else value for name, value in _pairs(settings).items()}
+    try:
+        return SamplerConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = f"one of {', '.join(SamplerConfig.model_fields)}"
+        raise InvalidArgument(
+            "--set", expected=first["msg"], found=f"{first['loc'][0]}={first['input']}", instead=known
+        ) from error
 
 
 def _duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn
@@ -253,4 +254,5 @@ def _sample(model: nn.Module, plan: _Plan, component: str, name: str, step: int)
     if config.num_warmup:
         warmup = posterior.nbeta * draws["warmup_posterior"]["loss_difference"]
         variables["llc_warmup_trace"] = warmup.rename(draw="warmup_draw")
-    return xr.Dataset(variables, attrs={"settings": draws.attrs["settings"]})
+    # of the seed tree the root is told, from which every checkpoint's own seed follows
+    return xr.Dataset(variables, attrs={"settings": replace(settings_of(draws), seed=config.seed).to_json()})

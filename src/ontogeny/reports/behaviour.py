@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.reports.estimates import main
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, step_text
@@ -25,8 +26,8 @@ def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> g
 
     Args:
         trajectory: with any of `ngram_cross_entropy` (step, order) and `ngram_entropy` (order), `icl_score` (step),
-            `repeated_gain` (step), `loss_by_position` (step, dataset, position), `loss` (step, dataset); the variables
-            `*_by_sequence` give bands of 1.96 standard errors over sequences.
+            `repeated_gain` (step), `loss_by_position` (step, distribution, position), `test_loss` (step, distribution);
+            `ngram_by_sequence` and `icl_by_sequence` give bands of 1.96 standard errors over probe sequences.
         stages: whose boundaries are drawn behind.
     """
     axis = StepAxis.of(trajectory.step.values)
@@ -78,7 +79,7 @@ def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int
     table = trajectory.head_score.sel(score=score).stack(unit=("layer", "head")).transpose("step", "unit")
     final = table.dropna("step", how="all").values[-1:].sum(0)
     strongest = np.argsort(-np.nan_to_num(table.max("step").values), kind="stable")[:HEADS_DRAWN]
-    layers = list(dict.fromkeys(int(layer) for layer in trajectory.layer.values))
+    layers = list(dict.fromkeys(int(layer) for layer in trajectory["layer"].values))
     keep = thinned(table.sizes["step"], panels * len(strongest))
     x, leaders = axis.place(trajectory.step.values[keep]), {}
     for k in strongest:
@@ -109,7 +110,7 @@ def _ngram_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
         band = _sequence_band(y, trajectory, "ngram", {"order": order}, keep)
         curves.append(Curve(str(order), x, y, color, band))
         if "ngram_entropy" in trajectory:
-            entropy = np.full(len(x), float(trajectory.ngram_entropy.sel(order=order)))
+            entropy = trajectory.ngram_entropy.sel(order=order).broadcast_like(trajectory.step).values[keep]
             curves.append(Curve(f"{order}: its entropy", x, entropy, color, dash="dot", width=1.2, named=False))
     return curves
 
@@ -135,8 +136,7 @@ def _context_curve(trajectory: xr.Dataset, axis: StepAxis, name: str, stem: str)
 def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     if "loss_by_position" not in trajectory:
         return []
-    table = trajectory.loss_by_position
-    table = (table.isel(dataset=0) if "dataset" in table.dims else table).dropna("step", how="all")
+    table = main(trajectory.loss_by_position).transpose("step", "position").dropna("step", how="all")
     keep = thinned(table.sizes["position"], POSITION_CURVES)
     fractions = axis.fraction(table.step.values)
     chosen = np.unique([int(np.abs(fractions - f).argmin()) for f in np.linspace(0.1, 1, POSITION_CURVES)])
@@ -153,24 +153,24 @@ def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
 
 
 def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
-    if "loss" not in trajectory or trajectory.sizes.get("dataset", 0) < 2:
+    """Test loss on every distribution, else the loss on every dataset where there are several."""
+    loss, dim = ("test_loss", "distribution") if "test_loss" in trajectory else ("loss", "dataset")
+    if loss not in trajectory or trajectory[loss].sizes.get(dim, 0) < 2:
         return []
-    keep = thinned(trajectory.sizes["step"], trajectory.sizes["dataset"])
-    x, curves = axis.place(trajectory.step.values[keep]), []
-    for i, dataset in enumerate(trajectory.dataset.values):
-        y = trajectory.loss.isel(dataset=i).values[keep]
-        band = around(y, trajectory.loss_sem.isel(dataset=i).values[keep]) if "loss_sem" in trajectory else None
-        curves.append(Curve(str(dataset), x, y, PALETTE[i % len(PALETTE)], band))
-    return curves
+    keep = thinned(trajectory.sizes["step"], trajectory.sizes[dim])
+    x, losses = axis.place(trajectory.step.values[keep]), trajectory[loss].transpose("step", dim).values[keep].T
+    names = [str(name) for name in trajectory[dim].values]
+    colors = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    return [Curve(name, x, y, color) for name, y, color in zip(names, losses, colors, strict=True)]
 
 
 def _sequence_band(
     y: np.ndarray, trajectory: xr.Dataset, stem: str, where: dict, keep: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The 95 % band from the spread over sequences, where `{stem}_by_sequence` was recorded."""
+    """The 95 % band from the spread over probe sequences, where `{stem}_by_sequence` was recorded."""
     if f"{stem}_by_sequence" not in trajectory:
         return None
-    values = trajectory[f"{stem}_by_sequence"].sel(where).transpose("step", "sequence").values[keep]
+    values = trajectory[f"{stem}_by_sequence"].sel(where).transpose("step", ...).values[keep]
     return around(y, values.std(1, ddof=1) / np.sqrt(values.shape[1]))
 
 
@@ -180,5 +180,5 @@ _BEHAVIOURS = {
     "In-context score: late minus early loss": _icl_curves,
     "Repeated tokens: second copy minus first": _repeated_curves,
     BY_POSITION: _position_curves,
-    "Loss by dataset": _dataset_curves,
+    "Test loss by dataset": _dataset_curves,
 }

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.reports.estimates import WHOLE, estimates, main_estimates, trusted
+from ontogeny.reports.estimates import estimates, main, main_estimates, trusted
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
 
@@ -29,10 +29,10 @@ def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
     if step not in trajectory.step.values:
         known = ", ".join(str(s) for s in trajectory.step.values)
         raise InvalidArgument("step", expected=f"one of the trajectory's steps ({known})", found=str(step))
-    draws = _main(trajectory.llc_trace.sel(step=step)).transpose("chain", "draw").values
+    draws = main(trajectory.llc_trace.sel(step=step)).transpose("chain", "draw").values
     warmup = np.zeros((len(draws), 0))
     if "llc_warmup_trace" in trajectory:
-        warmup = _main(trajectory.llc_warmup_trace.sel(step=step)).transpose("chain", "warmup_draw").values
+        warmup = main(trajectory.llc_warmup_trace.sel(step=step)).transpose("chain", "warmup_draw").values
     chains, count = draws.shape
     figure = small_multiples(["Draws of each chain", "Running estimate"], height=230)
     joined, at = np.concatenate([warmup, draws], axis=1), np.arange(-warmup.shape[1], count)
@@ -60,7 +60,7 @@ def trace_steps(trajectory: xr.Dataset) -> list[int]:
     """The checkpoints whose traces a report offers: evenly spaced over those sampled, and every kind of failure."""
     if "llc_trace" not in trajectory:
         return []
-    recorded = _main(trajectory.llc_trace).notnull().any(["chain", "draw"]).values
+    recorded = main(trajectory.llc_trace).notnull().any(["chain", "draw"]).values
     sampled = [int(step) for step in trajectory.step.values[recorded]]
     even = np.unique(np.linspace(0, len(sampled) - 1, TRACES_SHOWN).round().astype(int)) if sampled else []
     table = main_estimates(estimates(trajectory))
@@ -91,11 +91,3 @@ def _draw_running(figure: go.Figure, draws: np.ndarray, colors: list[str], traje
     ]
     curves.append(Curve("all chains", x, pooled, NEUTRAL, around(pooled, error), width=2.4))
     draw_curves(figure, axes(1), curves, height=230)
-
-
-def _main(values: xr.DataArray) -> xr.DataArray:
-    """The trace of the whole network (else the first component) on the main dataset."""
-    if "component" in values.dims:
-        names = [str(name) for name in values.component.values]
-        values = values.isel(component=names.index(WHOLE) if WHOLE in names else 0)
-    return values.isel(dataset=0) if "dataset" in values.dims else values

@@ -34,6 +34,14 @@ def main_estimates(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table.component == component) & (table.dataset == table.dataset.iloc[0])]
 
 
+def main(values: xr.DataArray) -> xr.DataArray:
+    """The same choice for any variable: the whole network, the first dataset or distribution."""
+    if "component" in values.dims:
+        names = [str(name) for name in values.component.values]
+        values = values.isel(component=names.index(WHOLE) if WHOLE in names else 0)
+    return values.isel({dim: 0 for dim in ("dataset", "distribution") if dim in values.dims})
+
+
 def trusted(table: pd.DataFrame) -> pd.Series:
     """Which estimates are to be trusted as they stand: those that converged."""
     return table.outcome == Outcome.CONVERGED.value

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.estimates import WHOLE, estimates, main_estimates, trusted
+from ontogeny.reports.estimates import WHOLE, estimates, main, main_estimates, trusted
 from ontogeny.reports.panels import Z95, Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries, mark_boundary_intervals, shade_stages
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE, TEMPLATE, StepAxis, along_sequence
@@ -107,15 +107,13 @@ def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) ->
 def _loss_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     if "loss" not in trajectory:
         return []
-    loss = trajectory.loss.isel(dataset=0) if "dataset" in trajectory.loss.dims else trajectory.loss
+    loss = main(trajectory.loss)
     keep = thinned(loss.sizes["step"], 1)
     y, x = loss.values[keep], axis.place(trajectory.step.values[keep])
     name = str(loss.dataset.values) if "dataset" in loss.coords else "loss"
     if "loss_sem" not in trajectory:
         return [Curve(name, x, y, ORANGE)]
-    sem = trajectory.loss_sem
-    sem = (sem.isel(dataset=0) if "dataset" in sem.dims else sem).values[keep]
-    return [Curve(name, x, y, ORANGE, around(y, sem))]
+    return [Curve(name, x, y, ORANGE, around(y, main(trajectory.loss_sem).values[keep]))]
 
 
 def _draw_llc(

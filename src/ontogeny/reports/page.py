@@ -24,7 +24,7 @@ from ontogeny.reports.tables import advice_rows, boundary_rows, claim_rows, diag
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 from ontogeny.reports.verdict import summary, verdict
 
-_BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position"}
+_BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position", "test_loss"}
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,11 @@ class StepAxis:
 
     def layout(self, title: str = "training step") -> dict:
         """The plotly axis: type, range and ticks."""
-        decades = np.arange(np.floor(np.log10(self.left)), np.floor(np.log10(self.right)) + 1)
-        ticks = [tick for tick in 10.0**decades if tick >= self.left]
+        start = max(self.left, 1.0)
+        decades = np.arange(np.floor(np.log10(start)), np.floor(np.log10(self.right)) + 1)
+        ticks = [tick for tick in 10.0**decades if tick >= start]
         if len(ticks) < 3:
-            ticks = [m * 10.0**d for d in decades for m in (1, 2, 5) if self.left <= m * 10.0**d <= self.right]
+            ticks = [m * 10.0**d for d in decades for m in (1, 2, 5) if start <= m * 10.0**d <= self.right]
         labels = [step_text(tick) for tick in ticks]
         if self.left < self.ZERO_AT:
             ticks, labels = [self.ZERO_AT, *ticks], ["0", *labels]
@@ -130,6 +131,7 @@ class StepAxis:
             "tickmode": "array",
             "tickvals": ticks,
             "ticktext": labels,
+            "tickangle": 0,
             "title": {"text": title},
             "unifiedhovertitle": {"text": "<b>step %{x:,.0f}</b>"},
         }

@@ -56,7 +56,8 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "title": str(claim.get("title", "")),
             "source": str(claim.get("source") or ""),
             "expectation": str(claim.get("expectation") or ""),
-            "measured": measured(claim.get("measured"), claim.get("interval"), str(claim.get("unit") or "")),
+            "measured": measured(claim.get("measured"), claim.get("interval")),
+            "unit": str(claim.get("unit") or "") if claim.get("measured") is not None else "",
             "control": str(claim.get("control") or "–"),
             "p": p_value(claim.get("p_value")),
             "p_adjusted": p_value(claim.get("p_adjusted")),
@@ -95,11 +96,11 @@ def settings_rows(trajectory: xr.Dataset) -> tuple[list[dict[str, str]], list[di
     """The sampler's settings from `attrs["settings"]`: those with a symbol, and all others."""
     settings = json.loads(trajectory.attrs.get("settings", "{}"))
     first = [
-        {"symbol": symbol, "name": name, "value": _setting(settings[name]), "meaning": MEANINGS[name]}
+        {"symbol": symbol, "name": name, "value": _large(settings[name]), "meaning": MEANINGS[name]}
         for name, symbol in SYMBOLS.items()
         if name in settings
     ]
-    rest = [{"name": name, "value": _setting(value)} for name, value in settings.items() if name not in SYMBOLS]
+    rest = [{"name": name, "value": str(value)} for name, value in settings.items() if name not in SYMBOLS]
     return first, rest
 
 
@@ -107,7 +108,5 @@ def _change(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
 
 
-def _setting(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.6g}".replace("e-0", "e-")
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def _large(value: float | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}".replace("e-0", "e-")

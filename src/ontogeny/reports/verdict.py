@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ontogeny.core.outcome import Outcome
-from ontogeny.reports.estimates import estimates, main_estimates, trusted
+from ontogeny.reports.estimates import estimates, main, main_estimates, trusted
 from ontogeny.reports.wording import counted, listed, number, steps
 
 # Shares of converged estimates: from the first on, coefficients are called sound; below the second, doubtful.
@@ -28,8 +28,7 @@ def summary(trajectory: xr.Dataset) -> str:
     """What happened to loss and learning coefficient between the first checkpoint and the last, in one sentence."""
     parts = []
     if "loss" in trajectory:
-        loss = trajectory.loss.isel(dataset=0) if "dataset" in trajectory.loss.dims else trajectory.loss
-        parts.append(_movement("the loss", loss.values))
+        parts.append(_movement("the loss", main(trajectory.loss).values))
     table = main_estimates(estimates(trajectory)).sort_values("step")
     if len(table.llc.dropna()):
         parts.append(_movement("the learning coefficient", table.llc.dropna().to_numpy(dtype=float)))

@@ -30,15 +30,14 @@ def number(value: Number | None, digits: int = 3) -> str:
     return _signed(f"{value:.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}")
 
 
-def measured(value: Number | None, interval: Sequence[Number] | None = None, unit: str = "") -> str:
-    """A value with its interval, to two digits of half the interval's width: 0.412 [0.371, 0.453] nats."""
-    unit = f" {unit}" if unit and value is not None else ""
+def measured(value: Number | None, interval: Sequence[Number] | None = None) -> str:
+    """A value with its interval, to two digits of half the interval's width: 0.412 [0.371, 0.453]."""
     if value is None or interval is None or not all(math.isfinite(v) for v in (value, *interval)):
-        return number(value) + unit
+        return number(value)
     half = (interval[1] - interval[0]) / 2
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 6) if half > 0 else 3
     center, low, high = (_signed(f"{v:,.{decimals}f}") for v in (value, *interval))
-    return f"{center} [{low}, {high}]{unit}"
+    return f"{center} [{low}, {high}]"
 
 
 def p_value(value: Number | None) -> str:

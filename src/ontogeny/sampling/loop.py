@@ -156,7 +156,7 @@ class _Chains:
 
     def stop(self, chain: int, step: int) -> None:
         if self.alive(chain):
-            self.failed_at[chain] = step
+            self.failed_at[chain] = float(step)
 
 
 class _Recorder:
@@ -206,16 +206,9 @@ class _Recorder:
         return torch.cat([self.posterior.losses(position, samples, batch) for batch in batches]).cpu().numpy()
 
 
-def _named_samples(observables: Any) -> dict[str, Samples]:
-    if not isinstance(observables, Mapping):
-        raise InvalidArgument(
-            "observables",
-            expected="a mapping from names to samples",
-            found=type(observables).__name__,
-            instead='observables={"name": data}',
-        )
+def _named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
     for name in observables:
-        if not isinstance(name, str) or not name or "/" in name or name in _TAKEN:
+        if not name or "/" in name or name in _TAKEN:
             raise InvalidArgument(
                 "observables",
                 expected=f"names without a slash, and none of {', '.join(_TAKEN)}",

@@ -24,7 +24,7 @@
     span.addEventListener("pointerenter", () => choose({ query: i, key: null }));
     span.addEventListener("click", () => choose({ query: i, key: null }));
     strip.append(span);
-    if (token.includes("\n")) strip.append(document.createElement("br"));
+    if (/[\n⏎]/.test(token)) strip.append(document.createElement("br"));
     return span;
   });
   strip.addEventListener("keydown", (event) => {

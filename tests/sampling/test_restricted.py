@@ -1,0 +1,76 @@
+"""A restricted posterior moves the free coordinates alone, and its value is that of their block."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ontogeny as og
+from ontogeny.testing import Gaussian
+
+FIRST, SECOND = tuple(np.geomspace(1, 10, 40)), tuple(np.geomspace(0.5, 4, 60))
+NBETA, LOCALIZATION, STEP_SIZE = 100.0, 4.0, 4e-4
+
+
+class Blocks(nn.Module):
+    """Two blocks of weights with curvatures of their own, which the loss couples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.ones(len(FIRST)))
+        self.second = nn.ParameterDict({"even": torch.zeros(30), "odd": torch.zeros(30)})
+
+
+def loss(model: Blocks, batch: Tensor) -> Tensor:
+    second = torch.cat([model.second["even"], model.second["odd"]])
+    own = (0.5 * torch.tensor(FIRST) * (model.first - 1) ** 2).sum() + (0.5 * torch.tensor(SECOND) * second**2).sum()
+    coupling = ((model.first - 1).sum() * second.sum()).square()
+    return (own + coupling).expand(batch.shape[0])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "curvatures"),
+    [("first", FIRST), ("second", SECOND), ("second.even | *.odd", SECOND), ("second.odd", SECOND[30:])],
+)
+def test_the_value_is_that_of_the_free_block(pattern: str, curvatures: tuple[float, ...]) -> None:
+    posterior = og.LocalPosterior(Blocks(), torch.zeros(4), loss, NBETA, LOCALIZATION, restriction=pattern)
+    assert posterior.num_parameters == len(curvatures)
+    lengths = {"num_chains": 32, "num_draws": 40, "num_warmup": 20, "thinning": 10}
+    estimate = og.llc(og.sample(posterior, og.SGLD(STEP_SIZE), **lengths))
+    assert estimate.mcse < 0.02 * estimate.value
+    assert abs(estimate.value - Gaussian(curvatures).llc(NBETA, LOCALIZATION, STEP_SIZE)) < 4 * estimate.mcse
+    assert estimate.settings is not None
+    assert (estimate.settings.restriction, estimate.settings.num_parameters) == (pattern, len(curvatures))
+
+
+@pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
+def test_what_is_frozen_stays_at_the_center(vectorized: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    seen: dict[str, list[Tensor]] = {name: [] for name, _ in model.named_parameters()}
+
+    def watched(model: nn.Module, batch: Tensor) -> Tensor:
+        for name, parameter in model.named_parameters():
+            if not vectorized:
+                seen[name].append(parameter.detach().clone())
+        return model(batch).square().sum(dim=1)
+
+    restriction = og.restrict(model, "2.weight | 0.bias")
+    assert {name for name, mask in restriction.masks().items() if mask.all()} == {"2.weight", "0.bias"}
+    posterior = og.LocalPosterior(model, torch.randn(9, 3), watched, restriction=restriction)
+    assert posterior.num_parameters == sum(int(mask.sum()) for mask in restriction.masks().values()) == 12
+    draws = og.sample(posterior, og.SGLD(0.01), num_chains=2, num_draws=20, num_warmup=0, vectorized=vectorized)
+    assert (np.asarray(draws["sample_stats"]["distance"])[:, 1:] > 0).all()
+    for name, values in seen.items():
+        center = dict(model.named_parameters())[name]
+        assert all(torch.equal(value, center) for value in values) == (name not in restriction.free or vectorized)
+
+
+def test_all_parameters_named_are_all_parameters() -> None:
+    model, data = nn.Linear(3, 2), (torch.randn(9, 3), torch.randn(9, 2))
+    lengths = {"num_chains": 2, "num_draws": 5, "num_warmup": 0}
+    whole, named = (
+        og.sample(og.LocalPosterior(model, data, og.losses.mse, restriction=pattern), og.SGLD(1e-3), **lengths)
+        for pattern in (None, "weight | bias")
+    )
+    np.testing.assert_array_equal(whole["posterior"]["loss_difference"], named["posterior"]["loss_difference"])

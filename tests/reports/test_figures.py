@@ -30,18 +30,19 @@ def texts(figure: go.Figure) -> list[str]:
 
 def test_points_of_the_llc_are_the_estimates_and_hollow_where_they_failed(trajectory: xr.Dataset) -> None:
     figure = fig_loss_and_llc(trajectory)
-    (good,), (bad,) = named(figure, "LLC"), named(figure, "LLC, not converged")
-    assert good.marker.symbol == "circle"
-    assert bad.marker.symbol == "circle-open"
-    assert len(good.x) + len(bad.x) == trajectory.sizes["step"]
-    assert sorted(bad.x) == [trajectory.step.values[3], trajectory.step.values[41]]
-    assert bad.error_y.array[1] == pytest.approx(1.96 * 2.1)
+    (points,) = named(figure, "LLC")
+    assert np.allclose(points.y, trajectory.llc[:, 0, 0])
+    assert [i for i, symbol in enumerate(points.marker.symbol) if symbol == "circle-open"] == [3, 41]
+    assert set(points.marker.symbol) == {"circle", "circle-open"}
+    assert points.error_y.array[41] == pytest.approx(1.96 * 2.1)
+    assert "not converged" in points.customdata[41]
     assert figure.layout.xaxis.type == "log"
 
 
-def test_an_estimate_that_is_no_number_is_a_cross_and_not_a_gap(trajectory: xr.Dataset) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_estimate_that_is_no_number_is_a_cross_and_not_a_gap(value: float, trajectory: xr.Dataset) -> None:
     assert "<b>×</b>" not in texts(fig_loss_and_llc(trajectory))
-    trajectory.llc[20, 0, 0] = np.nan
+    trajectory.llc[20, 0, 0] = value
     trajectory.llc_outcome[20, 0, 0] = "diverged"
     cross = next(a for a in fig_loss_and_llc(trajectory).layout.annotations if a.text == "<b>×</b>")
     assert "diverged" in cross.hovertext

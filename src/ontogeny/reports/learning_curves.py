@@ -129,18 +129,22 @@ def _draw_llc(
         line = _estimate_curve("", table, axis, BLUE, named=False)
     reach = around(table.llc.to_numpy(), table.mcse.fillna(0).to_numpy())
     draw_curves(figure, where, [line], LLC_HEIGHT, include=np.concatenate(reach))
-    for good, name in ((True, "LLC"), (False, "LLC, not converged")):
-        rows = table[(trusted(table) | (table.outcome == "")) == good]
-        if rows.empty:
-            continue
-        marker: dict[str, Any] = {"color": BLUE, "size": 7, "line": {"width": 1.6, "color": BLUE}}
-        marker["symbol"] = "circle" if good else "circle-open"
-        points = go.Scatter(x=axis.place(rows.step.to_numpy()), y=rows.llc, mode="markers", name=name, marker=marker)
-        bar = {"array": Z95 * rows.mcse, "thickness": 1.2, "width": 0, "color": BLUE}
-        texts = np.array([_verdict(row) for row in rows.itertuples()], dtype=object)
-        points.update(error_y=bar, cliponaxis=False, customdata=texts, hovertemplate="%{y:.4~g} %{customdata}")
-        figure.add_trace(points.update(**where))
-    for row in table[table.llc.isna() & np.isfinite(axis.place(table.step.to_numpy()))].itertuples():
+    sound = trusted(table) | (table.outcome == "")
+    points = go.Scatter(
+        x=axis.place(table.step.to_numpy()),
+        y=table.llc,
+        mode="markers",
+        name="LLC",
+        marker={"color": BLUE, "size": 7, "line": {"width": 1.6, "color": BLUE}},
+        marker_symbol=np.where(sound, "circle", "circle-open"),
+        error_y={"array": Z95 * table.mcse, "thickness": 1.2, "width": 0, "color": BLUE},
+        cliponaxis=False,
+        customdata=np.array([_verdict(row) for row in table.itertuples()], dtype=object),
+        hovertemplate="%{y:.4~g} %{customdata}",
+        **where,
+    )
+    figure.add_trace(points)
+    for row in table[~np.isfinite(table.llc) & np.isfinite(axis.place(table.step.to_numpy()))].itertuples():
         figure.add_annotation(
             text="<b>×</b>",
             x=float(np.log10(axis.place(np.array([row.step]))[0])),

@@ -33,7 +33,7 @@ TEMPLATE = go.layout.Template(
         "colorway": PALETTE,
         "hovermode": "x unified",
         "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left", "namelength": -1},
-        "xaxis": {**_AXIS, "showspikes": True, "spikethickness": 1, "spikedash": "solid", "spikecolor": NEUTRAL},
+        "xaxis": _AXIS,
         "yaxis": {**_AXIS, "nticks": 6, "tickfont": {"size": 11}},
         "showlegend": False,
         "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": NEUTRAL},

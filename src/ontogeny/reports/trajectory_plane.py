@@ -51,7 +51,7 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
         for component, ends in zip((x, y), limits, strict=True):
             share = f" ({float(pca[variance].values[component]):.0%})".replace("%", " %") if variance in pca else ""
             title = {"text": f"PC{component + 1}{share}"}
-            titled.append({"title": title, "range": list(ends), "showspikes": False})
+            titled.append({"title": title, "range": list(ends)})
         set_axes(figure, i, *titled)
     return figure.update_layout(hovermode="closest", margin={"r": 40})
 

@@ -16,7 +16,8 @@
 
   const largestLoss = Math.max(...losses.map((loss) => loss ?? 0), 1e-9);
   const spans = tokens.map((token, i) => {
-    const span = element("span", { textContent: visible(token) });
+    const span = element("span", {});
+    visible(token).split(/(?<=⏎)/).forEach((part, line) => span.append(...(line ? [document.createElement("br")] : []), part));
     if (losses[i] !== null) {
       span.style.borderBottomColor = `rgba(220,120,30,${(losses[i] / largestLoss).toFixed(2)})`;
       span.title = `loss ${losses[i].toFixed(2)}`;
@@ -24,7 +25,7 @@
     span.addEventListener("pointerenter", () => choose({ query: i, key: null }));
     span.addEventListener("click", () => choose({ query: i, key: null }));
     strip.append(span);
-    if (/[\n⏎]/.test(token)) strip.append(document.createElement("br"));
+    if (visible(token).endsWith("⏎")) strip.append(document.createElement("br"));
     return span;
   });
   strip.addEventListener("keydown", (event) => {

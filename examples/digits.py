@@ -1,0 +1,48 @@
+"""A small convolutional network on scikit-learn's handwritten digits, from its checkpoints to its report.
+
+python examples/digits.py [REPORT]
+
+While it learns fastest the network is at no minimum: chains find lower loss than the checkpoint has, its estimates come
+out negative, and the report marks them as no learning coefficients. The localization is strong, so that chains stay
+near the checkpoint and mix within a few steps; the coefficients are therefore small, and their shape is what counts.
+"""
+
+import sys
+
+import torch
+import xarray as xr
+from sklearn.datasets import load_digits
+from torch import nn
+
+import ontogeny as og
+
+digits = load_digits()
+data = torch.tensor(digits.images / 16, dtype=torch.float32)[:, None], torch.tensor(digits.target)
+
+
+def network() -> nn.Module:
+    """The network before training."""
+    layers = nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)
+    return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def outputs(model: nn.Module) -> xr.Dataset:
+    """What the network says of fifty digits, for the path of its outputs through training."""
+    return xr.Dataset({"outputs": ("output", model(data[0][:50]).flatten().numpy())})
+
+
+torch.manual_seed(0)
+training = og.TrainingConfig(
+    num_steps=1000, batch_size=64, learning_rate=1e-3, checkpoints_log=10, checkpoints_linear=16
+)
+sampler = og.SamplerConfig(localization=2000, step_size=3e-4, batch_size=64, num_chains=2, num_draws=70, num_warmup=15)
+
+run = og.train(network(), data, og.losses.cross_entropy, training)
+trajectory = og.measure(run, network, data, og.losses.cross_entropy, behaviour=outputs, sampler=sampler, progress=True)
+stages = og.stages(trajectory)
+report = og.write_report(trajectory, sys.argv[1] if len(sys.argv) > 1 else "runs/digits/report.html", title="Digits")
+
+share = float((trajectory.llc_outcome == "converged").mean())
+table = stages[["stage_start", "stage_end", "stage_delta_loss", "stage_delta_llc"]].to_dataframe().round(2)
+print(table, f"{share:.0%} of the estimates converged", f"report: {report}", sep="\n")  # noqa: T201

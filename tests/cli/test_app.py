@@ -80,15 +80,16 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("network", None)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A training run of twelve checkpoints of the setup's network."""
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training run of a dozen checkpoints of the setup's network."""
+    folder = tmp_path_factory.mktemp("run")
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 4, generator=generator)
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     config = TrainingConfig(num_steps=50, batch_size=8, learning_rate=0.02, checkpoints_log=13, checkpoints_linear=0)
-    train(model, (x, x[:, :1] * x[:, 1:2]), losses.mse, config, tmp_path / "run")
-    return tmp_path / "run"
+    train(model, (x, x[:, :1] * x[:, 1:2]), losses.mse, config, folder)
+    return folder
 
 
 def test_help_lists_every_command() -> None:
@@ -187,4 +188,4 @@ def test_a_missing_argument_is_told_as_usage(ontogeny: Command) -> None:
     code, _, errors = ontogeny("measure")
     assert code == 2
     assert "Usage" in errors
-    assert "CHECKPOINTS" in errors
+    assert "checkpoints" in errors.lower()

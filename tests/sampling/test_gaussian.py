@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import ontogeny as og
 from ontogeny.core.draws import settings_of
 from ontogeny.testing import Gaussian
 
-NUM_CHAINS = 96
+NUM_CHAINS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +33,11 @@ class Case:
 
     def draws(self, seed: int = 0, heat: float = 1.0) -> xr.DataTree:
         """Draws that say they were made at `nbeta`, from a sampler that runs at `heat` times that."""
-        posterior = og.LocalPosterior(
-            *(self.target.model(), torch.zeros(4), self.target.loss, self.nbeta * heat, self.localization)
-        )
-        slowest = 1 / (self.step_size * (self.nbeta * min(self.target.curvatures) + self.localization))  # of the loss
-        thinning = math.ceil(slowest / 8)
-        lengths = {"num_chains": NUM_CHAINS, "num_warmup": 48, "num_draws": 64, "thinning": thinning}
+        target = self.target
+        posterior = og.LocalPosterior(target.model(), torch.zeros(4), target.loss, self.nbeta * heat, self.localization)
+        relaxation = 1 / (self.step_size * (self.nbeta * min(target.curvatures) + self.localization))  # of the slowest
+        thinning = math.ceil(relaxation / 8)
+        lengths = {"num_chains": NUM_CHAINS, "num_warmup": 48, "num_draws": 32, "thinning": thinning}
         draws = og.sample(posterior, og.SGLD(self.step_size), seed=seed, **lengths)
         draws.attrs["settings"] = dataclasses.replace(settings_of(draws), nbeta=self.nbeta).to_json()
         return draws
@@ -52,17 +52,19 @@ def make_case(condition: float, size: int, scale: float, hold: float, speed: flo
     return Case(Gaussian(tuple(h)), nbeta, localization, speed / float(nbeta * h.max() + localization))
 
 
-CASES = st.builds(
-    make_case,
-    condition=st.floats(1, 100),
-    size=st.integers(32, 96),
-    scale=st.floats(0.01, 10),
-    hold=st.floats(0.001, 0.1),
-    speed=st.floats(0.3, 0.5),
-    seed=st.integers(0, 2**20),
+# Arguments of `make_case`, which the tests call: run-time type checks draw random numbers, and a strategy must not.
+CASES = st.fixed_dictionaries(
+    {
+        "condition": st.floats(1, 100),
+        "size": st.integers(64, 128),
+        "scale": st.floats(0.01, 10),
+        "hold": st.floats(0.001, 0.1),
+        "speed": st.floats(0.3, 0.5),
+        "seed": st.integers(0, 2**20),
+    }
 )
 TYPICAL = make_case(condition=10, size=64, scale=1.0, hold=0.1, speed=0.4, seed=0)
-HARDEST = make_case(condition=100, size=64, scale=0.1, hold=0.05, speed=0.5, seed=1)
+HARDEST = {"condition": 100.0, "size": 64, "scale": 0.1, "hold": 0.05, "speed": 0.5, "seed": 1}
 
 
 def error_in_mcse(case: Case, draws: xr.DataTree) -> float:
@@ -75,14 +77,16 @@ def error_in_mcse(case: Case, draws: xr.DataTree) -> float:
 @settings(max_examples=2)
 @given(CASES)
 @example(HARDEST)
-def test_sgld_agrees_with_the_exact_value(case: Case) -> None:
+def test_sgld_agrees_with_the_exact_value(spectrum: dict[str, Any]) -> None:
+    case = make_case(**spectrum)
     assert abs(error_in_mcse(case, case.draws())) < 4
 
 
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(CASES)
-def test_sgld_agrees_with_the_exact_value_on_many_spectra(case: Case) -> None:
+def test_sgld_agrees_with_the_exact_value_on_many_spectra(spectrum: dict[str, Any]) -> None:
+    case = make_case(**spectrum)
     assert abs(error_in_mcse(case, case.draws())) < 4
 
 

@@ -37,7 +37,7 @@ class LanguageBehaviour:
     Args:
         held_out: distribution -> tokens (sequence, position); the first named is the one for in-context learning and
             outputs.
-        ngram_laws: order -> conditionals (sequence, position - 1, vocabulary) on the first sequences of that
+        ngram_laws: order -> conditionals (probe, position - 1, vocabulary) on the first sequences of that
             distribution.
         repeats: sequences whose second half repeats the first, of tokens drawn from the text's unigram law (uniform
             tokens are so far from the
@@ -48,8 +48,8 @@ class LanguageBehaviour:
     """
 
     held_out: Mapping[str, Int[Tensor, "sequence position"]]
-    ngram_laws: Mapping[str, Float[Tensor, "sequence position vocabulary"]]
-    repeats: Int[Tensor, "sequence position"]
+    ngram_laws: Mapping[str, Float[Tensor, "probe predicted vocabulary"]]
+    repeats: Int[Tensor, "repeat position"]
     early: tuple[int, int]
     late: tuple[int, int]
     output_sequences: int = 16

@@ -10,8 +10,8 @@ from benchmarks.sampler import measure, mlp_case, transformer_case
 
 HEADER = """# Benchmark results
 
-Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process, with
-the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
+Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process,
+with the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
 
 ## A sampling step over the bare forward and backward pass
 
@@ -24,6 +24,7 @@ a draw at every step, with the losses at the center cached per sample as in a lo
 
 
 def main() -> None:
+    """Measure, and write RESULTS.md."""
     rows = measure("MLP, 9.6k parameters, batch 128", mlp_case(), steps=20, threads=1)
     for chains in (1, 4):
         rows += measure("transformer, 3.1M, context 128, batch 8", transformer_case(chains), steps=2, threads=2)

@@ -66,7 +66,8 @@ def ontogeny(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
             sys.exit(main())
         code = end.value.code
         assert isinstance(code, int | None)
-        return code or 0, *capsys.readouterr()
+        told = capsys.readouterr()
+        return code or 0, told.out, told.err
 
     return run
 

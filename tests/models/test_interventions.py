@@ -105,7 +105,7 @@ def test_run_with_cache_gives_the_output_and_detached_activations() -> None:
 
 def test_run_with_cache_requires_names() -> None:
     with pytest.raises(TypeError, match="names"):
-        run_with_cache(Pair(), X)  # type: ignore[call-arg]
+        run_with_cache(Pair(), X)  # pyrefly: ignore[missing-argument]
 
 
 def test_a_cached_activation_is_what_an_intervention_made_of_it() -> None:

@@ -47,8 +47,9 @@ def by_hand(model: Transformer, tokens: Tensor) -> Tensor:
     config = model.config
 
     def norm(name: str, x: Tensor) -> Tensor:
-        layer = model.get_submodule(name)
-        return x if config.normalization == "none" else normalized(x, layer.w, layer.b)  # type: ignore[arg-type]
+        if config.normalization == "none":
+            return x
+        return normalized(x, model.get_parameter(f"{name}.w"), model.get_parameter(f"{name}.b"))
 
     logits = []
     for sequence in tokens:
@@ -181,8 +182,8 @@ def test_activations_are_what_their_names_say(tokens: Tensor) -> None:
     normal = cache["ln_final.hook_normalized"]
     torch.testing.assert_close(normal.mean(-1), torch.zeros(BATCH, LENGTH), atol=1e-5, rtol=0)
     torch.testing.assert_close(normal.square().mean(-1), torch.ones(BATCH, LENGTH), atol=1e-3, rtol=0)
-    with torch.no_grad():
-        torch.testing.assert_close(logits, model.unembed(normal * model.ln_final.w + model.ln_final.b))
+    final = normal * model.get_parameter("ln_final.w") + model.get_parameter("ln_final.b")
+    torch.testing.assert_close(logits, model.unembed(final).detach())
 
 
 @every_variant
@@ -205,7 +206,7 @@ def test_shortformer_positions_never_enter_the_residual_stream(tokens: Tensor) -
         for shift in (0.0, 1.0):
             model = make_model(positions=positions)
             with torch.no_grad():
-                model.pos_embed.W_pos += shift * torch.arange(LENGTH + 2)[:, None]
+                model.pos_embed.W_pos.add_(shift * torch.arange(LENGTH + 2)[:, None])
             caches.append(run_with_cache(model, tokens, names=watched)[1])
         return caches
 

@@ -83,7 +83,7 @@ def test_sgld_agrees_with_the_exact_value(spectrum: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(CASES)
 def test_sgld_agrees_with_the_exact_value_on_many_spectra(spectrum: dict[str, Any]) -> None:
     case = make_case(**spectrum)

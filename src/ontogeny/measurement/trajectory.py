@@ -109,7 +109,7 @@ def measure(
         CorruptFile: for a damaged checkpoint, named; what was measured before is kept.
     """
     plan = _plan(model_fn, data, loss_fn, components, datasets, behaviour, sampler)
-    wanted = sorted({int(step) for step in (run.steps if steps is None else steps)})
+    wanted = sorted(set(run.steps if steps is None else steps))
     if not wanted or not set(wanted) <= set(run.steps):
         found = ", ".join(str(step) for step in wanted if step not in run.steps)
         raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=found or "none")

@@ -14,14 +14,14 @@ from ontogeny.testing import NormalCrossing, Point
 
 NBETA, LOCALIZATION = 5.0, 1.0
 
-# ε, such that it biases the estimate by less than one per cent, and the steps, times 1/ε, in which the slowest
+# ε, such that it biases the estimate by about one per cent, and the steps, times 1/ε, in which the slowest
 # direction forgets its start: a second direction is flat, and along it only the localization moves the chain.
 STEPS: dict[tuple[int, ...], tuple[float, float]] = {
     (1,): (0.0025, 0.25),
     (2,): (0.0015, 0.25),
-    (1, 1): (0.00125, 1.0),
-    (1, 2): (0.00125, 1.0),
-    (2, 2): (0.00125, 1.0),
+    (1, 1): (0.0025, 1.0),
+    (1, 2): (0.0025, 1.0),
+    (2, 2): (0.0025, 1.0),
 }
 QUICK = [(1,), (2,), (1, 2)]
 

@@ -109,7 +109,7 @@ def preset(name: Preset) -> LanguageConfig:
 
 def _quick() -> LanguageConfig:
     training = TrainingConfig(
-        num_steps=1000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=20, checkpoints_linear=8
+        num_steps=1000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=16, checkpoints_linear=5
     )
     return LanguageConfig(
         preset="quick",

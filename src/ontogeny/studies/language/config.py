@@ -109,7 +109,7 @@ def preset(name: Preset) -> LanguageConfig:
 
 def _quick() -> LanguageConfig:
     training = TrainingConfig(
-        num_steps=1000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=16, checkpoints_linear=5
+        num_steps=800, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=14, checkpoints_linear=4
     )
     return LanguageConfig(
         preset="quick",
@@ -123,7 +123,7 @@ def _quick() -> LanguageConfig:
             num_chains=2,
             num_draws=60,
             num_warmup=20,
-            batch_size=16,
+            batch_size=8,
             loss_samples=128,
         ),
         probes=Probes(held_out_sequences=64),

@@ -21,7 +21,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED) ## follow a small language model through its stages, in about five minutes
 	$(BIN)/ontogeny study language --preset quick --out runs/demo
-	@echo "report: $(CURDIR)/runs/demo/report.html"
 
 test: $(INSTALLED) ## run the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2

@@ -54,9 +54,10 @@ def artefacts(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def kill_when(process: subprocess.Popen, begun: Path, count: int, delay: float) -> bool:
-    """Kill once `count` files match, after a moment; whether it was still running."""
-    while process.poll() is None and len(list(begun.parent.glob(begun.name))) < count:
+def kill_when(out: Path, pattern: str, count: int, delay: float) -> bool:
+    """Start, and kill once `count` files match, after a moment; whether it was still running."""
+    process = start(out)
+    while process.poll() is None and len(list(out.glob(pattern))) < count:
         time.sleep(0.01)
     time.sleep(delay)
     running = process.poll() is None
@@ -66,18 +67,18 @@ def kill_when(process: subprocess.Popen, begun: Path, count: int, delay: float) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_killed_five_times_in_training_and_five_in_measurement(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole).wait() == 0
     expected = artefacts(whole)
     rng = random.Random(0)
     in_training = [
-        kill_when(start(broken), broken / "two-layer/checkpoints/*.safetensors", count, rng.uniform(0, 0.1))
+        kill_when(broken, "two-layer/checkpoints/*.safetensors", count, rng.uniform(0, 0.1))
         for count in (3, 6, 8, 11, 14)
     ]
     in_measurement = [
-        kill_when(start(broken), broken / "measurements/*/step-*.zarr", count, rng.uniform(0, 0.2))
-        for count in (1, 4, 7, 10, 13)
+        kill_when(broken, "measurements/*/step-*.zarr", count, rng.uniform(0, 0.2)) for count in (1, 4, 7, 10, 13)
     ]
     assert all(in_training)
     assert all(in_measurement)

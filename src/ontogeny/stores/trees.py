@@ -26,9 +26,11 @@ def read_tree(path: Path) -> xr.DataTree:
         CorruptFile: if it is not one, or damaged.
     """
     try:
-        return _with_strings(xr.open_datatree(path, engine="zarr", consolidated=False).load(), np.str_)
+        stored = xr.open_datatree(path, engine="zarr", consolidated=False).load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CorruptFile(f"{path}: cannot be read as a Zarr folder ({type(error).__name__}: {error})") from error
+    # without the chunks it was stored in, so that it is written again as if it had never been read
+    return _with_strings(stored.map_over_datasets(lambda dataset: dataset.drop_encoding()), np.str_)
 
 
 def _with_strings(tree: Any, dtype: type) -> Any:

@@ -34,9 +34,9 @@ def outputs(model: nn.Module) -> xr.Dataset:
 
 torch.manual_seed(0)
 training = og.TrainingConfig(
-    num_steps=1000, batch_size=64, learning_rate=1e-3, checkpoints_log=10, checkpoints_linear=16
+    num_steps=1000, batch_size=64, learning_rate=1e-3, checkpoints_log=10, checkpoints_linear=12
 )
-sampler = og.SamplerConfig(localization=2000, step_size=3e-4, batch_size=64, num_chains=2, num_draws=70, num_warmup=15)
+sampler = og.SamplerConfig(localization=2000, step_size=3e-4, batch_size=64, num_chains=2, num_draws=60, num_warmup=15)
 
 run = og.train(network(), data, og.losses.cross_entropy, training)
 trajectory = og.measure(run, network, data, og.losses.cross_entropy, behaviour=outputs, sampler=sampler, progress=True)

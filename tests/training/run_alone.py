@@ -1,5 +1,10 @@
-"""A small training run in a process of its own, to be killed: python run_alone.py FOLDER DROPOUT."""
+"""A small training run, to be killed: python run_alone.py FOLDER DROPOUT TIMES.
 
+Starts the run so many times, one after another, each in a process of its own, and tells the number of each and how it
+ended. The processes are forked, so that the libraries are loaded once.
+"""
+
+import os
 import sys
 from pathlib import Path
 
@@ -35,5 +40,16 @@ def main(folder: Path, dropout: float) -> None:
     train(model, (inputs, labels), losses.cross_entropy, CONFIG, folder)
 
 
+def tell(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]))
+    for _ in range(int(sys.argv[3])):
+        child = os.fork()
+        if not child:
+            main(Path(sys.argv[1]), float(sys.argv[2]))
+            os._exit(0)
+        tell(child)
+        tell(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

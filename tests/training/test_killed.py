@@ -1,7 +1,9 @@
 """A run that was killed at any moment and is started again ends with the same files, byte for byte."""
 
+import os
 import random
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -22,24 +24,24 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def killed_at(folder: Path, dropout: float, line: int) -> None:
-    """Runs in another process, and kills it soon after its metrics have so many lines, wherever it stands then."""
+def run_and_kill(folder: Path, dropout: float, lines: list[int]) -> None:
+    """Starts the run for each number, and kills it soon after its metrics have so many lines, wherever it stands."""
     metrics = folder / "metrics.jsonl"
-    with subprocess.Popen([sys.executable, SCRIPT, folder, str(dropout)]) as process:
-        while process.poll() is None:
-            if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
-                process.kill()
-                break
-            time.sleep(0.001)
-    assert process.returncode == -9, "the run ended before it could be killed"
+    command = [sys.executable, str(SCRIPT), str(folder), str(dropout), str(len(lines))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runs:
+        assert runs.stdout is not None
+        for line in lines:
+            child = int(runs.stdout.readline())
+            while not metrics.exists() or metrics.read_bytes().count(b"\n") < line:
+                time.sleep(0.001)
+            os.kill(child, signal.SIGKILL)
+            assert int(runs.stdout.readline()) == -signal.SIGKILL, "the run ended before it could be killed"
 
 
 def check(tmp_path: Path, dropout: float, lines: list[int]) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_here(whole, dropout)
-    for line in lines:
-        killed_at(killed, dropout, line)
-        assert contents(killed) != contents(whole)
+    run_and_kill(killed, dropout, lines)
     run_here(killed, dropout)
     assert len(contents(whole)) > 80
     assert contents(killed) == contents(whole)

@@ -25,8 +25,17 @@ if TYPE_CHECKING:
     from ontogeny.measurement import forecast as forecast
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
+    from ontogeny.sampling import HMC as HMC
+    from ontogeny.sampling import MALA as MALA
+    from ontogeny.sampling import MCLMC as MCLMC
+    from ontogeny.sampling import SGHMC as SGHMC
     from ontogeny.sampling import SGLD as SGLD
+    from ontogeny.sampling import SGNHT as SGNHT
+    from ontogeny.sampling import Calibration as Calibration
     from ontogeny.sampling import LocalPosterior as LocalPosterior
+    from ontogeny.sampling import PreconditionedSGLD as PreconditionedSGLD
+    from ontogeny.sampling import RMSPropSGLD as RMSPropSGLD
+    from ontogeny.sampling import calibrate as calibrate
     from ontogeny.sampling import estimate_llc as estimate_llc
     from ontogeny.sampling import sample as sample
     from ontogeny.stores import open_checkpoints as open_checkpoints
@@ -42,7 +51,21 @@ _HOMES = {
     "ontogeny.development": ("joint_pca", "stages"),
     "ontogeny.estimators": ("Estimate", "llc", "load"),
     "ontogeny.measurement": ("SamplerConfig", "forecast", "measure", "write_report"),
-    "ontogeny.sampling": ("LocalPosterior", "SGLD", "estimate_llc", "sample"),
+    "ontogeny.sampling": (
+        "Calibration",
+        "HMC",
+        "LocalPosterior",
+        "MALA",
+        "MCLMC",
+        "PreconditionedSGLD",
+        "RMSPropSGLD",
+        "SGHMC",
+        "SGLD",
+        "SGNHT",
+        "calibrate",
+        "estimate_llc",
+        "sample",
+    ),
     "ontogeny.stores": ("open_checkpoints",),
     "ontogeny.studies": ("Run", "study"),
     "ontogeny.training": ("TrainingConfig", "train"),

@@ -119,7 +119,7 @@ def test_the_result_is_a_trajectory(run: Checkpoints, data: Data) -> None:
         "icl_score": {"step": 2},
     }
     np.testing.assert_allclose(found.llc_trace.mean(["chain", "draw"]), found.llc, rtol=1e-5)
-    assert set(found.llc_outcome.values.flat) <= {"converged", "not_converged", "below_center", "too_few_draws"}
+    assert set(found.llc_outcome.values.flat) <= {"converged", "not_converged", "not_a_minimum", "too_few_draws"}
     assert found.attrs["settings"].startswith("{")
     assert '"localization": 10.0' in found.attrs["settings"]
 

@@ -41,7 +41,7 @@ def make_trajectory(seed: int = 0, layers: int = 2, heads: int = 8) -> xr.Datase
     llc = np.stack([llc, 0.9 * llc + 1, 1.07 * llc], axis=1)[:, None, :] + rng.normal(0, 0.7, (count, 1, 3))
     mcse = rng.uniform(0.25, 0.6, llc.shape)
     outcome = np.full(llc.shape, "converged", dtype=object)
-    outcome[3, 0, 0], outcome[41, 0, 0], outcome[9, 0, 1] = "below_center", "not_converged", "diverged"
+    outcome[3, 0, 0], outcome[41, 0, 0], outcome[9, 0, 1] = "not_a_minimum", "not_converged", "diverged"
     llc[9, 0, 1] = np.nan
     mcse[41, 0, 0] = 2.1
 

@@ -116,15 +116,15 @@ def test_small_models_are_vectorized_and_those_that_cannot_be_are_not(monkeypatc
     seen = []
     gradients = og.LocalPosterior.gradients
 
-    def watched(self: Any, positions: Tensor, indices: Tensor, out: Tensor, vectorized: bool) -> Tensor:
-        seen.append(vectorized)
-        return gradients(self, positions, indices, out, vectorized)
+    def watched(self: Any, positions: Tensor, indices: Tensor, out: Tensor, engine: Any, paired: bool) -> Tensor:
+        seen.append(engine is not None)
+        return gradients(self, positions, indices, out, engine, paired)
 
     def branching(model: Point, batch: Tensor) -> Tensor:
         return numbered(model, batch) if model.w.sum() > -1e9 else batch
 
     monkeypatch.setattr(og.LocalPosterior, "gradients", watched)
-    for loss, size in ((numbered, 20), (branching, 20), (numbered, 5000)):
+    for loss, size in ((numbered, 20), (branching, 20), (numbered, 20_000)):
         posterior = og.LocalPosterior(Point(size), torch.arange(10.0), loss, batch_size=1)
         og.sample(posterior, og.SGLD(0.01), num_chains=2, num_draws=1, num_warmup=0)
     assert seen == [True, False, False, False, False]

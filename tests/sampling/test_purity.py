@@ -154,7 +154,8 @@ def test_tied_weights_are_one_parameter(vectorized: bool) -> None:
     posterior = og.LocalPosterior(model, tokens, next_token, nbeta=5.0)
     assert posterior.num_parameters == 11 * 4 + 4 * 4 + 4
     gradients = torch.empty(1, posterior.num_parameters)
-    posterior.gradients(posterior.center[None], torch.arange(6)[None], gradients, vectorized)
+    engine = posterior.batched() if vectorized else None
+    posterior.gradients(posterior.center[None], torch.arange(6)[None], gradients, engine)
     loss = next_token(model, tokens).mean()
     expected = torch.autograd.grad(loss, list(model.parameters()))  # of both uses of the tied weight together
     torch.testing.assert_close(gradients[0], 5 * torch.cat([gradient.flatten() for gradient in expected]))

@@ -38,7 +38,7 @@ def test_the_value_is_that_of_the_free_block(pattern: str, curvatures: tuple[flo
     lengths = {"num_chains": 32, "num_draws": 40, "num_warmup": 20, "thinning": 10}
     estimate = og.llc(og.sample(posterior, og.SGLD(STEP_SIZE), **lengths))
     assert estimate.mcse < 0.02 * estimate.value
-    assert abs(estimate.value - Gaussian(curvatures).llc(NBETA, LOCALIZATION, STEP_SIZE)) < 4 * estimate.mcse
+    assert abs(estimate.value - Gaussian(curvatures).llc(NBETA, LOCALIZATION)) < 4 * estimate.mcse
     assert estimate.settings is not None
     assert (estimate.settings.restriction, estimate.settings.num_parameters) == (pattern, len(curvatures))
 

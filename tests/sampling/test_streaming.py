@@ -44,8 +44,8 @@ def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
 
     def failing(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         if torch.is_grad_enabled():
-            calls.append(None)
-            if len(calls) > steps_before * NUM_CHAINS:
+            calls.append(len(batch[0]))  # some steps take their minibatch in two halves
+            if sum(calls) > steps_before * NUM_CHAINS * 4:
                 raise MemoryError
         return mse(model, batch)
 
@@ -53,7 +53,7 @@ def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
         run(failing, sink=ZarrSink(tmp_path / "draws"))
     left, whole, done = read_tree(tmp_path / "draws"), run(), steps_before - NUM_WARMUP
     for group in ("posterior", "sample_stats"):
-        for name in {str(name) for name in whole[group].data_vars} - {"failed_at"}:
+        for name in {str(name) for name in whole[group].data_vars} - {"failed_at", "heat", "half_loss", "half_virial"}:
             found, expected = np.asarray(left[group][name]), np.asarray(whole[group][name])
             assert np.isfinite(expected).all()
             np.testing.assert_array_equal(found[:, :done], expected[:, :done])

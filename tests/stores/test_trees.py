@@ -24,7 +24,7 @@ def labelled() -> xr.Dataset:
     return xr.Dataset(
         {
             "llc": (("step", "component"), np.array([[1.5, np.nan], [2.0, -3.0]])),
-            "outcome": (("step", "component"), np.array([["converged", "below_center"], ["", "nβ = 3"]])),
+            "outcome": (("step", "component"), np.array([["converged", "not_a_minimum"], ["", "nβ = 3"]])),
             "count": ("step", np.array([3, 4])),
             "note": ((), np.array("one")),
         },

@@ -3,14 +3,18 @@
 | group | variables |
 |---|---|
 | `posterior` | `loss_difference`: L_B(w) - L_B(w*) on the same minibatch B; per-sample losses of each observable at w |
-| `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*| |
+| `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - w*)·∇U_B(w) / P |
+| `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
+| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, as the kernel sees it at the draw |
+| `sample_stats` | `heat` variance injected by the minibatch over that injected by the kernel; every tenth draw |
 | `sample_stats` | `failed_at` (chain): the step at which a chain left the finite numbers, or NaN |
+| `sample_stats` | `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw |
 | `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
 | `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +36,9 @@ class SamplingSettings:
         num_samples: n, the size of the dataset; batch_size: samples a gradient is taken on.
         thinning: steps from one recorded draw to the next.
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
+        step_error: relative error that is counted for finite steps where the loss is not quadratic.
+        decrease: nβ (L(w*) - L) found by descent from w*, where one was made.
+        control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
     """
 
     nbeta: float
@@ -48,6 +55,9 @@ class SamplingSettings:
     restriction: str
     num_parameters: int
     gradient_evaluations: int
+    control_variate: bool = False
+    decrease: float | None = None
+    step_error: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -69,7 +79,7 @@ class MemorySink:
         self._layout = dict(variables)
         self._arrays = {name: np.full(shape, np.nan, np.float32) for name, (_, _, shape) in variables.items()}
 
-    def write(self, variable: str, index: tuple[int, ...], value: Any) -> None:
+    def write(self, variable: str, index: tuple[int | slice, ...], value: Any) -> None:
         self._arrays[variable][index] = value
 
     def close(self, attrs: Mapping[str, Any]) -> xr.DataTree:
@@ -85,4 +95,20 @@ def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str
         groups[group] = groups.get(group, xr.Dataset()).assign({name.removeprefix(group + "/"): variable})
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attrs)
+    return tree
+
+
+def joined(trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings) -> xr.DataTree:
+    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up."""
+    groups: dict[str, xr.Dataset] = {}
+    for group in ("posterior", "sample_stats"):
+        parts = [tree[group].to_dataset() for tree in trees]
+        whole = xr.concat([part.drop_vars("failed_at", errors="ignore") for part in parts], dim="draw")
+        whole = whole.assign_coords(draw=np.arange(whole.sizes["draw"]))
+        warm, kept = whole.isel(draw=slice(num_warmup)), whole.isel(draw=slice(num_warmup, None))
+        groups[f"warmup_{group}"] = warm
+        groups[group] = kept.assign_coords(draw=np.arange(kept.sizes["draw"]))
+    groups["sample_stats"]["failed_at"] = trees[-1]["sample_stats"]["failed_at"]
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs["settings"] = settings.to_json()
     return tree

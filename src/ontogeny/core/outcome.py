@@ -4,12 +4,17 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The verdict that every estimate carries. Only `CONVERGED` is to be trusted as it stands."""
+    """The verdict that every estimate carries. Only `CONVERGED` is to be trusted as it stands.
+
+    In order of gravity, so that of two verdicts the later is the worse.
+    """
 
     CONVERGED = "converged"
-    NOT_CONVERGED = "not_converged"
+    LOCALIZED = "localized"
     TOO_FEW_DRAWS = "too_few_draws"
-    BELOW_CENTER = "below_center"
+    NOT_CONVERGED = "not_converged"
+    STEP_TOO_LARGE = "step_too_large"
+    NOT_A_MINIMUM = "not_a_minimum"
     DIVERGED = "diverged"
 
     @property
@@ -20,13 +25,22 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.CONVERGED: "",
-    Outcome.NOT_CONVERGED: (
-        "The chains disagree or are still drifting: raise num_warmup and num_draws, or raise localization to hold them."
+    Outcome.LOCALIZED: (
+        "Localisation takes more than a fifth of the value: lower localization, or raise nbeta, or read the value as "
+        "that of the pinned posterior."
     ),
-    Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains.",
-    Outcome.BELOW_CENTER: (
-        "The chains found lower loss than the center, which is therefore not a minimum: train on, raise localization, "
-        "or read the value as a slope and not as a learning coefficient."
+    Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains, or the budget.",
+    Outcome.NOT_CONVERGED: (
+        "The chains disagree or are still drifting: raise num_warmup and num_draws (the budget of a calibrated run), "
+        "take larger steps if the bias by the step allows it, or raise localization to hold them."
+    ),
+    Outcome.STEP_TOO_LARGE: (
+        "Finite steps or minibatch noise make up too much of the value to be taken off: lower step_size, raise "
+        "batch_size, or set control_variate=True."
+    ),
+    Outcome.NOT_A_MINIMUM: (
+        "The chains found lower loss than the center, which is therefore not a minimum: train on, center the posterior "
+        "where the loss is lowest, raise localization, or read the value as a slope and not as a learning coefficient."
     ),
     Outcome.DIVERGED: "A chain left the finite numbers: divide step_size by ten, or lower nbeta.",
 }

@@ -27,7 +27,7 @@ class Silent:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes the draws of a sampling run, one recorded draw of one chain at a time.
+    """Takes the draws of a sampling run, one recorded draw of some chains at a time.
 
     `open` is told every variable with its group, dimensions and full shape before the first `write`, so that storage
     can be pre-allocated; what is never written stays NaN.
@@ -35,6 +35,6 @@ class Sink(Protocol):
 
     def open(self, variables: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]]) -> None: ...
 
-    def write(self, variable: str, index: tuple[int, ...], value: Any) -> None: ...
+    def write(self, variable: str, index: tuple[int | slice, ...], value: Any) -> None: ...
 
     def close(self, attrs: Mapping[str, Any]) -> Any: ...

@@ -7,15 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.outcome import Outcome
+from ontogeny.estimators.diagnostics import Diagnostics, diagnose, judge
 from ontogeny.stores import read_tree, write_tree
 
-# The usual limits (Vehtari et al. 2021), the effective sample size halved because only a mean is wanted.
-MAX_RHAT = 1.05
-MIN_ESS = 50
 _NORMAL_95 = 1.959964
 
 
@@ -25,11 +22,13 @@ class Estimate:
 
     Attributes:
         value: λ̂, dimensionless.
-        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) included.
+        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) and a tenth of the bias that was taken
+            off included.
         rhat: rank-normalised split R-hat over chains; 1 is agreement.
         ess: bulk effective sample size of the paired loss trace.
         outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
         settings: everything that was set (`SamplingSettings`), None for a difference.
+        diagnostics: the numbers behind the verdict (`Diagnostics`), None for a difference.
         draws: what it was computed from (see `ontogeny.core.draws`), None for a difference.
     """
 
@@ -40,6 +39,7 @@ class Estimate:
     outcome: Outcome
     advice: str
     settings: SamplingSettings | None = None
+    diagnostics: Diagnostics | None = field(default=None, repr=False, compare=False)
     draws: xr.DataTree | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -88,57 +88,33 @@ def load(path: str | Path) -> Estimate:
 
 
 def llc(draws: xr.DataTree) -> Estimate:
-    """λ̂ = nβ (E[L(w)] - L(w*)), from losses at w and w* taken on the same samples; warm-up is never averaged in.
+    """λ̂ = nβ (E[L(w)] - L(w*)) - b, from losses at w and w* taken on the same samples; warm-up is never averaged in.
 
-    The value is that of the posterior at the settings' nβ and γ: it tends to the learning coefficient only as nβ
-    grows and γ
-    falls. SGLD at step ε inflates it (see `SGLD`). Chains that left the finite numbers are not averaged in, and the
-    outcome says so.
+    b is what finite steps and minibatches add, as far as the kernel knows it for a quadratic loss (`inflation` in the
+    draws: see the kernels). The value is that of the posterior at the settings' nβ and γ: it tends to the learning
+    coefficient only as nβ grows and γ falls. Chains that left the finite numbers are not averaged in, and the outcome
+    says so.
 
     Args:
         draws: from `ontogeny.sample`.
 
     Returns:
-        The estimate with its Monte Carlo error from the effective sample size over chains and draws (arviz-stats).
+        The estimate with its Monte Carlo error from the effective sample size over chains and draws (arviz-stats), its
+        `Diagnostics`, and the verdict they give.
 
     References:
         Lau et al., arXiv 2308.12108, section 4; Vehtari et al. 2021 for R-hat and ESS.
     """
     settings = settings_of(draws)
-    differences = np.asarray(draws["posterior"]["loss_difference"], dtype=np.float64)
     failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
-    trace = settings.nbeta * differences[np.isnan(failed_at)]
-    value, mcse, rhat, ess = _summarize(trace)
-    outcome = _verdict(failed_at, trace.shape, value, mcse, rhat, ess)
+    found = diagnose(draws)
+    outcome = judge(found, failed=not np.isnan(failed_at).all())
     advice = outcome.advice
     if outcome is Outcome.DIVERGED:
         which = ", ".join(
             f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)
         )
-        advice += f" ({which}; the value is that of the {len(trace)} chains that remain.)"
-    return Estimate(value, mcse, rhat, ess, outcome, advice, settings, draws)
-
-
-def _summarize(trace: np.ndarray) -> tuple[float, float, float, float]:
-    """Mean, its Monte Carlo error, R-hat and ESS of a (chain, draw) trace; NaN where there is too little to say."""
-    if trace.size == 0:
-        return math.nan, math.nan, math.nan, math.nan
-    if trace.shape[1] < 4 or not np.ptp(trace):
-        return float(trace.mean()), math.nan, math.nan, math.nan
-    axes = {"chain_axis": 0, "draw_axis": 1}
-    mcse = float(array_stats.mcse(trace, method="mean", **axes))
-    return float(trace.mean()), mcse, float(array_stats.rhat(trace, **axes)), float(array_stats.ess(trace, **axes))
-
-
-def _verdict(
-    failed_at: np.ndarray, shape: tuple[int, ...], value: float, mcse: float, rhat: float, ess: float
-) -> Outcome:
-    if not np.isnan(failed_at).all():
-        return Outcome.DIVERGED
-    if math.isnan(mcse) or math.isnan(rhat):  # one chain alone has no R-hat
-        return Outcome.TOO_FEW_DRAWS
-    if value + _NORMAL_95 * mcse < 0:
-        return Outcome.BELOW_CENTER
-    if rhat > MAX_RHAT:
-        return Outcome.NOT_CONVERGED
-    return Outcome.CONVERGED if ess >= MIN_ESS else Outcome.TOO_FEW_DRAWS
+        advice += f" ({which}; the value is that of the {int(np.isnan(failed_at).sum())} chains that remain.)"
+    if outcome is Outcome.NOT_A_MINIMUM and math.isfinite(found.decrease):
+        advice += f" (The loss can fall by {found.decrease * 100:.0f} % of the value at the local minimum.)"
+    return Estimate(found.value, found.mcse, found.rhat, found.ess, outcome, advice, settings, found, draws)

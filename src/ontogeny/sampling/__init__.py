@@ -1,7 +1,16 @@
 """Draws from a localised, tempered posterior: `LocalPosterior`, kernels, the one loop, and the one-call estimate."""
 
+from ontogeny.sampling.calibration import Calibration as Calibration
+from ontogeny.sampling.calibration import calibrate as calibrate
+from ontogeny.sampling.kernels import HMC as HMC
+from ontogeny.sampling.kernels import MALA as MALA
+from ontogeny.sampling.kernels import MCLMC as MCLMC
+from ontogeny.sampling.kernels import SGHMC as SGHMC
+from ontogeny.sampling.kernels import SGLD as SGLD
+from ontogeny.sampling.kernels import SGNHT as SGNHT
+from ontogeny.sampling.kernels import PreconditionedSGLD as PreconditionedSGLD
+from ontogeny.sampling.kernels import RMSPropSGLD as RMSPropSGLD
 from ontogeny.sampling.loop import as_progress as as_progress
 from ontogeny.sampling.loop import sample as sample
 from ontogeny.sampling.one_call import estimate_llc as estimate_llc
 from ontogeny.sampling.posterior import LocalPosterior as LocalPosterior
-from ontogeny.sampling.sgld import SGLD as SGLD

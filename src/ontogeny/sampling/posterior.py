@@ -2,19 +2,21 @@
 
 import copy
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.losses import LossFn, per_sample
+from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, restrict
 from ontogeny.core.samples import Samples
+from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
+
+# A pass over many samples is cut so that samples times weights stay below this: memory, not the result, depends on it.
+_PASS = 2**24
 
 
 class LocalPosterior:
@@ -25,8 +27,7 @@ class LocalPosterior:
 
     Args:
         model: any module; its present weights are the center w*. It is not changed: a copy of its structure is run in
-            eval
-            mode (dropout off, batch-norm statistics frozen). Weights below 32 bits get float32 copies.
+            eval mode (dropout off, batch-norm statistics frozen). Weights below 32 bits get float32 copies.
         data: samples (see `Samples`): tensors, a map-style dataset, or an iterable of batches with `num_samples`.
         loss_fn: `loss_fn(model, batch)` -> losses `(batch,)` or `(batch, position)`, unreduced.
         nbeta: n·β; default n / log n (Lau et al., 2308.12108). Use the number of samples, never of tokens or of a
@@ -34,8 +35,7 @@ class LocalPosterior:
         localization: γ > 0 or 0; large values lower the estimate by Σ½ γ/(nβh+γ).
         restriction: free parameters, as a `Restriction` or a pattern for `restrict`; default all.
         batch_size: samples a gradient is taken on, drawn with replacement; n or more means all samples each time,
-            without noise.
-            Default the smaller of n and 256.
+            without noise. Default the smaller of n and 256.
         num_samples: n, where the data do not say it.
         device: where chains live; default the device of the model's parameters.
 
@@ -88,11 +88,13 @@ class LocalPosterior:
             )
         self.device = torch.device(device or parameters[free[0]].device)
         self._names, self._shapes = free, [parameters[name].shape for name in free]
-        self._sizes = [parameters[name].numel() for name in free]
-        flat = [parameters[name].detach().to(self.device, _wide(parameters[name].dtype)).flatten() for name in free]
-        self.center: Float[Tensor, " parameters"] = torch.cat(flat)
-        self._module = _LossModule(_skeleton(model, set(free), self.device), loss_fn)
+        self.sizes = [parameters[name].numel() for name in free]
+        self.one_by_one = OneByOne(model, loss_fn, free, self.device)
+        kept = [parameters[name].detach().to(self.device, wide(parameters[name].dtype)).flatten() for name in free]
+        self.center: Float[Tensor, " parameters"] = torch.cat(kept)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
+        self._center_gradient: Tensor | None = None
+        self._batched: dict[bool, Pass] = {}
         self.center_losses(torch.arange(min(2, self.samples.stored)))  # so that a loss of another kind is met here
 
     @property
@@ -100,115 +102,117 @@ class LocalPosterior:
         """P, the number of free parameters."""
         return self.center.numel()
 
-    def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"]:
-        """The samples of the next minibatch of the chain whose order this generator is."""
-        if self.batch_size >= self.samples.stored:
-            return torch.arange(self.samples.stored)
+    @property
+    def full_batch(self) -> bool:
+        """Whether each gradient is taken on all samples, without noise."""
+        return self.batch_size >= self.samples.stored
+
+    def at(
+        self, *, nbeta: float | None = None, batch_size: int | None = None, localization: float | None = None
+    ) -> "LocalPosterior":
+        """The same posterior at another temperature, batch size or localisation; what was computed is shared."""
+        other = copy.copy(self)
+        other.nbeta = self.nbeta if nbeta is None else float(nbeta)
+        other.localization = self.localization if localization is None else float(localization)
+        other.batch_size = self.batch_size if batch_size is None else min(batch_size, len(self.samples))
+        return other
+
+    def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"] | None:
+        """The samples of the next minibatch of the order that this generator is; None for all."""
+        if self.full_batch:
+            return None
         return torch.randint(self.samples.stored, (self.batch_size,), generator=order)
 
     def gradients(
         self,
         positions: Float[Tensor, "chain parameters"],
-        indices: Int[Tensor, "chain batch"],
-        out: Tensor,
-        vectorized: bool,
+        indices: Int[Tensor, "*chain batch"] | None,
+        out: Float[Tensor, "chain parameters"],
+        engine: Pass | None = None,
+        paired: bool = True,
     ) -> Float[Tensor, " chain"]:
-        """Write ∇U_B(w) = nβ ∇L_B(w) + γ (w - w*) of each chain into `out`; return the mean losses L_B(w).
+        """Write ∇U_B(w) = nβ ∇L_B(w) + γ (w - w*) of each chain into `out`; return L_B(w) - L_B(w*).
 
         Args:
             positions: w of each chain.
-            indices: the minibatch of each chain.
-            out: where the gradients go, of the shape of `positions`.
-            vectorized: all chains in one pass, by `torch.func.vmap`; otherwise there must be one chain.
+            indices: the minibatch of all chains, or one a chain; None for all samples.
+            out: where the gradients go.
+            engine: how chains go through the model; default one by one.
+            paired: whether the losses at w* are subtracted, sample by sample; if not, L_B(w) is returned.
         """
         torch.sub(positions, self.center, out=out).mul_(self.localization)
-        if vectorized:
-            batch = self.samples.take(indices, self.device)
-            mean_loss = partial(self._mean_loss, batch_size=indices.shape[1])
-            grads, losses = vmap(grad_and_value(mean_loss))(self._views(positions), batch)
-        else:
-            leaves = {name: view[0].detach().requires_grad_() for name, view in self._views(positions).items()}
-            with torch.enable_grad():
-                loss = self._mean_loss(leaves, self.samples.take(indices[0], self.device), indices.shape[1])
-                found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-            grads = {name: grad for name, grad in zip(leaves, found, strict=True) if grad is not None}
-            losses = loss.detach()[None]
-        views = self._views(out)
-        for name, grad in grads.items():
-            views[name].add_(grad, alpha=self.nbeta)
-        return losses.detach()
+        weights, into = self._views(positions), self._views(out)
+        run, total = engine or self.one_by_one, None
+        for part, share in self._parts(indices):
+            batch, shared = self.samples.take(part, self.device), part.ndim == 1
+            losses = run(weights, batch, part.shape[-1], shared, into, self.nbeta * share).double()
+            if paired:
+                losses -= self.center_losses(part).to(self.device)
+            mean = losses.mean(-1)
+            total = mean if indices is not None else share * mean + (0.0 if total is None else total)
+        assert total is not None
+        return total
+
+    def center_gradient(self, indices: Int[Tensor, " batch"] | None = None) -> Float[Tensor, " parameters"]:
+        """nβ ∇L_B(w*) on a minibatch, or on all samples: one pass over the data, kept for later calls."""
+        if indices is None and self._center_gradient is not None:
+            return self._center_gradient * self.nbeta
+        found = torch.empty_like(self.center)[None]
+        self.gradients(self.center[None], indices, found, paired=False)
+        if indices is None:
+            self._center_gradient = found[0] / self.nbeta if self.nbeta else found[0]
+        return found[0]
 
     def losses(
         self, position: Float[Tensor, " parameters"], samples: Samples, indices: Tensor
     ) -> Float[Tensor, " batch"]:
         """Per-sample losses at `position` on any samples, without gradients."""
-        with torch.no_grad():
-            parameters = {name: view[0] for name, view in self._views(position[None]).items()}
-            return self._call(parameters, samples.take(indices, self.device), len(indices))
+        batch = samples.take(indices, self.device)
+        return self.one_by_one.losses(self._views(position[None]), batch, len(indices))
 
-    def center_losses(self, indices: Tensor) -> Float[Tensor, " batch"]:
+    def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
         """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""
-        needed = torch.unique(indices[self._center_losses[indices].isnan()])
-        if len(needed):
-            self._center_losses[needed] = self.losses(self.center, self.samples, needed).float().cpu()
+        found = self._center_losses[indices]
+        if not found.isnan().any():
+            return found
+        for part in torch.unique(indices[found.isnan()]).split(self.pass_size):
+            self._center_losses[part] = self.losses(self.center, self.samples, part).float().cpu()
         return self._center_losses[indices]
+
+    def batched(self, compiled: bool = False) -> Pass:
+        """Gradients of all chains in one pass through `torch.func.vmap`; `compiled` by `torch.compile`, once."""
+        if compiled not in self._batched:
+            self._batched[compiled] = Batched(self.one_by_one, compiled)
+        return self._batched[compiled]
 
     def vectorizes(self) -> bool:
         """Whether the model and loss run under `torch.func.vmap` (models with data-dependent control flow do not)."""
-        indices = torch.zeros((2, 1), dtype=torch.long)
-        positions = self.center.expand(2, -1)
+        batch = self.samples.take(torch.zeros(1, dtype=torch.long), self.device)
+        weights = self._views(self.center.repeat(2, 1))
         try:
-            with torch.no_grad():
-                vmap(partial(self._mean_loss, batch_size=1))(
-                    self._views(positions), self.samples.take(indices, self.device)
-                )
+            Batched(self.one_by_one)(weights, batch, 1, True, self._views(torch.zeros(2, len(self.center))), 1.0)
         except RuntimeError:
             return False
         return True
 
-    def _mean_loss(self, parameters: dict[str, Tensor], batch: Any, batch_size: int) -> Tensor:
-        return self._call(parameters, batch, batch_size).mean()
+    @property
+    def pass_size(self) -> int:
+        """Samples that go through the model at once where all of them are wanted."""
+        return max(self.batch_size if not self.full_batch else 64, min(_PASS // self.num_parameters, 2**17))
 
-    def _call(self, parameters: dict[str, Tensor], batch: Any, batch_size: int) -> Tensor:
-        return functional_call(
-            self._module, {f"model.{name}": tensor for name, tensor in parameters.items()}, (batch, batch_size)
-        )
+    def _parts(self, indices: Tensor | None) -> Iterator[tuple[Tensor, float]]:
+        """The samples of a batch in parts of one pass each, with their share in the mean."""
+        if indices is not None:
+            yield indices, 1.0
+            return
+        stored = self.samples.stored
+        for part in torch.arange(stored).split(self.pass_size):
+            yield part, len(part) / stored
 
-    def _views(self, flat: Float[Tensor, "chain parameters"]) -> dict[str, Tensor]:
-        parts: Sequence[Tensor] = flat.split(self._sizes, dim=1)
-        return {
-            name: part.unflatten(1, shape) if shape else part.squeeze(1)
-            for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
-        }
-
-
-class _LossModule(nn.Module):
-    """A module whose forward pass is the caller's loss, so that the caller's function meets a real module with
-    swapped weights.
-    """
-
-    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
-        super().__init__()
-        self.model, self.loss_fn = model, loss_fn
-
-    def forward(self, batch: Any, batch_size: int) -> Tensor:
-        return per_sample(self.loss_fn, self.model, batch, batch_size)
-
-
-def _skeleton(model: nn.Module, free: set[str], device: torch.device) -> nn.Module:
-    """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage."""
-    memo: dict[int, Any] = {}
-    for name, parameter in model.named_parameters():
-        detached = parameter.detach()
-        stored = detached.to("meta") if name in free else detached.to(device, _wide(parameter.dtype))
-        memo[id(parameter)] = nn.Parameter(stored, requires_grad=False)
-    for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().to(device, _wide(buffer.dtype), copy=True)
-    return copy.deepcopy(model, memo).eval()
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    def _views(self, flat: Float[Tensor, "chain parameters"]) -> list[Tensor]:
+        parts: Sequence[Tensor] = flat.split(self.sizes, dim=1)
+        rows = flat.shape[0]
+        return [part.view(rows, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
 
 def _default_nbeta(num_samples: int) -> float:

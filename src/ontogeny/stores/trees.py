@@ -67,7 +67,7 @@ class ZarrSink:
                 if f"{group}/{dim}" not in root:
                     _allocate(root, f"{group}/{dim}", (dim,), (size,), np.int64)[:] = np.arange(size)
 
-    def write(self, variable: str, index: tuple[int, ...], value: Any) -> None:
+    def write(self, variable: str, index: tuple[int | slice, ...], value: Any) -> None:
         self._arrays[variable][index if index else ...] = value
 
     def close(self, attrs: Mapping[str, Any]) -> xr.DataTree:

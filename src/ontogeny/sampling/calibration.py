@@ -1,0 +1,276 @@
+"""A sampler that sets itself: mass, step and batch from what the chains meet on their first steps."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from ontogeny.core.outcome import Outcome
+from ontogeny.core.protocols import Progress
+from ontogeny.core.seeds import derive, generator
+from ontogeny.sampling.chains import Chains
+from ontogeny.sampling.curvature import Curvature
+from ontogeny.sampling.kernels import SGHMC
+from ontogeny.sampling.loop import as_progress, evaluate_halves
+from ontogeny.sampling.posterior import LocalPosterior
+
+# Fixed on deep linear networks of 100 to 10,000 parameters, seeds other than any that is reported.
+REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
+FRICTION = 0.05
+WINDOWS = (20, 40, 60, 80, 100)  # steps between updates of mass and batch
+INFLATION = 0.06  # aimed at: the share of the value that minibatch noise may add, which is then taken off
+_PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
+_RETRIES = 6
+_DESCENT = 30
+_DESCENT_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A sampler for one posterior, and what it was chosen from.
+
+    Attributes:
+        kernel, batch_size, control_variate, num_chains: what to sample with; fixed_batch: whether the batch was given.
+        outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
+        decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
+            value over log n at weights whose data carry noise.
+        gradient_evaluations: per-sample gradients that it took.
+        evidence: Dataset over `step`: mean loss difference (times nβ) of each chain, step size, batch size, largest
+            curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
+        positions: where the chains stand, to go on from.
+    """
+
+    kernel: SGHMC
+    batch_size: int
+    control_variate: bool
+    num_chains: int
+    fixed_batch: bool
+    outcome: Outcome
+    advice: str
+    decrease: float
+    gradient_evaluations: int
+    evidence: xr.Dataset = field(repr=False)
+    positions: Float[Tensor, "chain parameters"] = field(repr=False)
+
+
+def calibrate(
+    posterior: LocalPosterior,
+    seed: int = 0,
+    *,
+    num_chains: int = 4,
+    fixed_batch: bool = False,
+    progress: Progress | bool = False,
+) -> Calibration:
+    """Choose mass, step, batch and control variate for underdamped Langevin dynamics (`SGHMC`) on a posterior.
+
+    Chains start at w* and are stepped through windows. In each, the step is 0.7 over the largest frequency met so far
+    along them (power iteration on differences of gradients). After each, the mass becomes the mean square of gradients,
+    which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and the
+    batch becomes the one at which minibatch noise, measured on halves of batches, adds 6 % to the value, all
+    samples if that is more than a third of them. Minibatch gradients are corrected by those at w*. nβ and γ are never
+    changed. Deterministic given the seed.
+
+    Args:
+        posterior: what is to be sampled; its batch size is where the search begins.
+        seed: root of the seed tree.
+        num_chains: chains.
+        fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
+        progress: a `Progress`, or True for a bar in the terminal.
+
+    Returns:
+        The calibration, or one whose outcome says why it refuses: chains that leave the finite numbers at the smallest
+        step tried.
+    """
+    reporter = as_progress(progress)
+    search = _Search(posterior, seed, num_chains, fixed_batch)
+    reporter.start("calibrating", sum(WINDOWS))
+    for attempt in range(_RETRIES):
+        search.begin(REACH / 3**attempt)
+        if all(search.window(number, reporter) for number in range(len(WINDOWS))):
+            break
+    reporter.finish("calibrating")
+    return search.result()
+
+
+class _Search:
+    """The state of a calibration."""
+
+    def __init__(self, posterior: LocalPosterior, seed: int, num_chains: int, fixed_batch: bool) -> None:
+        self.seed, self.num_chains, self.fixed_batch = seed, num_chains, fixed_batch
+        self.first = posterior
+        self.spent = 0
+        order = generator(seed, "curvature")
+        self.curvature = Curvature(posterior, order, max(256, posterior.batch_size))
+        self.rows: list[dict[str, float | np.ndarray]] = []
+        self.mass = self.curvature.diagonal(probes=8)
+        self.decrease = self._descend()
+
+    def begin(self, reach: float) -> None:
+        """Chains at w*, at a step that the curvature at w* allows."""
+        self.reach, self.friction, self.shrink = reach, FRICTION, 1.0
+        self.scale = self.mass.rsqrt()
+        places = (
+            self.first.center,
+            self.curvature.displaced(),
+        )  # a singular center is flat where its surroundings are not
+        met = [self._met(place, iterations=10) for place in places]
+        self.largest = max([each for each in met if math.isfinite(each)], default=1.0)
+        self.failed = False
+        self._restart(self.first, None)
+
+    def window(self, number: int, progress: Progress) -> bool:
+        """Some steps; whether all chains stayed finite. Afterwards mass and batch are set anew."""
+        squares, count = torch.zeros_like(self.scale), 0
+        for step in range(WINDOWS[number]):
+            if step % (5 if number == 0 else 20) == 0:
+                position = self.chains.positions[len(self.rows) // 20 % self.num_chains]
+                self._bound_step(self._met(position, iterations=3))
+            for state, gradients in self._step():
+                if not self._finite(state):
+                    self.failed = True
+                    return False
+                squares += gradients
+                count += self.num_chains if self.chains.engine else 1
+            progress.advance("calibrating")
+        self.rows[-1]["inflation"] = share = self._inflation()
+        if number < len(WINDOWS) - 1:
+            self._set_mass(squares / count, count)
+            self._set_batch(share)
+        return True
+
+    def result(self) -> Calibration:
+        chains, outcome = self.chains, Outcome.DIVERGED if self.failed else Outcome.CONVERGED
+        names = ("loss_difference", "step_size", "batch_size", "curvature", "inflation")
+        columns = {name: np.array([row.get(name, math.nan) for row in self.rows], dtype=object) for name in names}
+        traces = np.stack(list(columns.pop("loss_difference")))
+        evidence = xr.Dataset(
+            {"loss_difference": (("step", "chain"), traces)}
+            | {name: ("step", column.astype(np.float64)) for name, column in columns.items()},
+            coords={"step": np.arange(len(self.rows)), "chain": np.arange(self.num_chains)},
+        )
+        return Calibration(
+            kernel=chains.kernel,  # type: ignore[arg-type]
+            batch_size=chains.posterior.batch_size,
+            control_variate=chains.control_variate,
+            num_chains=self.num_chains,
+            fixed_batch=self.fixed_batch,
+            outcome=outcome,
+            advice="Chains leave the finite numbers at every step tried: raise localization, or lower nbeta."
+            if self.failed
+            else "",
+            decrease=self.decrease,
+            gradient_evaluations=self.spent + chains.gradient_evaluations + self.curvature.spent,
+            evidence=evidence,
+            positions=chains.positions,
+        )
+
+    def _step(self) -> list[tuple[Tensor, Tensor]]:
+        chains, found = self.chains, []
+        trace = np.full(self.num_chains, np.nan)
+        for (block, state), potential in zip(chains.blocks(), chains.potentials(chains.batches()), strict=True):
+            chains.evaluate(state, potential)
+            trace[block] = self.first.nbeta * state.losses.cpu().numpy()
+            found.append((state.losses.clone(), state.gradients.square().sum(0)))
+            chains.step(block, state, potential)
+        self.rows.append(
+            {
+                "loss_difference": trace,
+                "step_size": chains.kernel.step_size,
+                "batch_size": chains.posterior.batch_size,
+                "curvature": self.largest,
+            }
+        )
+        return found
+
+    def _finite(self, losses: Tensor) -> bool:
+        """Whether losses are finite, and not such as only a chain that is being thrown out has."""
+        return bool((self.first.nbeta * losses < 100 * self.first.num_parameters + 1000).all())
+
+    def _descend(self) -> float:
+        """nβ (L(w*) - L) after some steps of descent from w*: what the center lacks to be a minimum of L.
+
+        On one large batch, whose gradient is corrected at w* by that on all samples.
+        """
+        posterior = self.first.at(batch_size=_DESCENT_BATCH)
+        center, scale = posterior.center, self.mass.rsqrt()
+        indices = posterior.batch_indices(generator(self.seed, "descent"))
+        control = 0.0
+        if indices is not None:
+            control = posterior.center_gradient() - posterior.center_gradient(indices)
+            self.spent += posterior.samples.stored + len(indices)
+        step = 0.5 / math.sqrt(max(self.curvature.largest(center, scale, iterations=10), 1e-12))
+        position, momentum, lowest = center.clone(), torch.zeros_like(center), 0.0
+        gradient = torch.empty_like(center)[None]
+        for _ in range(_DESCENT):
+            loss = float(posterior.gradients(position[None], indices, gradient)) * posterior.nbeta
+            loss += float(((position - center) * control).sum()) if indices is not None else 0.0
+            if not math.isfinite(loss):
+                break
+            lowest = min(lowest, loss)
+            momentum = 0.9 * (momentum - step * scale * (gradient[0] + control))
+            position = position + step * scale * momentum
+            self.spent += posterior.samples.stored if indices is None else len(indices)
+        return -lowest
+
+    def _met(self, position: Tensor, iterations: int) -> float:
+        found = self.curvature.largest(position, self.scale, iterations)
+        return found if found > 0 else math.nan
+
+    def _bound_step(self, met: float) -> None:
+        self.largest = float(np.nanmax([self.largest, met, 1e-12]))
+        self.chains.kernel = self._kernel()
+
+    def _kernel(self) -> SGHMC:
+        return SGHMC(self.shrink * self.reach / math.sqrt(self.largest), self.friction, self.scale)
+
+    def _restart(self, posterior: LocalPosterior, positions: Tensor | None) -> None:
+        """Chains with fresh momentum at the same places; what was spent stays counted."""
+        if hasattr(self, "chains"):
+            self.spent += self.chains.gradient_evaluations
+            if self.chains.control_variate:
+                self.spent -= posterior.samples.stored  # the pass over all samples at w* is taken once, and kept
+        seed = derive(self.seed, "window", len(self.rows))
+        options = {"control_variate": True, "start": positions}
+        self.chains = Chains(posterior, self._kernel(), self.num_chains, seed, **options)
+
+    def _inflation(self) -> float:
+        """What minibatch noise adds to the value, as a share of its last mean."""
+        if self.chains.posterior.full_batch:
+            return 0.0
+        values = []
+        for (_, state), potential in zip(
+            self.chains.blocks(), self.chains.potentials(self.chains.batches()), strict=True
+        ):
+            both = evaluate_halves(self.chains, state, potential)
+            values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
+            self.chains.gradient_evaluations += potential.spent
+            state.evaluated = False
+        recent = np.mean(np.array([row["loss_difference"] for row in self.rows[-WINDOWS[0] :]], dtype=np.float64))
+        return float(torch.cat(values).mean()) / max(abs(float(recent)), 1e-3)
+
+    def _set_mass(self, squares: Tensor, count: int) -> None:
+        means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
+        mass = (squares * count + means * _PRIOR) / (count + _PRIOR)
+        self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
+        self.largest = self._met(self.chains.positions[0], iterations=12)
+        self.largest = self.largest if math.isfinite(self.largest) else 1.0
+
+    def _set_batch(self, share: float) -> None:
+        posterior = self.chains.posterior
+        if not posterior.full_batch and self.fixed_batch:
+            # heat goes as h²/friction: friction first, up to a quarter a step, then the step
+            excess = share / INFLATION
+            friction = min(max(self.friction * excess, FRICTION), 0.25)
+            self.shrink *= min(1.0, math.sqrt(friction / self.friction / max(excess, 1e-9)))
+            self.friction = friction
+        elif not posterior.full_batch:
+            stored, wanted = posterior.samples.stored, posterior.batch_size * max(share, 1e-6) / INFLATION
+            size = 2 ** math.ceil(math.log2(max(wanted, 16)))
+            size = stored if size > stored / 3 else size
+            if size > posterior.batch_size or size < posterior.batch_size / 2:
+                posterior = posterior.at(batch_size=size)
+        self._restart(posterior, self.chains.positions)

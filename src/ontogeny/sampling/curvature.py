@@ -1,0 +1,94 @@
+"""Curvature of U along a chain, by differences of gradients: what bounds the step of every kernel."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ontogeny.sampling.posterior import LocalPosterior
+
+
+class Curvature:
+    """Finite-difference products with the Hessian of U in the coordinates w/scale, on one minibatch.
+
+    Differences over a distance of the size that chains fluctuate by see what a step will meet; derivatives at a point
+    do not, where the loss is flat to second order.
+
+    Args:
+        posterior: gives the gradients.
+        order: draws the minibatches.
+        batch_size: samples a product is taken on.
+    """
+
+    def __init__(self, posterior: LocalPosterior, order: torch.Generator, batch_size: int) -> None:
+        self.posterior = posterior.at(batch_size=batch_size)
+        self._order = order
+        self._direction = torch.randn(posterior.num_parameters, generator=order).to(posterior.center)
+        self.spent = 0
+        self.distance = 0.0
+
+    def displaced(self) -> Float[Tensor, " parameters"]:
+        """A random point as far from the center, by each parameter, as `diagonal` looked."""
+        size = self.posterior.num_parameters
+        signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(self.posterior.center)
+        return self.posterior.center + signs * self.distance
+
+    def largest(
+        self, position: Float[Tensor, " parameters"], scale: Float[Tensor, " parameters"], iterations: int
+    ) -> float:
+        """The largest curvature at a position, by power iteration from the direction found last time."""
+        indices = self.posterior.batch_indices(self._order)
+        base = self._gradient(position, indices)
+        radius = 0.3  # of the standard deviation of one direction, which is 1/√curvature in these coordinates
+        found = math.nan
+        for _ in range(iterations):
+            unit = self._direction / self._direction.norm()
+            distance = radius / math.sqrt(max(found, 1.0)) if math.isfinite(found) else 1e-2
+            moved = self._gradient(position + unit * scale * distance, indices)
+            self._direction = (moved - base) * scale / distance
+            found = float(self._direction @ unit)
+            if not math.isfinite(found) or not float(self._direction.norm()):
+                self._direction = torch.randn(len(position), generator=self._order).to(position)
+                return math.nan
+        return found
+
+    def diagonal(self, probes: int) -> Float[Tensor, " parameters"]:
+        """Means over each parameter tensor of the Hessian's diagonal around the center (Hutchinson's estimator), taken
+        over the distance at which the loss has risen by what equipartition gives each direction.
+        """
+        center, size = self.posterior.center, self.posterior.num_parameters
+        total = torch.zeros_like(center)
+        indices = self.posterior.batch_indices(self._order)
+        base = self._gradient(center, indices)
+        distance = self.distance = self._distance(indices)
+        for _ in range(probes):
+            signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(center)
+            total += signs * (self._gradient(center + signs * distance, indices) - base) / distance
+        parts = (total / probes).split(self.posterior.sizes)
+        means = torch.cat([part.mean().expand(len(part)) for part in parts])
+        return means.clamp(min=float(means.clamp(min=0).mean()) * 1e-3 + self.posterior.localization + 1e-12)
+
+    def _distance(self, indices: Tensor | None) -> float:
+        center, size = self.posterior.center, self.posterior.num_parameters
+        signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(center)
+        out, distance = torch.empty_like(center)[None], 1e-5
+        longest = 1 / math.sqrt(self.posterior.localization) if self.posterior.localization else 1.0
+        while distance < longest:
+            rise = self.posterior.nbeta * float(
+                self.posterior.gradients((center + signs * distance)[None], indices, out)
+            )
+            self._count(indices)
+            if not rise < size / 4:
+                break
+            distance *= 4
+        return distance / 4
+
+    def _gradient(self, position: Tensor, indices: Tensor | None) -> Tensor:
+        out = torch.empty_like(position)[None]
+        self.posterior.gradients(position[None], indices, out, paired=False)
+        self._count(indices)
+        return out[0]
+
+    def _count(self, indices: Tensor | None) -> None:
+        self.spent += self.posterior.samples.stored if indices is None else len(indices)

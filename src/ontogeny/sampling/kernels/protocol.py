@@ -1,0 +1,116 @@
+"""What a kernel is given and what it must do: the state of some chains, their potential, and their noise."""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ontogeny.core.errors import InvalidArgument
+
+
+@dataclass
+class State:
+    """Some chains, one a row.
+
+    Attributes:
+        positions: w.
+        gradients: ∇U at `positions` when a step begins; the kernel may use it up as a buffer.
+        losses: L_B(w) - L_B(w*) at `positions` on the samples B of the present step (L_B(w) where nothing reads it).
+        memory: what the kernel itself keeps of each chain, from its `start`.
+        evaluated: whether `gradients` and `losses` hold at the present `positions`; a kernel whose step ends with an
+            evaluation leaves it true and saves the loop one.
+    """
+
+    positions: Float[Tensor, "chain parameters"]
+    gradients: Float[Tensor, "chain parameters"]
+    losses: Float[Tensor, " chain"]
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    evaluated: bool = False
+
+
+@runtime_checkable
+class Potential(Protocol):
+    """U(w) = nβ L_B(w) + (γ/2)|w - w*|² on the samples B of the present step."""
+
+    def __call__(
+        self, positions: Float[Tensor, "chain parameters"], out: Float[Tensor, "chain parameters"]
+    ) -> Float[Tensor, " chain"]:
+        """Write ∇U into `out`; return L_B(w) - L_B(w*)."""
+        ...
+
+    def energies(
+        self, positions: Float[Tensor, "chain parameters"], losses: Float[Tensor, " chain"]
+    ) -> Float[Tensor, " chain"]:
+        """U(w) - U(w*) of positions whose losses are known."""
+        ...
+
+
+class Noise:
+    """One generator a chain: what a chain draws does not depend on which others are stepped with it."""
+
+    def __init__(self, generators: list[torch.Generator]) -> None:
+        self.generators = generators
+
+    def normal(self, out: Float[Tensor, "chain size"]) -> Float[Tensor, "chain size"]:
+        """Fill `out` with standard normals."""
+        for row, generator in zip(out, self.generators, strict=True):
+            row.normal_(generator=generator)
+        return out
+
+    def uniform(self) -> Float[Tensor, " chain"]:
+        """One number in [0, 1) a chain."""
+        return torch.cat([torch.rand(1, generator=each, device=each.device) for each in self.generators])
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A frozen dataclass of settings with these methods.
+
+    Attributes:
+        exact: whether the kernel is right only with gradients on all samples, which it then keeps between steps.
+    """
+
+    exact: ClassVar[bool]
+
+    @property
+    def step_size(self) -> float: ...
+
+    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
+        """What the kernel keeps of each chain, as tensors with the chain in front."""
+        ...
+
+    def step(self, state: State, potential: Potential, noise: Noise) -> None:
+        """One update of every chain in place, from `state.gradients` at `state.positions`."""
+        ...
+
+    def inflation(
+        self,
+        state: State,
+        loss_gradients: Float[Tensor, "chain parameters"],
+        noise: Float[Tensor, "chain parameters"] | None,
+    ) -> Float[Tensor, " chain"]:
+        """What finite steps and minibatches add to nβ(E[L] - L(w*)), for a quadratic loss, as seen before a step.
+
+        Args:
+            state: the chains, their gradients evaluated.
+            loss_gradients: nβ∇L, the part of `state.gradients` that is the loss's.
+            noise: a draw of the error of `state.gradients` by its minibatch; None where it was not measured.
+
+        Returns:
+            0 for a kernel that is exact, NaN where the kernel does not know.
+        """
+        ...
+
+    def heat(self, state: State, noise: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
+        """Variance that the minibatch injects, relative to the noise that the kernel injects itself."""
+        ...
+
+
+def check_positive(**settings: float) -> None:
+    """Raise `InvalidArgument` unless every one is a finite number > 0."""
+    for name, value in settings.items():
+        if not 0 < value < math.inf:
+            raise InvalidArgument(name, expected="a finite number > 0", found=str(value), instead=f"{name}=1e-4")

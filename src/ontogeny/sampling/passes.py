@@ -1,0 +1,142 @@
+"""Forward and backward passes of a caller's model at many weights: one chain after another, or all in one pass."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from ontogeny.core.losses import LossFn, per_sample
+
+
+@runtime_checkable
+class Pass(Protocol):
+    """Adds `scale` times the gradients of the mean loss at some weights to what `into` holds."""
+
+    def __call__(
+        self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
+    ) -> Float[Tensor, "chain batch"]:
+        """Args: weights and `into` by parameter, chains in front; `size` samples, the same for all if `shared`.
+
+        Returns the per-sample losses.
+        """
+        ...
+
+
+class OneByOne:
+    """One chain after another through a copy of the caller's model whose free parameters point at the chain's weights.
+
+    Args:
+        model: the caller's; frozen parameters share its storage, free ones take no memory in the copy.
+        loss_fn: per-sample losses.
+        free: names of the free parameters.
+        device: where the copy lives.
+    """
+
+    def __init__(self, model: nn.Module, loss_fn: LossFn, free: list[str], device: torch.device) -> None:
+        self.loss_fn, self.names = loss_fn, free
+        self.model = _skeleton(model, set(free), device)
+        parameters = dict(self.model.named_parameters())
+        self._live = [parameters[name] for name in free]
+
+    def __call__(
+        self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
+    ) -> Float[Tensor, "chain batch"]:
+        losses = []
+        rows = weights[0].shape[0]
+        for chain in range(rows):
+            each = batch if shared else _pick(batch, chain)
+            self._point_at(weights, chain)
+            with torch.enable_grad():
+                loss = per_sample(self.loss_fn, self.model, each, size)
+                found = torch.autograd.grad(loss.mean(), self._live, allow_unused=True)
+            for target, gradient in zip(into, found, strict=True):
+                if gradient is not None:
+                    target[chain].add_(gradient, alpha=scale)
+            losses.append(loss.detach())
+        return losses[0][None] if rows == 1 else torch.stack(losses)
+
+    def losses(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
+        """Per-sample losses at the weights of one chain, without gradients."""
+        self._point_at(weights, 0)
+        with torch.no_grad():
+            return per_sample(self.loss_fn, self.model, batch, size)
+
+    def _point_at(self, weights: Sequence[Tensor], chain: int) -> None:
+        for parameter, weight in zip(self._live, weights, strict=True):
+            parameter.data = weight[chain]
+
+
+class Batched:
+    """All chains in one pass by `torch.func.vmap`; `compiled` by `torch.compile`, which pays off in long runs.
+
+    On a CPU this gains only for small models, whose steps are dominated by the overhead of small operations.
+    """
+
+    def __init__(self, source: OneByOne, compiled: bool = False) -> None:
+        self._source = _LossModule(source.model, source.loss_fn)
+        self._names = [f"model.{name}" for name in source.names]
+        gradient = grad(self._loss, has_aux=True)
+        self._shared, self._apart = vmap(gradient, in_dims=(0, None, None)), vmap(gradient, in_dims=(0, 0, None))
+        if compiled:
+            self._shared, self._apart = torch.compile(self._shared), torch.compile(self._apart)
+
+    def __call__(
+        self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
+    ) -> Float[Tensor, "chain batch"]:
+        found, losses = (self._shared if shared else self._apart)(list(weights), batch, size)
+        for target, gradient in zip(into, found, strict=True):
+            target.add_(gradient, alpha=scale)
+        return losses.detach()
+
+    def _loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
+        named = dict(zip(self._names, weights, strict=True))
+        losses = functional_call(self._source, named, (batch, size))
+        return losses.mean(), losses
+
+
+class _LossModule(nn.Module):
+    """A module whose forward pass is the caller's loss, so that the caller's function meets a real module with
+    swapped weights.
+    """
+
+    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
+        super().__init__()
+        self.model, self.loss_fn = model, loss_fn
+
+    def forward(self, batch: Any, batch_size: int) -> Tensor:
+        return per_sample(self.loss_fn, self.model, batch, batch_size)
+
+
+def _skeleton(model: nn.Module, free: set[str], device: torch.device) -> nn.Module:
+    """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage."""
+    memo: dict[int, Any] = {}
+    for name, parameter in model.named_parameters():
+        detached = parameter.detach()
+        if name in free:
+            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=wide(parameter.dtype), device=device))
+        else:
+            memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype)), requires_grad=False)
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().to(device, wide(buffer.dtype), copy=True)
+    return copy.deepcopy(model, memo).eval()
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The type that weights are sampled in: 32 bits where they have fewer."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _pick(batch: Any, chain: int) -> Any:
+    """The batch of one chain, from batches with the chain in front."""
+    if isinstance(batch, Tensor):
+        return batch[chain]
+    if isinstance(batch, dict):
+        return {key: _pick(value, chain) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        parts = [_pick(value, chain) for value in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch

@@ -1,0 +1,129 @@
+"""What of a step is written down as a draw."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from ontogeny.core.draws import SamplingSettings
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.protocols import Sink
+from ontogeny.core.samples import Samples
+from ontogeny.sampling.chains import Chains, Potential
+from ontogeny.sampling.kernels import State
+from ontogeny.sampling.posterior import LocalPosterior
+
+_TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
+_STATS = ("loss", "loss_at_center", "distance", "virial", "inflation")
+_HALVED = ("half_loss", "half_virial")  # on minibatches alone, and only now and then
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What the two halves of a minibatch say at the same weights.
+
+    Attributes:
+        noise: half of the difference of their ∇U, which has the covariance of the minibatch's error.
+        losses: L(w) - L(w*) of each half, the first order of its noise taken out under a control variate.
+        gradients: ∇U of each half.
+    """
+
+    noise: Float[Tensor, "chain parameters"]
+    losses: Float[Tensor, "chain 2"]
+    gradients: list[Tensor]
+
+
+class Recorder:
+    """Writes draws of blocks of chains to a sink; draws before 0 are warm-up, kept in groups of their own."""
+
+    def __init__(self, posterior: LocalPosterior, sink: Sink, observables: Mapping[str, Any]) -> None:
+        self.posterior, self.sink = posterior, sink
+        self.observables = _named_samples(observables)
+
+    def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
+        halved = not self.posterior.full_batch and self.posterior.batch_size > 1
+        names = (*_STATS, *(("heat",) if halved else ()), *(("control",) if control_variate else ()))
+        layout: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
+        for prefix, draws in {"": num_draws, "warmup_": num_warmup}.items():
+            trace = (("chain", "draw"), (num_chains, draws))
+            layout[f"{prefix}posterior/loss_difference"] = (f"{prefix}posterior", *trace)
+            for name in names:
+                layout[f"{prefix}sample_stats/{name}"] = (f"{prefix}sample_stats", *trace)
+            for name in _HALVED if halved else ():
+                dims, shape = trace
+                layout[f"{prefix}sample_stats/{name}"] = (f"{prefix}sample_stats", (*dims, "half"), (*shape, 2))
+        layout["sample_stats/failed_at"] = ("sample_stats", ("chain",), (num_chains,))
+        for name, samples in self.observables.items():
+            dims, size = ("chain", "draw", f"{name}_sample"), samples.stored
+            layout[f"posterior/{name}"] = ("posterior", dims, (num_chains, num_draws, size))
+            layout[f"constant_data/{name}_at_center"] = ("constant_data", dims[2:], (size,))
+        at_center = {name: self._observe(self.posterior.center, name) for name in self.observables}
+        self.sink.open(layout)  # what the sink held before is lost from here on, so all that can be wrong comes earlier
+        for name, losses in at_center.items():
+            self.sink.write(f"constant_data/{name}_at_center", (), losses)
+
+    def record(
+        self, draw: int, block: list[int], state: State, potential: Potential, chains: Chains, both: Halves | None
+    ) -> None:
+        """One draw of a block, before its step; chains that are not finite stay NaN."""
+        prefix = "" if draw >= 0 else "warmup_"
+        alive = torch.tensor([chains.alive(chain) for chain in block])
+        at_center = self._at_center(potential.indices, len(block))
+        away = state.positions - self.posterior.center
+        loss_gradients = state.gradients - away * self.posterior.localization
+        columns = {
+            "posterior/loss_difference": state.losses,
+            "sample_stats/loss": state.losses + at_center.to(state.losses.device),
+            "sample_stats/loss_at_center": at_center,
+            "sample_stats/distance": away.norm(dim=1),
+            "sample_stats/virial": (away * state.gradients).mean(1),
+            "sample_stats/inflation": chains.kernel.inflation(state, loss_gradients, both.noise if both else None),
+        }
+        if both is not None:
+            columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
+            columns["sample_stats/half_loss"] = both.losses
+            columns["sample_stats/half_virial"] = torch.stack([(away * each).mean(1) for each in both.gradients], 1)
+        if potential.control is not None and self.posterior.nbeta:
+            columns["sample_stats/control"] = -(away @ potential.control) / self.posterior.nbeta
+        index = (slice(block[0], block[-1] + 1), draw)
+        for name, values in columns.items():
+            kept = values.double().cpu().where(alive if values.ndim == 1 else alive[:, None], math.nan)
+            self.sink.write(prefix + name, index, kept.numpy())
+        if draw >= 0 and self.observables:
+            for chain, row in zip(block, state.positions, strict=True):
+                for name in self.observables:
+                    if chains.alive(chain):
+                        self.sink.write(f"posterior/{name}", (chain, draw), self._observe(row, name))
+
+    def close(self, failed_at: list[float], settings: SamplingSettings) -> xr.DataTree:
+        for chain, step in enumerate(failed_at):
+            self.sink.write("sample_stats/failed_at", (chain,), step)
+        return self.sink.close({"settings": settings.to_json()})
+
+    def _at_center(self, indices: Tensor | None, rows: int) -> Tensor:
+        if indices is None:
+            indices = torch.arange(self.posterior.samples.stored)
+        return self.posterior.center_losses(indices).double().mean(-1).expand(rows)
+
+    def _observe(self, position: Tensor, name: str) -> np.ndarray:
+        samples = self.observables[name]
+        batches = torch.arange(samples.stored).split(self.posterior.batch_size)
+        return torch.cat([self.posterior.losses(position, samples, batch) for batch in batches]).cpu().numpy()
+
+
+def _named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
+    for name in observables:
+        if not name or "/" in name or name in _TAKEN:
+            raise InvalidArgument(
+                "observables",
+                expected=f"names without a slash, and none of {', '.join(_TAKEN)}",
+                found=repr(name),
+                instead='observables={"name": data}',
+            )
+    return {name: Samples(data, name=f"observables[{name!r}]") for name, data in observables.items()}

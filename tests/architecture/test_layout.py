@@ -23,6 +23,7 @@ MACHINE_PATHS = [f"/{folder}/" for folder in ("work", "root", "tmp", "home", "Us
 def sources() -> list[Path]:
     """Every text that belongs to the project: the files at the root and all below the folders."""
     below = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
+    below = [path for path in below if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)]
     return [
         path for path in [*ROOT.iterdir(), *below] if path.is_file() and (path.suffix in TEXT or path.name in NAMED)
     ]

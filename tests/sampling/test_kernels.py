@@ -67,7 +67,7 @@ def gaussian_draws(row: Row, heat: float = 1.0, **changes: Any) -> xr.DataTree:
     """Draws that say they were made at NBETA, from a kernel that runs at `heat` times that."""
     target = Gaussian(CURVATURES)
     posterior = og.LocalPosterior(target.model(), torch.zeros(4), target.loss, NBETA * heat, LOCALIZATION)
-    settings = {"num_chains": 96, "num_warmup": 40, "num_draws": 60, "thinning": row.thinning, "seed": 0} | changes
+    settings: dict[str, Any] = {"num_chains": 96, "num_warmup": 40, "num_draws": 60, "thinning": row.thinning} | changes
     draws = og.sample(posterior, row.make(), **settings)
     draws.attrs["settings"] = dataclasses.replace(settings_of(draws), nbeta=NBETA).to_json()
     return draws

@@ -10,6 +10,7 @@
 | `sample_stats` | `failed_at` (chain): the step at which a chain left the finite numbers, or NaN |
 | `sample_stats` | `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw |
 | `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
+| `calibration` | of calibrated runs: what the sampler was set from, by step (see `og.calibrate`) |
 | `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
 """
 
@@ -98,8 +99,12 @@ def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str
     return tree
 
 
-def joined(trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings) -> xr.DataTree:
-    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up."""
+def joined(
+    trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings, evidence: xr.Dataset
+) -> xr.DataTree:
+    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up, with the evidence of
+    its calibration as a group of its own.
+    """
     groups: dict[str, xr.Dataset] = {}
     for group in ("posterior", "sample_stats"):
         parts = [tree[group].to_dataset() for tree in trees]
@@ -108,6 +113,7 @@ def joined(trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSett
         warm, kept = whole.isel(draw=slice(num_warmup)), whole.isel(draw=slice(num_warmup, None))
         groups[f"warmup_{group}"] = warm
         groups[group] = kept.assign_coords(draw=np.arange(kept.sizes["draw"]))
+    groups["calibration"] = evidence
     groups["sample_stats"]["failed_at"] = trees[-1]["sample_stats"]["failed_at"]
     tree = xr.DataTree.from_dict(groups)
     tree.attrs["settings"] = settings.to_json()

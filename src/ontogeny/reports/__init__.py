@@ -2,6 +2,7 @@
 
 from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
 from ontogeny.reports.diagnostics import fig_traces
+from ontogeny.reports.evidence import fig_evidence
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import ReportContent, write_page
 from ontogeny.reports.terminal import TerminalProgress
@@ -11,6 +12,7 @@ __all__ = [
     "ReportContent",
     "TerminalProgress",
     "fig_behaviour",
+    "fig_evidence",
     "fig_head_scores",
     "fig_loss_and_llc",
     "fig_refined_llc",

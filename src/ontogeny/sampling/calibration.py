@@ -39,7 +39,7 @@ class Calibration:
         decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
             value over log n at weights whose data carry noise.
         gradient_evaluations: per-sample gradients that it took.
-        evidence: Dataset over `step`: mean loss difference (times nβ) of each chain, step size, batch size, largest
+        evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
         positions: where the chains stand, to go on from.
     """
@@ -105,7 +105,8 @@ class _Search:
         self.spent = 0
         order = generator(seed, "curvature")
         self.curvature = Curvature(posterior, order, max(256, posterior.batch_size))
-        self.rows: list[dict[str, float | np.ndarray]] = []
+        self.rows: list[dict[str, float]] = []
+        self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
         self.decrease = self._descend()
 
@@ -144,12 +145,12 @@ class _Search:
 
     def result(self) -> Calibration:
         chains, outcome = self.chains, Outcome.DIVERGED if self.failed else Outcome.CONVERGED
-        names = ("loss_difference", "step_size", "batch_size", "curvature", "inflation")
-        columns = {name: np.array([row.get(name, math.nan) for row in self.rows], dtype=object) for name in names}
-        traces = np.stack(list(columns.pop("loss_difference")))
+        names = ("step_size", "batch_size", "curvature", "inflation")
+        columns = {name: np.array([float(row.get(name, math.nan)) for row in self.rows]) for name in names}
+        traces = np.array(self.traces)
         evidence = xr.Dataset(
-            {"loss_difference": (("step", "chain"), traces)}
-            | {name: ("step", column.astype(np.float64)) for name, column in columns.items()},
+            {"loss_difference": (("step", "chain"), traces / self.first.nbeta), "nbeta": self.first.nbeta}
+            | {name: ("step", column) for name, column in columns.items()},
             coords={"step": np.arange(len(self.rows)), "chain": np.arange(self.num_chains)},
         )
         return Calibration(
@@ -176,9 +177,9 @@ class _Search:
             trace[block] = self.first.nbeta * state.losses.cpu().numpy()
             found.append((state.losses.clone(), state.gradients.square().sum(0)))
             chains.step(block, state, potential)
+        self.traces.append(trace)
         self.rows.append(
             {
-                "loss_difference": trace,
                 "step_size": chains.kernel.step_size,
                 "batch_size": chains.posterior.batch_size,
                 "curvature": self.largest,
@@ -249,7 +250,7 @@ class _Search:
             values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
             self.chains.gradient_evaluations += potential.spent
             state.evaluated = False
-        recent = np.mean(np.array([row["loss_difference"] for row in self.rows[-WINDOWS[0] :]], dtype=np.float64))
+        recent = np.mean(self.traces[-WINDOWS[0] :])
         return float(torch.cat(values).mean()) / max(abs(float(recent)), 1e-3)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
@@ -270,7 +271,7 @@ class _Search:
         elif not posterior.full_batch:
             stored, wanted = posterior.samples.stored, posterior.batch_size * max(share, 1e-6) / INFLATION
             size = 2 ** math.ceil(math.log2(max(wanted, 16)))
-            size = stored if size > stored / 3 else size
+            size = stored if size > stored / 2 else size
             if size > posterior.batch_size or size < posterior.batch_size / 2:
                 posterior = posterior.at(batch_size=size)
         self._restart(posterior, self.chains.positions)

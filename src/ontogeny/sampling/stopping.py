@@ -54,7 +54,7 @@ def sample_until(
     reporter.start("sampling", MOST)
     while length := _next_length(chains, sum(tree["posterior"].sizes["draw"] for tree in trees), budget):
         trees.append(_round(chains, length, seed, reporter))
-        estimate = llc(_all(trees, chains, calibration.decrease))
+        estimate = llc(_all(trees, chains, calibration))
         if len(trees) > 1 and (_enough(estimate, error) or estimate.outcome is Outcome.NOT_A_MINIMUM):
             break  # one round alone does not show that it lasts
         calmer = _calmer(posterior, calibration, seed, chains, estimate) if restarts < RESTARTS else None
@@ -98,7 +98,7 @@ def _calmer(
     if factor > 0.85 and not noisy:
         return None
     if noisy:
-        size = posterior.samples.stored if 4 * size > posterior.samples.stored / 3 else 4 * size
+        size = posterior.samples.stored if 4 * size > posterior.samples.stored / 2 else 4 * size
     fresh = _chains(posterior, calibration, seed, size)
     fresh.kernel = replace(kernel, step_size=kernel.step_size * (factor if factor < 0.85 else 1.0))
     fresh.gradient_evaluations = chains.gradient_evaluations + curvature.spent
@@ -113,7 +113,7 @@ def _round(chains: Chains, length: int, seed: int, progress: Progress) -> xr.Dat
     return recorder.close(chains.failed_at, settings)
 
 
-def _all(trees: list[xr.DataTree], chains: Chains, decrease: float) -> xr.DataTree:
+def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> xr.DataTree:
     """All rounds as one run whose first third is warm-up."""
     done = sum(tree["posterior"].sizes["draw"] for tree in trees)
     warmup = done // 3
@@ -122,10 +122,10 @@ def _all(trees: list[xr.DataTree], chains: Chains, decrease: float) -> xr.DataTr
         num_draws=done - warmup,
         num_warmup=warmup,
         gradient_evaluations=chains.gradient_evaluations,
-        decrease=decrease,
+        decrease=calibration.decrease,
         step_error=STEP_ERROR,
     )
-    return joined(trees, warmup, settings)
+    return joined(trees, warmup, settings, calibration.evidence)
 
 
 def _next_length(chains: Chains, done: int, budget: int | None) -> int:

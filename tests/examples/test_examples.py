@@ -23,7 +23,7 @@ def test_every_example_is_tested() -> None:
 def test_digits_are_followed_to_their_report(tmp_path: Path) -> None:
     output = run("digits.py", tmp_path, "mine/page.html")
     assert "report: mine/page.html" in output
-    share = re.search(r"(\d+)% of the estimates converged", output)
+    share = re.search(r"(\d+)% of the estimates converged where", output)
     assert share is not None
     assert int(share[1]) > 60
     assert re.search(r"stage_start +stage_end", output)

@@ -53,7 +53,13 @@ def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
         run(failing, sink=ZarrSink(tmp_path / "draws"))
     left, whole, done = read_tree(tmp_path / "draws"), run(), steps_before - NUM_WARMUP
     for group in ("posterior", "sample_stats"):
-        for name in {str(name) for name in whole[group].data_vars} - {"failed_at", "heat", "half_loss", "half_virial"}:
+        for name in {str(name) for name in whole[group].data_vars} - {
+            "failed_at",
+            "heat",
+            "half_loss",
+            "half_product",
+            "half_virial",
+        }:
             found, expected = np.asarray(left[group][name]), np.asarray(whole[group][name])
             assert np.isfinite(expected).all()
             np.testing.assert_array_equal(found[:, :done], expected[:, :done])

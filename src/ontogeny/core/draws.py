@@ -6,9 +6,11 @@
 | `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - w*)·∇U_B(w) / P |
 | `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
 | `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, as the kernel sees it at the draw |
+| `sample_stats` | `excess` what steps and minibatches add to the virial |
 | `sample_stats` | `heat` variance injected by the minibatch over that injected by the kernel; every tenth draw |
 | `sample_stats` | `failed_at` (chain): the step at which a chain left the finite numbers, or NaN |
 | `sample_stats` | `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw |
+| `sample_stats` | `half_product` |nβ∇L(w)|², the product of both halves' gradients; every tenth draw |
 | `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
 | `calibration` | of calibrated runs: what the sampler was set from, by step (see `og.calibrate`) |
 | `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |

@@ -4,3 +4,11 @@ from ontogeny.estimators.coefficient import Estimate as Estimate
 from ontogeny.estimators.coefficient import llc as llc
 from ontogeny.estimators.coefficient import load as load
 from ontogeny.estimators.diagnostics import Diagnostics as Diagnostics
+from ontogeny.estimators.fluctuation import free_energy as free_energy
+from ontogeny.estimators.fluctuation import functional_variance as functional_variance
+from ontogeny.estimators.fluctuation import singular_fluctuation as singular_fluctuation
+from ontogeny.estimators.fluctuation import wbic as wbic
+from ontogeny.estimators.sensitivity import localization_sensitivity as localization_sensitivity
+from ontogeny.estimators.sensitivity import temperature_sensitivity as temperature_sensitivity
+from ontogeny.estimators.temperature import Ladder as Ladder
+from ontogeny.estimators.temperature import temperature_ladder as temperature_ladder

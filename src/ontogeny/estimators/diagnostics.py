@@ -1,6 +1,7 @@
 """What draws say about themselves: agreement, drift, bias by steps and minibatches, localisation, and the center."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from jaxtyping import Float
 
-from ontogeny.core.draws import settings_of
+from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.outcome import Outcome
 
 # The usual limit of R-hat (Vehtari et al. 2021), the effective sample size halved because only a mean is wanted.
@@ -79,16 +80,16 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     control = trace("control")
     raw = settings.nbeta * trace("loss_difference", "posterior")
     energy = raw - _coefficient(raw, settings.nbeta * control) * settings.nbeta * np.nan_to_num(control)
-    inflation = _mean(trace("inflation"))
-    inflation = 0.0 if math.isnan(inflation) else inflation
+    pull = settings.localization * trace("distance") ** 2
+    loss_virial = trace("virial") * settings.num_parameters - pull
+    inflation = _inflation(trace, loss_virial, settings)
     value, mcse, rhat, ess, tail = summarize(energy, shared=settings.control_variate)
     corrected = value - inflation
     drift, error = _drift(draws, kept, settings.nbeta)
-    virial = _mean(trace("virial"))
+    virial, excess = _mean(trace("virial")), _mean(trace("excess"))
     size = settings.num_parameters
     minimum = math.nan if settings.decrease is None else settings.decrease
-    pull = settings.localization * trace("distance") ** 2
-    localized, localized_error = _localized(energy, trace("virial") * size - pull)
+    localized, localized_error = _localized(energy, loss_virial)
     if settings.batch_size < settings.num_samples and "half_loss" in stats:
         pairs = [np.asarray(stats[name], dtype=np.float64)[kept] for name in ("half_loss", "half_virial")]
         at = np.isfinite(pairs[0]).all(axis=(0, 2))
@@ -104,7 +105,7 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
         ess_tail=tail,
         drift=drift / abs(corrected) if corrected else math.nan,
         drift_error=error / abs(corrected) if corrected else math.nan,
-        equipartition=virial - 2 * inflation / size,
+        equipartition=virial - (0.0 if math.isnan(excess) else excess),
         inflation=inflation / abs(value) if value else math.nan,
         heat=_mean(trace("heat")),
         localized=localized,
@@ -117,10 +118,12 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
 
 def judge(found: Diagnostics, failed: bool) -> Outcome:
     """The gravest thing that the diagnostics say."""
-    if found.value + 2 * found.mcse < 0 or found.decrease > MAX_DECREASE:
+    if found.decrease > MAX_DECREASE:
         return Outcome.NOT_A_MINIMUM
     if failed:
         return Outcome.DIVERGED
+    if found.value + 2 * found.mcse < 0:
+        return Outcome.NOT_A_MINIMUM
     if math.isnan(found.mcse) or math.isnan(found.rhat):  # one chain alone has no R-hat
         return Outcome.TOO_FEW_DRAWS
     if found.inflation > MAX_INFLATION or found.equipartition > MAX_EQUIPARTITION:
@@ -149,6 +152,23 @@ def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> t
     ess = float(array_stats.ess(trace, **_AXES))
     tail = float(array_stats.ess(trace, method="tail", prob=(0.05, 0.95), **_AXES))
     return float(trace.mean()), mcse, float(array_stats.rhat(trace, **_AXES)), ess, tail
+
+
+def _inflation(trace: Callable[[str], np.ndarray], loss_virial: np.ndarray, settings: SamplingSettings) -> float:
+    """What steps and minibatches add to the value: the kernel's own word, less what noise in held directions does not.
+
+    Noise of relative variance `heat` adds ½ P heat where the loss holds the chain, and q/(q + γ) of that where γ helps;
+    q = E|nβ∇L|² / E[nβ∇L·(w - w*)] is the curvature that the loss's energy sees.
+    """
+    found, heat = _mean(trace("inflation")), _mean(trace("heat"))
+    if math.isnan(found):
+        return 0.0
+    square, along = _mean(trace("half_product")), _mean(loss_virial)
+    if math.isnan(heat) or math.isnan(square) or not settings.localization:
+        return found
+    curvature = max(square, 0.0) / along if along > 0 else 0.0
+    held = settings.localization / (curvature + settings.localization)
+    return found - held * heat * settings.num_parameters / 2
 
 
 def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:

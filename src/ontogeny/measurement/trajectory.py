@@ -36,6 +36,8 @@ class SamplerConfig(BaseModel):
     Attributes:
         nbeta: n·β; None is n / log n.
         localization: γ; step_size: ε of SGLD; batch_size: samples a gradient (None: up to 256).
+        control_variate: whether minibatch gradients are corrected by those at the checkpoint, for one pass over the
+            data each (see `sample`).
         loss_samples: samples that the plain loss is evaluated on at each checkpoint, the same ones throughout.
     """
 
@@ -49,6 +51,7 @@ class SamplerConfig(BaseModel):
     num_warmup: int = 100
     thinning: int = 1
     batch_size: int | None = None
+    control_variate: bool = False
     loss_samples: int = 512
     seed: int = 0
 
@@ -239,10 +242,12 @@ def _sample(model: nn.Module, plan: _Plan, component: str, name: str, step: int)
         num_draws=config.num_draws,
         num_warmup=config.num_warmup,
         thinning=config.thinning,
+        control_variate=config.control_variate,
         seed=derive(config.seed, component, name, step),
     )
     estimate = llc(draws)
-    trace = posterior.nbeta * draws["posterior"]["loss_difference"]
+    found = posterior.nbeta * draws["posterior"]["loss_difference"].astype(np.float64)
+    trace = found - (found.mean() - estimate.value)  # less what steps and minibatches add
     variables = {
         "llc": estimate.value,
         "llc_mcse": estimate.mcse,

@@ -44,4 +44,4 @@ def main(values: xr.DataArray) -> xr.DataArray:
 
 def trusted(table: pd.DataFrame) -> pd.Series:
     """Which estimates are to be trusted as they stand: those that converged."""
-    return table.outcome == Outcome.CONVERGED.value
+    return table.outcome.isin([Outcome.CONVERGED.value, Outcome.LOCALIZED.value])

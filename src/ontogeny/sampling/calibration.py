@@ -14,6 +14,7 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.curvature import Curvature
+from ontogeny.sampling.descent import descend
 from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.loop import as_progress, evaluate_halves
 from ontogeny.sampling.posterior import LocalPosterior
@@ -25,8 +26,6 @@ WINDOWS = (20, 40, 60, 80, 100)  # steps between updates of mass and batch
 INFLATION = 0.06  # aimed at: the share of the value that minibatch noise may add, which is then taken off
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
-_DESCENT = 30
-_DESCENT_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ class _Search:
         self.rows: list[dict[str, float]] = []
         self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
-        self.decrease = self._descend()
+        self.decrease, spent = descend(posterior, self.mass.rsqrt(), self.curvature, seed)
+        self.spent += spent
 
     def begin(self, reach: float) -> None:
         """Chains at w*, at a step that the curvature at w* allows."""
@@ -190,32 +190,6 @@ class _Search:
     def _finite(self, losses: Tensor) -> bool:
         """Whether losses are finite, and not such as only a chain that is being thrown out has."""
         return bool((self.first.nbeta * losses < 100 * self.first.num_parameters + 1000).all())
-
-    def _descend(self) -> float:
-        """nβ (L(w*) - L) after some steps of descent from w*: what the center lacks to be a minimum of L.
-
-        On one large batch, whose gradient is corrected at w* by that on all samples.
-        """
-        posterior = self.first.at(batch_size=_DESCENT_BATCH)
-        center, scale = posterior.center, self.mass.rsqrt()
-        indices = posterior.batch_indices(generator(self.seed, "descent"))
-        control = 0.0
-        if indices is not None:
-            control = posterior.center_gradient() - posterior.center_gradient(indices)
-            self.spent += posterior.samples.stored + len(indices)
-        step = 0.5 / math.sqrt(max(self.curvature.largest(center, scale, iterations=10), 1e-12))
-        position, momentum, lowest = center.clone(), torch.zeros_like(center), 0.0
-        gradient = torch.empty_like(center)[None]
-        for _ in range(_DESCENT):
-            loss = float(posterior.gradients(position[None], indices, gradient)) * posterior.nbeta
-            loss += float(((position - center) * control).sum()) if indices is not None else 0.0
-            if not math.isfinite(loss):
-                break
-            lowest = min(lowest, loss)
-            momentum = 0.9 * (momentum - step * scale * (gradient[0] + control))
-            position = position + step * scale * momentum
-            self.spent += posterior.samples.stored if indices is None else len(indices)
-        return -lowest
 
     def _met(self, position: Tensor, iterations: int) -> float:
         found = self.curvature.largest(position, self.scale, iterations)

@@ -147,7 +147,7 @@ class LocalPosterior:
             batch, shared = self.samples.take(part, self.device), part.ndim == 1
             losses = run(weights, batch, part.shape[-1], shared, into, self.nbeta * share).double()
             if paired:
-                losses -= self.center_losses(part).to(self.device)
+                losses = losses - self.center_losses(part).to(self.device)
             mean = losses.mean(-1)
             total = mean if indices is not None else share * mean + (0.0 if total is None else total)
         assert total is not None

@@ -20,7 +20,7 @@ from ontogeny.sampling.kernels import State
 from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
-_STATS = ("loss", "loss_at_center", "distance", "virial", "inflation")
+_STATS = ("loss", "loss_at_center", "distance", "virial", "inflation", "excess")
 _HALVED = ("half_loss", "half_virial")  # on minibatches alone, and only now and then
 
 
@@ -48,7 +48,7 @@ class Recorder:
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
         halved = not self.posterior.full_batch and self.posterior.batch_size > 1
-        names = (*_STATS, *(("heat",) if halved else ()), *(("control",) if control_variate else ()))
+        names = (*_STATS, *(("heat", "half_product") if halved else ()), *(("control",) if control_variate else ()))
         layout: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
         for prefix, draws in {"": num_draws, "warmup_": num_warmup}.items():
             trace = (("chain", "draw"), (num_chains, draws))
@@ -76,6 +76,7 @@ class Recorder:
         alive = torch.tensor([chains.alive(chain) for chain in block])
         at_center = self._at_center(potential.indices, len(block))
         away = state.positions - self.posterior.center
+        noise = both.noise if both else None
         loss_gradients = state.gradients - away * self.posterior.localization
         columns = {
             "posterior/loss_difference": state.losses,
@@ -83,10 +84,14 @@ class Recorder:
             "sample_stats/loss_at_center": at_center,
             "sample_stats/distance": away.norm(dim=1),
             "sample_stats/virial": (away * state.gradients).mean(1),
-            "sample_stats/inflation": chains.kernel.inflation(state, loss_gradients, both.noise if both else None),
+            "sample_stats/inflation": chains.kernel.inflation(state, loss_gradients, noise),
+            # the same of all of U: what steps and minibatches add to the virial
+            "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / away.shape[1]),
         }
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
+            first, second = (each - away * self.posterior.localization for each in both.gradients)
+            columns["sample_stats/half_product"] = (first * second).sum(1)
             columns["sample_stats/half_loss"] = both.losses
             columns["sample_stats/half_virial"] = torch.stack([(away * each).mean(1) for each in both.gradients], 1)
         if potential.control is not None and self.posterior.nbeta:

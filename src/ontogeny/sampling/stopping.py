@@ -133,8 +133,10 @@ def _next_length(chains: Chains, done: int, budget: int | None) -> int:
     wanted = min(max(ROUND, done), MOST - done)
     if budget is None:
         return wanted
-    each = chains.posterior.batch_size * (len(chains) + (1 if chains.control_variate else 0))
-    left = (budget - chains.gradient_evaluations) // each
+    size = chains.posterior.batch_size
+    each = size * (len(chains) + (1.2 if chains.control_variate else 0))  # now and then by halves, at w* once more
+    checks = 9 * len(chains) * max(256, size)  # of the curvature, after the round
+    left = int((budget - chains.gradient_evaluations - checks) / each)
     return max(min(wanted, left), 0 if done else 8)
 
 

@@ -24,7 +24,7 @@ ROUND = 300  # draws of the first round; each later one doubles what there is
 MOST = 6000  # draws a chain
 NOISY = 0.15  # share of the value added by minibatches at which larger ones are taken
 RESTARTS = 6
-STEP_ERROR = 0.006  # of the value: what steps of this reach were seen to leave where the loss is not quadratic
+STEP_ERROR = 0.006  # of the value: set after one network of 100,000 parameters was 0.3 % low, not yet scored
 
 
 def sample_until(

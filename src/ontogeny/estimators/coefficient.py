@@ -22,7 +22,7 @@ class Estimate:
 
     Attributes:
         value: λ̂, dimensionless.
-        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) and a tenth of the bias that was taken
+        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) and a quarter of the bias that was taken
             off included.
         rhat: rank-normalised split R-hat over chains; 1 is agreement.
         ess: bulk effective sample size of the paired loss trace.

@@ -15,7 +15,7 @@ def fig_evidence(draws: xr.DataTree) -> go.Figure:
     """Four panels: the chains while the sampler set itself, its step, its batch and their noise, and the draws kept.
 
     A run to be trusted has chains that rise from 0 and level off before the draws begin, lie on each other in the last
-    panel without a slope, and a minibatch noise that adds little (it is taken off, and a tenth of it counted as error).
+    panel without a slope, and a minibatch noise that adds little (it is taken off, and a quarter counted as error).
 
     Args:
         draws: of `estimate_llc` (`estimate.draws`), with the group `calibration`.

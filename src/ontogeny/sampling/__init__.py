@@ -14,3 +14,4 @@ from ontogeny.sampling.loop import as_progress as as_progress
 from ontogeny.sampling.loop import sample as sample
 from ontogeny.sampling.one_call import estimate_llc as estimate_llc
 from ontogeny.sampling.posterior import LocalPosterior as LocalPosterior
+from ontogeny.sampling.stopping import sample_until as sample_until

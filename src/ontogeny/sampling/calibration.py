@@ -12,6 +12,7 @@ from torch import Tensor
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
+from ontogeny.sampling.allowance import FRICTION, Allowance, Balance, allow
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.descent import descend
@@ -19,11 +20,9 @@ from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.loop import as_progress, evaluate_halves
 from ontogeny.sampling.posterior import LocalPosterior
 
-# Chosen on deep linear networks of 100 to 10,000 parameters; no scored run has been made since.
+# Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
 REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
-FRICTION = 0.05
-WINDOWS = (20, 40, 60, 80, 100)  # steps between updates of mass and batch
-INFLATION = 0.06  # aimed at: the share of the value that minibatch noise may add, which is then taken off
+HOT, HEAT = 2, 16.0  # the window in which chains are heated, and how far: soft directions are reached sooner so
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
 
@@ -33,10 +32,11 @@ class Calibration:
     """A sampler for one posterior, and what it was chosen from.
 
     Attributes:
-        kernel, batch_size, control_variate, num_chains: what to sample with; fixed_batch: whether the batch was given.
+        kernel, batch_size, control_variate, num_chains: what to sample with.
+        largest_batch: samples that a batch may have.
         outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
         decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
-            value over log n at weights whose data carry noise.
+            value over log n at weights whose data carry noise; NaN where a budget did not allow to look.
         gradient_evaluations: per-sample gradients that it took.
         evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
@@ -47,7 +47,7 @@ class Calibration:
     batch_size: int
     control_variate: bool
     num_chains: int
-    fixed_batch: bool
+    largest_batch: int
     outcome: Outcome
     advice: str
     decrease: float
@@ -61,6 +61,7 @@ def calibrate(
     seed: int = 0,
     *,
     num_chains: int = 4,
+    budget: int | None = None,
     fixed_batch: bool = False,
     progress: Progress | bool = False,
 ) -> Calibration:
@@ -68,15 +69,17 @@ def calibrate(
 
     Chains start at w* and are stepped through windows. In each, the step is 0.7 over the largest frequency met so far
     along them (power iteration on differences of gradients). After each, the mass becomes the mean square of gradients,
-    which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and the
-    batch becomes the one at which minibatch noise, measured on halves of batches, adds 6 % to the value, all
-    samples if that is more than a third of them. Minibatch gradients are corrected by those at w*. nβ and γ are never
-    changed. Deterministic given the seed.
+    which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and
+    friction, step and batch become those at which minibatch noise, measured on halves of batches, adds 3 % to the
+    value, all samples if that is more than half of them. Minibatch gradients are corrected by those at w*. nβ and γ are
+    never changed. Deterministic given the seed.
 
     Args:
-        posterior: what is to be sampled; its batch size is where the search begins.
+        posterior: what is to be sampled; its batch size counts only if fixed.
         seed: root of the seed tree.
         num_chains: chains.
+        budget: per-sample gradients of the whole estimate, of which the calibration takes up to 40 % and the pass at
+            w*; below twice the data gradients are not corrected by those at w*, below 100,000 w* is not checked.
         fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
         progress: a `Progress`, or True for a bar in the terminal.
 
@@ -85,11 +88,11 @@ def calibrate(
         step tried.
     """
     reporter = as_progress(progress)
-    search = _Search(posterior, seed, num_chains, fixed_batch)
-    reporter.start("calibrating", sum(WINDOWS))
+    search = _Search(posterior, seed, num_chains, allow(posterior, num_chains, budget, fixed_batch))
+    reporter.start("calibrating", sum(search.allowance.windows))
     for attempt in range(_RETRIES):
         search.begin(REACH / 3**attempt)
-        if all(search.window(number, reporter) for number in range(len(WINDOWS))):
+        if all(search.window(number, reporter) for number in range(len(search.allowance.windows))):
             break
     reporter.finish("calibrating")
     return search.result()
@@ -98,21 +101,24 @@ def calibrate(
 class _Search:
     """The state of a calibration."""
 
-    def __init__(self, posterior: LocalPosterior, seed: int, num_chains: int, fixed_batch: bool) -> None:
-        self.seed, self.num_chains, self.fixed_batch = seed, num_chains, fixed_batch
-        self.first = posterior
+    def __init__(self, posterior: LocalPosterior, seed: int, num_chains: int, allowance: Allowance) -> None:
+        self.seed, self.num_chains, self.allowance = seed, num_chains, allowance
+        self.first = posterior.at(batch_size=allowance.first)
         self.spent = 0
         order = generator(seed, "curvature")
-        self.curvature = Curvature(posterior, order, max(256, posterior.batch_size))
+        self.curvature = Curvature(posterior, order, allowance.curvature)
         self.rows: list[dict[str, float]] = []
         self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
-        self.decrease, spent = descend(posterior, self.mass.rsqrt(), self.curvature, seed)
-        self.spent += spent
+        self.decrease = math.nan
+        if allowance.descent:
+            self.decrease, self.spent = descend(
+                posterior.at(batch_size=allowance.descent), self.mass.rsqrt(), self.curvature, seed
+            )
 
     def begin(self, reach: float) -> None:
         """Chains at w*, at a step that the curvature at w* allows."""
-        self.reach, self.friction, self.shrink = reach, FRICTION, 1.0
+        self.reach, self.balance = reach, Balance(self.allowance.first, FRICTION[0], 1.0)
         self.scale = self.mass.rsqrt()
         places = (
             self.first.center,
@@ -126,7 +132,7 @@ class _Search:
     def window(self, number: int, progress: Progress) -> bool:
         """Some steps; whether all chains stayed finite. Afterwards mass and batch are set anew."""
         squares, count = torch.zeros_like(self.scale), 0
-        for step in range(WINDOWS[number]):
+        for step in range(self.allowance.windows[number]):
             if step % (5 if number == 0 else 20) == 0:
                 position = self.chains.positions[len(self.rows) // 20 % self.num_chains]
                 self._bound_step(self._met(position, iterations=3))
@@ -138,9 +144,13 @@ class _Search:
                 count += self.num_chains if self.chains.engine else 1
             progress.advance("calibrating")
         self.rows[-1]["inflation"] = share = self._inflation()
-        if number < len(WINDOWS) - 1:
+        if number == HOT:
+            self.largest = self._met(self.chains.positions[0], iterations=12)
+            self._restart(self._at_balance(), self.chains.positions)
+        elif number < len(self.allowance.windows) - 1:
             self._set_mass(squares / count, count)
-            self._set_batch(share)
+            self._set_balance(share)
+            self._restart(self._at_balance(HEAT if number == HOT - 1 else 1.0), self.chains.positions)
         return True
 
     def result(self) -> Calibration:
@@ -158,7 +168,7 @@ class _Search:
             batch_size=chains.posterior.batch_size,
             control_variate=chains.control_variate,
             num_chains=self.num_chains,
-            fixed_batch=self.fixed_batch,
+            largest_batch=self.allowance.largest,
             outcome=outcome,
             advice="Chains leave the finite numbers at every step tried: raise localization, or lower nbeta."
             if self.failed
@@ -197,10 +207,12 @@ class _Search:
 
     def _bound_step(self, met: float) -> None:
         self.largest = float(np.nanmax([self.largest, met, 1e-12]))
-        self.chains.kernel = self._kernel()
+        self.chains.kernel = self._kernel(self.chains.posterior)
 
-    def _kernel(self) -> SGHMC:
-        return SGHMC(self.shrink * self.reach / math.sqrt(self.largest), self.friction, self.scale)
+    def _kernel(self, posterior: LocalPosterior) -> SGHMC:
+        heat = self.first.nbeta / posterior.nbeta if posterior.nbeta else 1.0
+        step_size = self.balance.shrink * self.reach / math.sqrt(self.largest / heat)
+        return SGHMC(step_size, self.balance.friction, self.scale)
 
     def _restart(self, posterior: LocalPosterior, positions: Tensor | None) -> None:
         """Chains with fresh momentum at the same places; what was spent stays counted."""
@@ -209,8 +221,8 @@ class _Search:
             if self.chains.control_variate:
                 self.spent -= posterior.samples.stored  # the pass over all samples at w* is taken once, and kept
         seed = derive(self.seed, "window", len(self.rows))
-        options = {"control_variate": True, "start": positions}
-        self.chains = Chains(posterior, self._kernel(), self.num_chains, seed, **options)
+        options = {"control_variate": self.allowance.control_variate, "start": positions}
+        self.chains = Chains(posterior, self._kernel(posterior), self.num_chains, seed, **options)
 
     def _inflation(self) -> float:
         """What minibatch noise adds to the value, as a share of its last mean."""
@@ -224,7 +236,7 @@ class _Search:
             values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
             self.chains.gradient_evaluations += potential.spent
             state.evaluated = False
-        recent = np.mean(self.traces[-WINDOWS[0] :])
+        recent = np.mean(self.traces[-self.allowance.windows[0] :])
         return float(torch.cat(values).mean()) / max(abs(float(recent)), 1e-3)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
@@ -234,18 +246,10 @@ class _Search:
         self.largest = self._met(self.chains.positions[0], iterations=12)
         self.largest = self.largest if math.isfinite(self.largest) else 1.0
 
-    def _set_batch(self, share: float) -> None:
+    def _set_balance(self, share: float) -> None:
         posterior = self.chains.posterior
-        if not posterior.full_batch and self.fixed_batch:
-            # heat goes as h²/friction: friction first, up to a quarter a step, then the step
-            excess = share / INFLATION
-            friction = min(max(self.friction * excess, FRICTION), 0.25)
-            self.shrink *= min(1.0, math.sqrt(friction / self.friction / max(excess, 1e-9)))
-            self.friction = friction
-        elif not posterior.full_batch:
-            stored, wanted = posterior.samples.stored, posterior.batch_size * max(share, 1e-6) / INFLATION
-            size = 2 ** math.ceil(math.log2(max(wanted, 16)))
-            size = stored if size > stored / 2 else size
-            if size > posterior.batch_size or size < posterior.batch_size / 2:
-                posterior = posterior.at(batch_size=size)
-        self._restart(posterior, self.chains.positions)
+        if not posterior.full_batch:
+            self.balance = self.allowance.balance(share, self.balance, posterior.samples.stored)
+
+    def _at_balance(self, heat: float = 1.0) -> LocalPosterior:
+        return self.first.at(batch_size=self.balance.batch_size, nbeta=self.first.nbeta / heat)

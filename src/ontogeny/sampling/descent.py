@@ -11,7 +11,6 @@ from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.posterior import LocalPosterior
 
 STEPS = 30
-BATCH = 4096
 
 
 def descend(
@@ -19,15 +18,14 @@ def descend(
 ) -> tuple[float, int]:
     """nβ (L(w*) - L) after some steps of descent with momentum from w*, and the per-sample gradients they took.
 
-    On one large batch, whose gradient is corrected at w* by that on all samples.
+    On one batch, which ought to be large, whose gradient is corrected at w* by that on all samples.
 
     Args:
-        posterior: gives the gradients.
+        posterior: gives the gradients, on one batch of its size.
         scale: coordinates in which steps are taken, curvature to the -½.
         curvature: bounds the step.
         seed: root of the seed tree.
     """
-    posterior = posterior.at(batch_size=BATCH)
     center, spent = posterior.center, 0
     indices = posterior.batch_indices(generator(seed, "descent"))
     size = posterior.samples.stored if indices is None else len(indices)

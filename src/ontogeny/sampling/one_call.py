@@ -15,8 +15,6 @@ from ontogeny.sampling.calibration import calibrate
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.stopping import sample_until
 
-FIRST_BATCH = (64, 4096)  # where the search for a batch begins: an eighth of the data within these
-
 
 def estimate_llc(
     model: nn.Module,
@@ -58,9 +56,7 @@ def estimate_llc(
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
-    low, high = FIRST_BATCH
-    posterior = posterior.at(batch_size=max(low, min(posterior.samples.stored // 8, high)))
-    calibration = calibrate(posterior, seed, progress=progress)
+    calibration = calibrate(posterior, seed, budget=budget, progress=progress)
     estimate = sample_until(posterior, calibration, budget=budget, seed=seed, progress=progress)
     if strict and estimate.outcome != Outcome.CONVERGED:
         raise EstimateNotTrusted(f"{estimate}. {estimate.advice}", estimate)

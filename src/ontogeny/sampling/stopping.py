@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import xarray as xr
+from torch import Tensor
 
 from ontogeny.core.draws import MemorySink, joined, settings_of
 from ontogeny.core.outcome import Outcome
@@ -22,8 +23,11 @@ from ontogeny.sampling.recorder import Recorder
 ERROR = 0.0175  # relative Monte Carlo error at which sampling stops
 ROUND = 300  # draws of the first round; each later one doubles what there is
 MOST = 6000  # draws a chain
-NOISY = 0.15  # share of the value added by minibatches at which larger ones are taken
+NOISY = 0.08  # share of the value added by minibatches at which larger ones are taken
+SETTLED = 0.015  # drift in an e-fold of time, as a share of the value, that is small beside the error aimed at
+WATCH, WATCHED = 40, 256  # steps from one look at the curvature to the next, and samples it is taken on
 RESTARTS = 6
+LATE = 0.6  # of a budget: what is spent when it is too late to begin anew
 STEP_ERROR = 0.006  # of the value: set after one network of 100,000 parameters was 0.3 % low, not yet scored
 
 
@@ -47,17 +51,19 @@ def sample_until(
         progress: a `Progress`, or True for a bar in the terminal.
     """
     reporter = as_progress(progress)
-    chains = _chains(posterior, calibration, seed, calibration.batch_size)
+    chains = _chains(posterior, calibration, seed, calibration.batch_size, calibration.positions)
     chains.gradient_evaluations = calibration.gradient_evaluations
+    watch = Curvature(posterior, generator(seed, "watch"), WATCHED)
     trees: list[xr.DataTree] = []
     restarts = 0
     reporter.start("sampling", MOST)
     while length := _next_length(chains, sum(tree["posterior"].sizes["draw"] for tree in trees), budget):
-        trees.append(_round(chains, length, seed, reporter))
+        trees.append(_round(chains, length, seed, watch, reporter))
         estimate = llc(_all(trees, chains, calibration))
         if len(trees) > 1 and (_enough(estimate, error) or estimate.outcome is Outcome.NOT_A_MINIMUM):
             break  # one round alone does not show that it lasts
-        calmer = _calmer(posterior, calibration, seed, chains, estimate) if restarts < RESTARTS else None
+        late = budget is not None and chains.gradient_evaluations > LATE * budget
+        calmer = None if late or restarts == RESTARTS else _calmer(posterior, calibration, seed, chains, estimate)
         if calmer is not None:
             chains, trees, restarts = calmer, [], restarts + 1
         elif not chains.finite:
@@ -66,51 +72,60 @@ def sample_until(
     return estimate
 
 
-def _chains(posterior: LocalPosterior, calibration: Calibration, seed: int, batch_size: int) -> Chains:
+def _chains(posterior: LocalPosterior, calibration: Calibration, seed: int, batch_size: int, start: Tensor) -> Chains:
     return Chains(
         posterior.at(batch_size=batch_size),
         calibration.kernel,
         calibration.num_chains,
         derive(seed, "draws", batch_size),
         control_variate=calibration.control_variate,
-        start=calibration.positions,
+        start=start,
     )
 
 
 def _calmer(
     posterior: LocalPosterior, calibration: Calibration, seed: int, chains: Chains, estimate: Estimate
 ) -> Chains | None:
-    """Chains begun anew where the calibration left off, if what they met since asks for it: shorter steps for more
-    curvature or heat, batches four times as large for more noise (away from w* the control variate is worth less).
+    """Chains begun anew, if what they met since the calibration asks for it: shorter steps for heat, batches four times
+    as large for noise (away from w* the control variate is worth less).
     """
     found = estimate.diagnostics
     assert found is not None
     kernel, size = chains.kernel, chains.posterior.batch_size
-    curvature = Curvature(chains.posterior, generator(seed, "curvature", size), max(256, size))
-    scale = calibration.kernel.scale
     assert isinstance(kernel, SGHMC)
-    assert scale is not None
-    met = [curvature.largest(row, scale, iterations=8) for row in chains.positions if row.isfinite().all()]
-    factor = min(1.0, REACH / math.sqrt(max([1e-12, *met])) / kernel.step_size)
-    if not chains.finite or found.equipartition > MAX_EQUIPARTITION or not math.isfinite(factor):
-        factor = min(0.6, factor if math.isfinite(factor) else 0.6)
-    noisy = found.inflation > NOISY and not calibration.fixed_batch and not chains.posterior.full_batch
-    if factor > 0.85 and not noisy:
+    hot = not chains.positions.isfinite().all() or found.equipartition > MAX_EQUIPARTITION
+    noisy = found.inflation > NOISY and size < min(calibration.largest_batch, posterior.samples.stored)
+    if not hot and not noisy:
         return None
     if noisy:
-        size = posterior.samples.stored if 4 * size > posterior.samples.stored / 2 else 4 * size
-    fresh = _chains(posterior, calibration, seed, size)
-    fresh.kernel = replace(kernel, step_size=kernel.step_size * (factor if factor < 0.85 else 1.0))
-    fresh.gradient_evaluations = chains.gradient_evaluations + curvature.spent
+        size = min(4 * size, calibration.largest_batch)
+        size = posterior.samples.stored if size > posterior.samples.stored / 2 else size
+    fresh = _chains(posterior, calibration, seed, size, calibration.positions if hot else chains.positions)
+    fresh.kernel = replace(kernel, step_size=kernel.step_size * (0.6 if hot else 1.0))
+    fresh.gradient_evaluations = chains.gradient_evaluations
     return fresh
 
 
-def _round(chains: Chains, length: int, seed: int, progress: Progress) -> xr.DataTree:
+def _round(chains: Chains, length: int, seed: int, watch: Curvature, progress: Progress) -> xr.DataTree:
+    """Draws, the step shortened on the way wherever curvature has grown, as it does away from w* by up to 66 times."""
     recorder = Recorder(chains.posterior, MemorySink(), {})
     recorder.open(len(chains), length, 0, chains.control_variate)
-    run(chains, recorder, 0, length, 1, progress)
+    for done in range(0, length, WATCH):
+        run(chains, recorder, -done, min(done + WATCH, length), 1, progress)
+        _bound_step(chains, watch, chain=done // WATCH % len(chains))
     settings = describe(chains, num_draws=length, num_warmup=0, thinning=1, seed=seed)
     return recorder.close(chains.failed_at, settings)
+
+
+def _bound_step(chains: Chains, watch: Curvature, chain: int) -> None:
+    kernel, before = chains.kernel, watch.spent
+    assert isinstance(kernel, SGHMC)
+    assert kernel.scale is not None
+    if chains.positions[chain].isfinite().all():
+        met = watch.largest(chains.positions[chain], kernel.scale, iterations=3)
+        if met * kernel.step_size**2 > REACH**2:
+            chains.kernel = replace(kernel, step_size=REACH / math.sqrt(met))
+    chains.gradient_evaluations += watch.spent - before
 
 
 def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> xr.DataTree:
@@ -122,7 +137,7 @@ def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> 
         num_draws=done - warmup,
         num_warmup=warmup,
         gradient_evaluations=chains.gradient_evaluations,
-        decrease=calibration.decrease,
+        decrease=None if math.isnan(calibration.decrease) else calibration.decrease,
         step_error=STEP_ERROR,
     )
     return joined(trees, warmup, settings, calibration.evidence)
@@ -133,14 +148,14 @@ def _next_length(chains: Chains, done: int, budget: int | None) -> int:
     wanted = min(max(ROUND, done), MOST - done)
     if budget is None:
         return wanted
-    size = chains.posterior.batch_size
-    each = size * (len(chains) + (1.2 if chains.control_variate else 0))  # now and then by halves, at w* once more
-    checks = 9 * len(chains) * max(256, size)  # of the curvature, after the round
-    left = int((budget - chains.gradient_evaluations - checks) / each)
+    each = chains.posterior.batch_size * (len(chains) + (1.2 if chains.control_variate else 0))  # w* twice for halves
+    left = int((budget - chains.gradient_evaluations) / (each + 4 * WATCHED / WATCH))
     return max(min(wanted, left), 0 if done else 8)
 
 
 def _enough(estimate: Estimate, error: float) -> bool:
     found = estimate.diagnostics
-    trusted = estimate.outcome in (Outcome.CONVERGED, Outcome.LOCALIZED) and found is not None
-    return trusted and found.inflation < NOISY and found.monte_carlo_error < error * abs(estimate.value)
+    if found is None or estimate.outcome not in (Outcome.CONVERGED, Outcome.LOCALIZED):
+        return False
+    settled = abs(found.drift) < max(SETTLED, 2 * found.drift_error)
+    return settled and found.inflation < NOISY and found.monte_carlo_error < error * abs(estimate.value)

@@ -17,9 +17,8 @@ class SGHMC:
 
     One gradient a step. This cyclic order of BAOAB samples w of a quadratic exactly at every stable step h < 2/ω,
     ω² the largest curvature of s ∇²U s; only what is not quadratic leaves an error, of order h². Momentum crosses soft
-    directions in √κ steps where Langevin needs κ. A minibatch gradient of covariance S heats each direction by
-    h² s²S/(1-a²) relative to the kernel's noise: `inflation` is half of its sum, exactly so for a lightly damped
-    quadratic.
+    directions in √κ steps where Langevin needs κ. A minibatch gradient of covariance S heats a direction of curvature
+    ω² by (h²/4) s²S coth(friction/2) / (1 - h²ω²/4); `inflation` is half of the sum with the last factor left out.
 
     Args:
         step_size: h > 0. One step from fresh momentum is a step of SGLD with ε = h².
@@ -61,7 +60,7 @@ class SGHMC:
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
         scaled = noise if self.scale is None else noise * self.scale
-        return scaled.square().mean(1) * (self.step_size**2 / -math.expm1(-2 * self.friction))
+        return scaled.square().mean(1) * (self.step_size**2 / (4 * math.tanh(self.friction / 2)))
 
     def _add(self, to: Tensor, vector: Tensor, factor: float) -> None:
         if self.scale is None:

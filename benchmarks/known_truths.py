@@ -101,8 +101,8 @@ def _all_cases(every: list[dict[str, float]]) -> str:
         f" worst run {column('worst').max():.1f} %; 95 % intervals cover {100 * column('covered').mean():.1f} %, the"
         f" least of a case {100 * column('covered').min():.0f} %, at a median width of"
         f" {np.median(column('width')):.1f} %; neither converged nor localized {100 * column('flagged').mean():.1f} %,"
-        f" localized {100 * column('localized').mean():.1f} %. Of the {flagged.size} cases whose error varies by less than 2 %"
-        f" over seeds, {100 * flagged.mean():.1f} % of runs are flagged."
+        f" localized {100 * column('localized').mean():.1f} %. Of the {flagged.size} cases whose error varies by"
+        f" less than 2 % over seeds, {100 * flagged.mean():.1f} % of runs are flagged."
     )
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from ontogeny.sampling.posterior import LocalPosterior
 
-WINDOWS = (20, 40, 160, 60, 100)  # steps between updates of mass and batch; chains are heated in the third
+WINDOWS = (20, 40, 140, 80, 120)  # steps between updates of mass and batch; chains are heated in the third
 FRICTION = (0.05, 0.15)  # of a step: without noise, and at most
 SHRINK = 0.7  # of the step, before batches grow
 INFLATION = 0.03  # aimed at: the share of the value that minibatch noise may add, which is then taken off
-_BATCHES = (64, 4096)
+_BATCHES = (64, 1024)  # the smallest is chosen within
+_FIRST = 4096  # at most, where the search begins
 _PASS = 2**20  # weights times samples of a pass; a smaller one takes hardly less time
 _SHARE = 0.4  # of a budget that goes into the calibration, at most
 _STEPS = 1200  # of all chains that a budget should allow, by smaller batches if need be
@@ -81,7 +82,7 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
     else:
         smallest = min(max(low, min(_PASS // posterior.num_parameters, high)), stored)
         smallest = smallest if smallest <= stored / 2 else stored
-        first, largest = max(smallest, min(stored // 8, high)), stored
+        first, largest = max(smallest, min(stored // 8, _FIRST)), stored
     if budget is None:
         return Allowance(first, smallest, largest)
     control = budget >= 2 * stored

@@ -93,7 +93,8 @@ def _calmer(
     assert found is not None
     kernel, size = chains.kernel, chains.posterior.batch_size
     assert isinstance(kernel, SGHMC)
-    hot = not chains.positions.isfinite().all() or found.equipartition > MAX_EQUIPARTITION
+    cooling = found.drift < -2 * found.drift_error  # from the heat of the calibration, which is no fault of the step
+    hot = not chains.positions.isfinite().all() or (found.equipartition > MAX_EQUIPARTITION and not cooling)
     noisy = found.inflation > NOISY and size < min(calibration.largest_batch, posterior.samples.stored)
     if not hot and not noisy:
         return None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import memory
 from benchmarks.interleaved import ROUNDS
 from benchmarks.sampler import measure, mlp_case, transformer_case
 
@@ -15,8 +16,9 @@ with the 95 % bootstrap interval of the median; milliseconds are indicative. Pyt
 
 ## A sampling step over the bare forward and backward pass
 
-The floor is the eager forward and backward pass of the same model and batch, once a chain. "A paired draw each" records
-a draw at every step, with the losses at the center cached per sample as in a long run.
+The floor is the eager forward and backward pass of the same model and batch, once a chain. Steps are those of chains
+that have begun. "A paired draw each" records a draw at every step, with losses at the center cached per sample as in a
+long run.
 
 | model | chains | threads | contestant | ms a step, all chains | ratio to the floor |
 |---|---|---|---|---|---|
@@ -25,11 +27,12 @@ a draw at every step, with the losses at the center cached per sample as in a lo
 
 def main() -> None:
     """Measure, and write RESULTS.md."""
-    rows = measure("MLP, 9.6k parameters, batch 128", mlp_case(), steps=20, threads=1)
-    for chains in (1, 4):
-        rows += measure("transformer, 3.1M, context 128, batch 8", transformer_case(chains), steps=2, threads=2)
+    rows = measure("MLP, 9.6k parameters, batch 128", mlp_case(), steps=100, threads=1, small=True)
+    for chains, steps in ((1, 3), (4, 1)):
+        rows += measure("transformer, 3.1M, context 128, batch 8", transformer_case(chains), steps, threads=2)
     text = HEADER.format(rounds=ROUNDS, python=platform.python_version(), torch=torch.__version__)
-    (Path(__file__).parent / "RESULTS.md").write_text(text + "\n".join(rows) + "\n", encoding="utf-8")
+    text += "\n".join(rows) + "\n\n" + memory.measure() + "\n"
+    (Path(__file__).parent / "RESULTS.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

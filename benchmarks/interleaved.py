@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-ROUNDS = 60
+ROUNDS = 50
 
 
 def interleaved(contestants: Mapping[str, Callable[[], None]], rounds: int = ROUNDS) -> dict[str, np.ndarray]:

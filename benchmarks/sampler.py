@@ -1,14 +1,19 @@
 """Cost of a sampling step over the bare forward and backward pass of the same model, batch and chains."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.interleaved import interleaved, ratio
-from ontogeny import SGLD, LocalPosterior, losses, sample
+from ontogeny import SGLD, LocalPosterior, losses
+from ontogeny.core.draws import MemorySink
 from ontogeny.core.losses import LossFn
 from ontogeny.models import Transformer, TransformerConfig
+from ontogeny.sampling.chains import Chains
+from ontogeny.sampling.loop import advance
+from ontogeny.sampling.recorder import Recorder
 
 
 def mlp_case() -> tuple[nn.Module, tuple[Tensor, Tensor], LossFn, int, int]:
@@ -27,20 +32,23 @@ def transformer_case(chains: int) -> tuple[nn.Module, Tensor, LossFn, int, int]:
     return Transformer(shape, generator), tokens, losses.next_token, 8, chains
 
 
-def measure(name: str, case: tuple, steps: int, threads: int) -> list[str]:
-    """Rows of the table: the floor, steps alone, and steps that each record a draw paired with the loss at w*."""
+def measure(name: str, case: tuple, steps: int, threads: int, *, small: bool = False) -> list[str]:
+    """Rows of the table: the floor, plain steps, and what a paired draw at each step adds; of small models also what
+    compiling saves and the control variate costs.
+    """
     model, data, loss_fn, batch_size, chains = case
     torch.set_num_threads(threads)
     posterior = LocalPosterior(model, data, loss_fn, nbeta=30.0, localization=100.0, batch_size=batch_size)
     posterior.center_losses(torch.arange(posterior.samples.stored))  # what a long run has cached
-    kernel = SGLD(1e-6)
+    stepped = partial(_stepped, posterior, chains, steps)
     contestants = {
         "floor: forward + backward": _floor(model, data, loss_fn, batch_size, chains, steps),
-        "SGLD steps": lambda: sample(posterior, kernel, num_chains=chains, num_draws=1, num_warmup=0, thinning=steps),
-        "SGLD steps, a paired draw each": lambda: sample(
-            posterior, kernel, num_chains=chains, num_draws=steps, num_warmup=0
-        ),
+        "SGLD steps": stepped(),
+        "SGLD steps, a paired draw each": stepped(recorded=True),
     }
+    if small:
+        contestants["SGLD steps, control variate"] = stepped(control_variate=True)
+        contestants["SGLD steps, compiled"] = stepped(compiled=True)
     seconds = interleaved(contestants)
     floor = seconds["floor: forward + backward"]
     rows = []
@@ -51,6 +59,21 @@ def measure(name: str, case: tuple, steps: int, threads: int) -> list[str]:
             f"| {name} | {chains} | {threads} | {contestant} | {per_step:.2f} | {middle:.2f} ({low:.2f}–{high:.2f}) |"
         )
     return rows
+
+
+def _stepped(
+    posterior: LocalPosterior, num_chains: int, steps: int, *, recorded: bool = False, **options: bool
+) -> Callable[[], None]:
+    """Steps of chains that are already there, as the one loop makes them."""
+    chains = Chains(posterior, SGLD(1e-6), num_chains, seed=0, **options)
+    recorder = Recorder(posterior, MemorySink(), {})
+    recorder.open(num_chains, steps, 0)
+
+    def work() -> None:
+        for step in range(steps):
+            advance(chains, step, step if recorded else None, recorder)
+
+    return work
 
 
 def _floor(

@@ -17,8 +17,8 @@ import ontogeny as og
 from ontogeny.testing.cases import CASES, Case, stored_references
 
 FOLDER = Path("runs/known_truths")
-FIRST_SEED = 2000  # settings were chosen on other seeds
-SLOW_SEEDS = 5  # of a case of more than 50,000 parameters
+FIRST_SEED = 3000  # settings were chosen on other seeds
+SLOW_SEEDS = 5  # of a case of more than 50,000 parameters, which come last
 
 
 def seeds_of(case: Case, seeds: int) -> range:
@@ -127,7 +127,7 @@ def main(
         (case for case in CASES if case.name in stored and only in case.name), key=lambda c: c.num_parameters
     )
     todo = [(seed, case) for case in cases for seed in seeds_of(case, seeds)]
-    todo.sort(key=lambda each: each[0])  # all cases at one seed before the next
+    todo.sort(key=lambda each: (each[1].num_parameters > 50_000, each[0]))  # slow ones last, else seed by seed
     index, parts = map(int, part.split("/"))
     with (folder / f"{index}of{parts}.jsonl").open("a") as sink:
         for seed, case in todo[index::parts]:

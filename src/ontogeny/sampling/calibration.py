@@ -22,7 +22,7 @@ from ontogeny.sampling.posterior import LocalPosterior
 
 # Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
 REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
-HOT, HEAT = 2, 9.0  # the window in which chains are heated, and how far: soft directions are reached sooner so
+HOT, HEAT = 2, 2.0  # the window in which chains are heated, and how far: soft directions are reached sooner so
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
 

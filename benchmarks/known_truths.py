@@ -118,6 +118,7 @@ def main(
     folder = FOLDER if batch_size is None else FOLDER.with_name(f"known_truths_batch{batch_size}")
     folder.mkdir(parents=True, exist_ok=True)
     runs = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    runs = [run for run in runs if run["seed"] >= FIRST_SEED]
     if show:
         typer.echo(table(runs))
         return

@@ -16,7 +16,7 @@ from ontogeny.core.outcome import Outcome
 MAX_RHAT = 1.05
 MIN_ESS = 50
 MAX_DRIFT = 0.06  # of the value, in an e-fold of time
-MAX_DRIFT_ERROR = 0.3  # beyond, a chain that has hardly left w* looks like one that has settled
+MIN_EQUIPARTITION, MAX_DRIFT_ERROR = 0.1, 0.3  # a chain that has hardly left w* looks like one that has settled
 MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
 MAX_EQUIPARTITION = 1.08
 MAX_LOCALIZED = 0.2
@@ -139,7 +139,8 @@ def judge(found: Diagnostics, failed: bool) -> Outcome:
     drifts = abs(found.drift) > MAX_DRIFT and abs(found.drift) > 2 * found.drift_error
     if found.rhat > MAX_RHAT or drifts:
         return Outcome.NOT_CONVERGED
-    if found.ess < MIN_ESS or found.drift_error > MAX_DRIFT_ERROR:
+    unmoved = found.equipartition < MIN_EQUIPARTITION and found.drift_error > MAX_DRIFT_ERROR
+    if found.ess < MIN_ESS or unmoved:
         return Outcome.TOO_FEW_DRAWS
     known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
     pinned = known and found.localized > max(MAX_LOCALIZED, 3 * found.localized_error)

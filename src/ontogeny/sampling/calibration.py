@@ -145,7 +145,7 @@ class _Search:
             progress.advance("calibrating")
         self.rows[-1]["inflation"] = share = self._inflation()
         if number == HOT:
-            self.largest = self._met(self.chains.positions[0], iterations=12)
+            self._measure_anew()
             self._restart(self._at_balance(), self.chains.positions)
         elif number < len(self.allowance.windows) - 1:
             self._set_mass(squares / count, count)
@@ -243,8 +243,11 @@ class _Search:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
         mass = (squares * count + means * _PRIOR) / (count + _PRIOR)
         self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
-        self.largest = self._met(self.chains.positions[0], iterations=12)
-        self.largest = self.largest if math.isfinite(self.largest) else 1.0
+        self._measure_anew()
+
+    def _measure_anew(self) -> None:
+        found = self._met(self.chains.positions[0], iterations=12)
+        self.largest = found if math.isfinite(found) else 1.0
 
     def _set_balance(self, share: float) -> None:
         posterior = self.chains.posterior

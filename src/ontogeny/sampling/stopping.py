@@ -150,7 +150,7 @@ def _next_length(chains: Chains, done: int, budget: int | None) -> int:
     if budget is None:
         return wanted
     each = chains.posterior.batch_size * (len(chains) + (1.2 if chains.control_variate else 0))  # w* twice for halves
-    left = int((budget - chains.gradient_evaluations) / (each + 4 * WATCHED / WATCH))
+    left = int((budget - chains.gradient_evaluations - 4 * WATCHED) / (each + 4 * WATCHED / WATCH))
     return max(min(wanted, left), 0 if done else 8)
 
 

@@ -16,7 +16,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Sink
 from ontogeny.core.samples import Samples
 from ontogeny.sampling.chains import Chains, Potential
-from ontogeny.sampling.kernels import State
+from ontogeny.sampling.kernels import State, dot
 from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
@@ -77,15 +77,13 @@ class Recorder:
         at_center = self._at_center(potential.indices, len(block))
         away = state.positions - self.posterior.center
         noise = both.noise if both else None
-        loss_gradients = state.gradients - away * self.posterior.localization
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
             "sample_stats/distance": away.norm(dim=1),
-            "sample_stats/virial": (away * state.gradients).mean(1),
-            "sample_stats/inflation": chains.kernel.inflation(state, loss_gradients, noise),
-            # the same of all of U: what steps and minibatches add to the virial
+            "sample_stats/virial": dot(away, state.gradients) / away.shape[1],
+            # of all of U: what steps and minibatches add to the virial
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / away.shape[1]),
         }
         if both is not None:
@@ -96,6 +94,8 @@ class Recorder:
             columns["sample_stats/half_virial"] = torch.stack([(away * each).mean(1) for each in both.gradients], 1)
         if potential.control is not None and self.posterior.nbeta:
             columns["sample_stats/control"] = -(away @ potential.control) / self.posterior.nbeta
+        loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in the same memory
+        columns["sample_stats/inflation"] = chains.kernel.inflation(state, loss_gradients, noise)
         index = (slice(block[0], block[-1] + 1), draw)
         for name, values in columns.items():
             kept = values.double().cpu().where(alive if values.ndim == 1 else alive[:, None], math.nan)

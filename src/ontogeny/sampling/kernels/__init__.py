@@ -8,6 +8,7 @@ from ontogeny.sampling.kernels.protocol import Kernel as Kernel
 from ontogeny.sampling.kernels.protocol import Noise as Noise
 from ontogeny.sampling.kernels.protocol import Potential as Potential
 from ontogeny.sampling.kernels.protocol import State as State
+from ontogeny.sampling.kernels.protocol import dot as dot
 from ontogeny.sampling.kernels.rmsprop import RMSPropSGLD as RMSPropSGLD
 from ontogeny.sampling.kernels.sghmc import SGHMC as SGHMC
 from ontogeny.sampling.kernels.sgld import SGLD as SGLD

@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from ontogeny.sampling.kernels.protocol import Noise, Potential, State, check_positive
+from ontogeny.sampling.kernels.protocol import Noise, Potential, State, check_positive, dot
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SGLD:
         state.evaluated = False
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
-        return self.step_size / 8 * (state.gradients * loss_gradients).sum(1)
+        return self.step_size / 8 * dot(state.gradients, loss_gradients)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
         return self.step_size / 4 * noise.square().mean(1)

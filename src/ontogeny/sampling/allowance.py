@@ -12,7 +12,7 @@ INFLATION = 0.03  # aimed at: the share of the value that minibatch noise may ad
 _BATCHES = (64, 1024)  # the smallest is chosen within
 _FIRST = 4096  # at most, where the search begins
 _PASS = 2**20  # weights times samples of a pass; a smaller one takes hardly less time
-_SHARE = 0.4  # of a budget that goes into the calibration, at most
+_SHARE = 0.2  # of a budget, beside the pass at w*, that the windows take at most
 _STEPS = 1200  # of all chains that a budget should allow, by smaller batches if need be
 _DESCENT = (256, 4096)  # samples: too few for a descent to be believed, and what is always enough
 
@@ -73,12 +73,11 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
     """What a calibration of this posterior may spend.
 
     Batches are no smaller than takes less time; under a budget, small enough for 1,200 steps, of which the calibration
-    takes a part. Without a budget of at least twice the data, gradients at w* are left uncorrected.
+    takes a part. Under a budget of less than twice the data, gradients are not corrected by those at w*.
     """
     stored, low, high = posterior.samples.stored, *_BATCHES
     if fixed_batch:
-        given = posterior.batch_size
-        smallest = first = largest = given
+        smallest = first = largest = posterior.batch_size
     else:
         smallest = min(max(low, min(_PASS // posterior.num_parameters, high)), stored)
         smallest = smallest if smallest <= stored / 2 else stored
@@ -91,7 +90,7 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
     if not fixed_batch:
         smallest, first, largest = min(smallest, affordable), min(first, 2 * affordable), min(largest, 2 * affordable)
         largest = stored if largest > stored / 2 else largest
-    steps = _SHARE / 2 * left / (first * (num_chains + 1))
+    steps = _SHARE * left / (first * (num_chains + 1))
     windows = tuple(max(3, round(min(1.0, steps / sum(WINDOWS)) * each)) for each in WINDOWS)
     descent = min(_DESCENT[1], left // 400)
     return Allowance(

@@ -71,14 +71,15 @@ def calibrate(
     along them (power iteration on differences of gradients). After each, the mass becomes the mean square of gradients,
     which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and
     friction, step and batch become those at which minibatch noise, measured on halves of batches, adds 3 % to the
-    value, all samples if that is more than half of them. Minibatch gradients are corrected by those at w*. nβ and γ are
-    never changed. Deterministic given the seed.
+    value, all samples if that is more than half of them. Minibatch gradients are corrected by those at w*. In one
+    window chains are twice as hot, so that soft directions are reached sooner; the last two bring them back, and what
+    is sampled has the caller's nβ and γ. Deterministic given the seed.
 
     Args:
         posterior: what is to be sampled; its batch size counts only if fixed.
         seed: root of the seed tree.
         num_chains: chains.
-        budget: per-sample gradients of the whole estimate, of which the calibration takes up to 40 % and the pass at
+        budget: per-sample gradients of the whole estimate, of which the windows take up to a fifth beside the pass at
             w*; below twice the data gradients are not corrected by those at w*, below 100,000 w* is not checked.
         fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
         progress: a `Progress`, or True for a bar in the terminal.

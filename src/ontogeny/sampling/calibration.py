@@ -22,7 +22,8 @@ from ontogeny.sampling.posterior import LocalPosterior
 
 # Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
 REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
-HOT, HEAT = 2, 2.0  # the window in which chains are heated, and how far: soft directions are reached sooner so
+HOT, HEAT = 2, (2.0, 9.0)  # the window in which chains are heated, so that soft directions are reached sooner; how far:
+MIXED = 0.7  # equipartition at which the lesser heat is enough, and the greater may drive a chain into another basin
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
 
@@ -72,8 +73,8 @@ def calibrate(
     which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and
     friction, step and batch become those at which minibatch noise, measured on halves of batches, adds 3 % to the
     value, all samples if that is more than half of them. Minibatch gradients are corrected by those at w*. In one
-    window chains are twice as hot, so that soft directions are reached sooner; the last two bring them back, and what
-    is sampled has the caller's nβ and γ. Deterministic given the seed.
+    window chains are twice as hot, nine times where equipartition shows that they have not mixed, so that soft directions
+    are reached sooner; the last two bring them back, and what is sampled has the caller's nβ and γ. Deterministic given the seed.
 
     Args:
         posterior: what is to be sampled; its batch size counts only if fixed.
@@ -91,8 +92,8 @@ def calibrate(
     reporter = as_progress(progress)
     search = _Search(posterior, seed, num_chains, allow(posterior, num_chains, budget, fixed_batch))
     reporter.start("calibrating", sum(search.allowance.windows))
-    for attempt in range(_RETRIES):
-        search.begin(REACH / 3**attempt)
+    for _ in range(_RETRIES):
+        search.begin()
         if all(search.window(number, reporter) for number in range(len(search.allowance.windows))):
             break
     reporter.finish("calibrating")
@@ -111,15 +112,17 @@ class _Search:
         self.rows: list[dict[str, float]] = []
         self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
+        self.thrown = [0, 0]  # attempts that ended in the first window, where curvature is not known yet, and later
         self.decrease = math.nan
         if allowance.descent:
             self.decrease, self.spent = descend(
                 posterior.at(batch_size=allowance.descent), self.mass.rsqrt(), self.curvature, seed
             )
 
-    def begin(self, reach: float) -> None:
-        """Chains at w*, at a step that the curvature at w* allows."""
-        self.reach, self.balance = reach, Balance(self.allowance.first, FRICTION[0], 1.0)
+    def begin(self) -> None:
+        """Chains at w*, at a step that the curvature at w* allows, shorter after attempts that failed."""
+        self.reach = REACH / 3 ** self.thrown[0]
+        self.balance = Balance(self.allowance.first, FRICTION[0], 1.0)
         self.scale = self.mass.rsqrt()
         places = (
             self.first.center,
@@ -132,26 +135,31 @@ class _Search:
 
     def window(self, number: int, progress: Progress) -> bool:
         """Some steps; whether all chains stayed finite. Afterwards mass and batch are set anew."""
-        squares, count = torch.zeros_like(self.scale), 0
+        squares, count, virials = torch.zeros_like(self.scale), 0, []
         for step in range(self.allowance.windows[number]):
             if step % (5 if number == 0 else 20) == 0:
                 position = self.chains.positions[len(self.rows) // 20 % self.num_chains]
                 self._bound_step(self._met(position, iterations=3))
-            for state, gradients in self._step():
-                if not self._finite(state):
+            for losses, gradients, virial in self._step():
+                if not self._finite(losses):
                     self.failed = True
+                    self.thrown[min(number, 1)] += 1
                     return False
                 squares += gradients
+                virials.append(virial)
                 count += self.num_chains if self.chains.engine else 1
             progress.advance("calibrating")
         self.rows[-1]["inflation"] = share = self._inflation()
+        self.reach = min(3 * self.reach, REACH / 3 ** self.thrown[1])
         if number == HOT:
             self._measure_anew()
             self._restart(self._at_balance(), self.chains.positions)
         elif number < len(self.allowance.windows) - 1:
             self._set_mass(squares / count, count)
             self._set_balance(share)
-            self._restart(self._at_balance(HEAT if number == HOT - 1 else 1.0), self.chains.positions)
+            mixed = sum(virials[len(virials) // 2 :]) / len(virials[len(virials) // 2 :]) > MIXED
+            heat = HEAT[0 if mixed else 1] if number == HOT - 1 else 1.0
+            self._restart(self._at_balance(heat), self.chains.positions)
         return True
 
     def result(self) -> Calibration:
@@ -180,13 +188,15 @@ class _Search:
             positions=chains.positions,
         )
 
-    def _step(self) -> list[tuple[Tensor, Tensor]]:
+    def _step(self) -> list[tuple[Tensor, Tensor, float]]:
+        """One step; of each block losses, summed squares of gradients, and (w - w*)·∇U/P where it began."""
         chains, found = self.chains, []
         trace = np.full(self.num_chains, np.nan)
         for (block, state), potential in zip(chains.blocks(), chains.potentials(chains.batches()), strict=True):
             chains.evaluate(state, potential)
             trace[block] = self.first.nbeta * state.losses.cpu().numpy()
-            found.append((state.losses.clone(), state.gradients.square().sum(0)))
+            virial = ((state.positions - self.first.center) * state.gradients).sum() / state.positions.numel()
+            found.append((state.losses.clone(), state.gradients.square().sum(0), float(virial)))
             chains.step(block, state, potential)
         self.traces.append(trace)
         self.rows.append(

@@ -33,8 +33,8 @@ def transformer_case(chains: int) -> tuple[nn.Module, Tensor, LossFn, int, int]:
 
 
 def measure(name: str, case: tuple, steps: int, threads: int, *, small: bool = False) -> list[str]:
-    """Rows of the table: the floor, plain steps, and what a paired draw at each step adds; of small models also what
-    compiling saves and the control variate costs.
+    """Rows of the table: the floor, plain steps, what compiling saves, and what a paired draw at each step adds; of
+    small models also what the control variate costs.
     """
     model, data, loss_fn, batch_size, chains = case
     torch.set_num_threads(threads)
@@ -44,11 +44,11 @@ def measure(name: str, case: tuple, steps: int, threads: int, *, small: bool = F
     contestants = {
         "floor: forward + backward": _floor(model, data, loss_fn, batch_size, chains, steps),
         "SGLD steps": stepped(),
+        "SGLD steps, compiled": stepped(compiled=True),
         "SGLD steps, a paired draw each": stepped(recorded=True),
     }
     if small:
         contestants["SGLD steps, control variate"] = stepped(control_variate=True)
-        contestants["SGLD steps, compiled"] = stepped(compiled=True)
     seconds = interleaved(contestants)
     floor = seconds["floor: forward + backward"]
     rows = []

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from ontogeny.development import joint_pca as joint_pca
     from ontogeny.development import stages as stages
     from ontogeny.estimators import Estimate as Estimate
+    from ontogeny.estimators import influence as influence
     from ontogeny.estimators import llc as llc
     from ontogeny.estimators import load as load
+    from ontogeny.estimators import loss_kernel as loss_kernel
+    from ontogeny.estimators import susceptibilities as susceptibilities
+    from ontogeny.estimators import susceptibility as susceptibility
     from ontogeny.measurement import SamplerConfig as SamplerConfig
     from ontogeny.measurement import forecast as forecast
     from ontogeny.measurement import measure as measure
@@ -49,7 +53,15 @@ _HOMES = {
     "ontogeny.core.outcome": ("Outcome",),
     "ontogeny.core.restriction": ("components", "restrict"),
     "ontogeny.development": ("joint_pca", "stages"),
-    "ontogeny.estimators": ("Estimate", "llc", "load"),
+    "ontogeny.estimators": (
+        "Estimate",
+        "influence",
+        "llc",
+        "load",
+        "loss_kernel",
+        "susceptibilities",
+        "susceptibility",
+    ),
     "ontogeny.measurement": ("SamplerConfig", "forecast", "measure", "write_report"),
     "ontogeny.sampling": (
         "Calibration",

@@ -1,0 +1,106 @@
+"""Covariances of recorded losses over the posterior, with Monte Carlo errors, read from the draws block by block."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from ontogeny.core.draws import settings_of
+from ontogeny.core.errors import InvalidArgument
+
+_SEGMENTS = 20  # of all chains together, or of their mean where they share minibatches; each longer than their memory
+_MIN_SEGMENT = 4
+
+# (chain, draws of it) -> losses `(draw, item)`
+Reader = Callable[[int, slice], Float[np.ndarray, "draw item"]]
+
+
+@dataclass(frozen=True)
+class CrossCovariance:
+    """Cov(aᵢ, bⱼ) over all chains and draws.
+
+    Attributes:
+        value: the covariance; `error`: its Monte Carlo error, from segments of the chains; `correlation`.
+    """
+
+    value: Float[np.ndarray, "first second"]
+    error: Float[np.ndarray, "first second"]
+    correlation: Float[np.ndarray, "first second"]
+
+
+def finite_chains(draws: xr.DataTree) -> list[int]:
+    """Numbers of the chains that never left the finite numbers."""
+    return np.flatnonzero(np.isnan(np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64))).tolist()
+
+
+def sample_losses(draws: xr.DataTree, observable: str) -> Reader:
+    """Reads an observable's losses less those at w*, sample by sample, without holding more than is asked for.
+
+    Raises:
+        InvalidArgument: for a name that the draws do not hold.
+    """
+    at_center = f"constant_data/{observable}_at_center"
+    constants = draws["constant_data"].data_vars if "constant_data" in draws.children else {}
+    held = [str(name).removesuffix("_at_center") for name in constants]
+    if observable not in held:
+        found = f"{observable!r}, and the draws hold {', '.join(held) or 'none'}"
+        instead = f'sample(…, observables={{"{observable}": data}})'
+        raise InvalidArgument("observable", expected="an observable of the draws", found=found, instead=instead)
+    base = np.asarray(draws[at_center], dtype=np.float64)
+    losses = draws[f"posterior/{observable}"]
+
+    def read(chain: int, part: slice) -> np.ndarray:
+        return np.asarray(losses.isel(chain=chain, draw=part), dtype=np.float64) - base
+
+    return read
+
+
+def cross_covariance(draws: xr.DataTree, first: Reader, second: Reader) -> CrossCovariance:
+    """Cov(aᵢ, bⱼ) in two passes over the draws, each segment in memory once.
+
+    The error is the spread of the covariance over segments of the chains (of their mean, where chains share minibatches
+    and are not independent), so that it holds the memory of chains that forget within a segment.
+
+    Raises:
+        InvalidArgument: for draws too few for segments.
+    """
+    parts, readers = list(_segments(draws)), (first, second)
+    count = len(parts) * len(parts[0]) * (parts[0][0][1].stop - parts[0][0][1].start)
+    means = [sum(read(*block).sum(0) for part in parts for block in part) / count for read in readers]
+    total, of_squares, variances = 0.0, 0.0, [0.0, 0.0]
+    for part in parts:
+        one, other = (
+            np.concatenate([read(*block) for block in part]) - mean for read, mean in zip(readers, means, strict=True)
+        )
+        product = one.T @ other / len(one)
+        total, of_squares = total + product, of_squares + product**2
+        variances = [variances[0] + (one**2).mean(0), variances[1] + (other**2).mean(0)]
+    number = len(parts)
+    value = np.asarray(total) / number
+    error = np.sqrt(np.maximum(of_squares / number - value**2, 0) / (number - 1))
+    with np.errstate(invalid="ignore"):  # of a loss that never moves the correlation is NaN
+        correlation = value / np.sqrt(np.multiply.outer(variances[0] / number, variances[1] / number))
+    return CrossCovariance(value * count / (count - 1), error, correlation)
+
+
+def _segments(draws: xr.DataTree) -> Iterator[list[tuple[int, slice]]]:
+    """Parts of equal size, each a list of (chain, draws): of one chain, or of all where they share minibatches."""
+    chains = finite_chains(draws)
+    length, shared = draws["posterior"].sizes["draw"], settings_of(draws).control_variate
+    number = _SEGMENTS if shared or not chains else max(-(-_SEGMENTS // len(chains)), 2)
+    size = length // number
+    if size < _MIN_SEGMENT or not chains:
+        raise InvalidArgument(
+            "draws",
+            expected=f"at least {_MIN_SEGMENT * number} draws a chain, and a chain that stayed finite",
+            found=f"{length} draws of {len(chains)} finite chains",
+            instead="num_draws=200",
+        )
+    for start in range(length - size * number, length, size):
+        part = slice(start, start + size)
+        if shared:
+            yield [(chain, part) for chain in chains]
+        else:
+            yield from ([(chain, part)] for chain in chains)

@@ -7,6 +7,11 @@ from ontogeny.data.ngrams import NgramTables as NgramTables
 from ontogeny.data.ngrams import cross_entropy as cross_entropy
 from ontogeny.data.ngrams import entropies as entropies
 from ontogeny.data.ngrams import random_repeats as random_repeats
+from ontogeny.data.refinement import at_positions as at_positions
+from ontogeny.data.refinement import mixture as mixture
+from ontogeny.data.refinement import on_tokens as on_tokens
+from ontogeny.data.refinement import relative_to as relative_to
+from ontogeny.data.refinement import weighted as weighted
 from ontogeny.data.standard_library import stdlib_corpus as stdlib_corpus
 from ontogeny.data.text import TextConfig as TextConfig
 from ontogeny.data.text import TextData as TextData

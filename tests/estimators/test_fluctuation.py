@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import ontogeny as og
-from ontogeny.estimators.fluctuation import free_energy, functional_variance, singular_fluctuation, wbic
+from ontogeny.estimators.fluctuation import free_energy, functional_variance, singular_fluctuation, waic, wbic
 
 Maker = Callable[..., xr.DataTree]
 SIZE, NUM_SAMPLES = 3, 200
@@ -121,3 +121,16 @@ def test_what_is_not_there_or_too_little(make_tree: Maker) -> None:
     found = functional_variance(regular(make_tree, 10.0, draws=3), "samples")
     assert found.outcome is og.Outcome.TOO_FEW_DRAWS
     assert "num_draws" in found.advice
+
+
+@pytest.mark.parametrize("nbeta", [float(NUM_SAMPLES), TEMPERED])
+def test_waic(make_tree: Maker, nbeta: float) -> None:
+    """E_w[p(x|w)] = N(x; 0, 1 + 1/nβ), so that T and V are exact."""
+    found = waic(regular(make_tree, nbeta), "samples")
+    spread = 1 + 1 / nbeta
+    training = SIZE / 2 * math.log(2 * math.pi * spread) + float((DATA**2).sum(-1).mean()) / (2 * spread)
+    exact = training + nbeta / NUM_SAMPLES * variance(nbeta)
+    assert abs(found.value - exact) < 4 * found.error
+    assert found.error < 1e-3
+    wrong = waic(regular(make_tree, 0.5 * nbeta), "samples")
+    assert abs(wrong.value - exact) > 4 * found.error

@@ -9,6 +9,7 @@ from ontogeny.estimators.diagnostics import Diagnostics as Diagnostics
 from ontogeny.estimators.fluctuation import free_energy as free_energy
 from ontogeny.estimators.fluctuation import functional_variance as functional_variance
 from ontogeny.estimators.fluctuation import singular_fluctuation as singular_fluctuation
+from ontogeny.estimators.fluctuation import waic as waic
 from ontogeny.estimators.fluctuation import wbic as wbic
 from ontogeny.estimators.responses import susceptibilities as susceptibilities
 from ontogeny.estimators.responses import susceptibility as susceptibility

@@ -1,4 +1,6 @@
-"""Free energy and fluctuation: WBIC, functional variance and singular fluctuation from the draws of one temperature."""
+"""Free energy and fluctuation: WBIC, functional variance, singular fluctuation and WAIC from the draws of one
+temperature.
+"""
 
 import math
 
@@ -124,3 +126,39 @@ def singular_fluctuation(draws: xr.DataTree, observable: str) -> Quantity:
     variance = functional_variance(draws, observable)
     scale = settings_of(draws).nbeta / 2
     return Quantity("ν", scale * variance.value, scale * variance.error, variance.outcome, variance.advice)
+
+
+def waic(draws: xr.DataTree, observable: str) -> Quantity:
+    """WAIC = T + β V: the expected loss of the tempered posterior's predictions on new samples, in nats a sample.
+
+    T = -(1/n) Σᵢ log E_w[p(xᵢ|w)] is the training loss of the predictions, V the functional variance, a mean over samples.
+
+    Args:
+        draws, observable: as for `functional_variance`.
+
+    Returns:
+        WAIC, with its Monte Carlo error and that of a part of the samples in V.
+
+    Raises:
+        InvalidArgument: for an observable that the draws do not hold.
+
+    When not to trust it: as `functional_variance`; E_w[p(xᵢ|w)] is led by few draws where a sample's loss varies by more
+    than a nat or so. The errors of T and V are added as if they were independent.
+
+    References:
+        Watanabe, "Asymptotic Equivalence of Bayes Cross Validation and Widely Applicable Information Criterion in
+        Singular Learning Theory", JMLR 11 (2010) 3571-3594.
+    """
+    settings, variance = settings_of(draws), functional_variance(draws, observable)
+    losses = per_sample(draws, observable)
+    if losses.size == 0:
+        return Quantity("WAIC", math.nan, math.nan, variance.outcome, variance.advice)
+    pooled = losses.reshape(-1, losses.shape[-1])
+    least = pooled.min(axis=0)
+    mean = np.exp(least - pooled).mean(axis=0)
+    training = float((least - np.log(mean)).mean())
+    # to first order T moves with Σᵢ p(xᵢ|w) / E_w[p(xᵢ|w)]
+    moves = mean_of("T", -(np.exp(least - losses) / mean).mean(axis=-1), draws)
+    beta = settings.nbeta / settings.num_samples
+    error = math.hypot(moves.error, beta * variance.error)
+    return Quantity("WAIC", training + beta * variance.value, error, variance.outcome, variance.advice)

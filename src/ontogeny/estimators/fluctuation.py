@@ -131,7 +131,8 @@ def singular_fluctuation(draws: xr.DataTree, observable: str) -> Quantity:
 def waic(draws: xr.DataTree, observable: str) -> Quantity:
     """WAIC = T + β V: the expected loss of the tempered posterior's predictions on new samples, in nats a sample.
 
-    T = -(1/n) Σᵢ log E_w[p(xᵢ|w)] is the training loss of the predictions, V the functional variance, a mean over samples.
+    T = -(1/n) Σᵢ log E_w[p(xᵢ|w)] is the training loss of the predictions, V the functional variance (a mean over
+    samples).
 
     Args:
         draws, observable: as for `functional_variance`.
@@ -142,8 +143,8 @@ def waic(draws: xr.DataTree, observable: str) -> Quantity:
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: as `functional_variance`; E_w[p(xᵢ|w)] is led by few draws where a sample's loss varies by more
-    than a nat or so. The errors of T and V are added as if they were independent.
+    When not to trust it: as `functional_variance`; E_w[p(xᵢ|w)] is led by few draws where a sample's loss varies by
+    more than a nat or so. The errors of T and V are added as if they were independent.
 
     References:
         Watanabe, "Asymptotic Equivalence of Bayes Cross Validation and Widely Applicable Information Criterion in

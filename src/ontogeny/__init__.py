@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
     from ontogeny.core.errors import InvalidArgument as InvalidArgument
     from ontogeny.core.outcome import Outcome as Outcome
-    from ontogeny.core.restriction import components as components
-    from ontogeny.core.restriction import restrict as restrict
     from ontogeny.development import joint_pca as joint_pca
     from ontogeny.development import stages as stages
     from ontogeny.estimators import Estimate as Estimate
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
     from ontogeny.measurement import forecast as forecast
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
+    from ontogeny.models import components as components
+    from ontogeny.models import restrict as restrict
     from ontogeny.sampling import HMC as HMC
     from ontogeny.sampling import MALA as MALA
     from ontogeny.sampling import MCLMC as MCLMC
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
     "ontogeny.core.outcome": ("Outcome",),
-    "ontogeny.core.restriction": ("components", "restrict"),
     "ontogeny.development": ("joint_pca", "stages"),
     "ontogeny.estimators": (
         "Estimate",
@@ -63,6 +62,7 @@ _HOMES = {
         "susceptibility",
     ),
     "ontogeny.measurement": ("SamplerConfig", "forecast", "measure", "write_report"),
+    "ontogeny.models": ("components", "restrict"),
     "ontogeny.sampling": (
         "Calibration",
         "HMC",

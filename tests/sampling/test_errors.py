@@ -60,7 +60,7 @@ CASES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "two samples": (lambda: posterior(data=(DATA[0][:2], DATA[1][:2])), "data", "2", "nbeta=..."),
     "not a pair": (lambda: posterior(data=DATA[0]), "batch", "Tensor", "data=(inputs, targets)"),
     "unknown component": (lambda: posterior(restriction="2.wieght"), "component", "'2.wieght'", "'2.weight'"),
-    "no parameters": (lambda: posterior(model=nn.Tanh()), "model", "none", "og.restrict"),
+    "no parameters": (lambda: posterior(model=nn.Tanh()), "model", "none", "another module"),
     "negative nbeta": (lambda: posterior(nbeta=-1.0), "nbeta, localization", "nbeta=-1.0", "nbeta=None"),
     "nan localization": (
         lambda: posterior(localization=float("nan")),

@@ -1,81 +1,212 @@
 """Which coordinates of the weights move: the one weight restriction.
 
 Parameters are named by their path in the module (`blocks.0.attn.W_Q`), by a glob over such paths (`blocks.0.*`), or by
-the path of a module that holds them (`blocks.0.attn`); `|` unites. Tied weights are one parameter, under their first
-name.
+a component: a named part of the network, whole tensors or slices of them. In patterns `|` unites, ` - ` between spaces
+takes away and `~` in front takes the complement; ` - ` binds before `|`. Tied weights are one parameter, under their
+first name.
 """
 
 import difflib
 import fnmatch
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 
+Shapes = Mapping[str, tuple[int, ...]]
+Masks = dict[str, Bool[Tensor, "..."]]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Places along one axis of a tensor: `index` along `axis`, and everything along the other axes."""
+
+    axis: int
+    index: tuple[int, ...]
+
+    def mask(self, shape: tuple[int, ...]) -> Bool[Tensor, "..."]:
+        """True on the slice, in a tensor of `shape`."""
+        along = torch.zeros(shape[self.axis], dtype=torch.bool)
+        along[list(self.index)] = True
+        rest = len(shape) - self.axis - 1
+        return along.view(-1, *(1,) * rest).expand(shape)
+
 
 @dataclass(frozen=True)
 class Component:
-    """A named part of a network: its tensors and how many numbers they hold."""
+    """A named part of a network.
+
+    Attributes:
+        name: as patterns write it.
+        slices: parameter name -> the slice that belongs to the part; `None` for the whole tensor.
+        num_parameters: how many numbers it holds.
+        units: how many equal units the part is made of, each with consecutive entries of every slice's `index`; the
+            neurons of an MLP are, and `name[start:stop]` in a pattern takes some of them.
+    """
 
     name: str
-    tensors: tuple[str, ...]
+    slices: Mapping[str, Slice | None] = field(hash=False)
     num_parameters: int
+    units: int = 1
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the parameters that the part lies in, wholly or with a slice."""
+        return tuple(self.slices)
+
+    def masks(self, shapes: Shapes) -> Masks:
+        """True on the part, in each of its tensors."""
+        return {
+            name: _full(shapes[name]) if where is None else where.mask(shapes[name])
+            for name, where in self.slices.items()
+        }
+
+    def take(self, start: int, stop: int) -> "Component":
+        """The units from `start` up to `stop`, as a component."""
+        parts: dict[str, Slice | None] = {}
+        for name, where in self.slices.items():
+            assert where is not None
+            each = len(where.index) // self.units
+            parts[name] = Slice(where.axis, where.index[start * each : stop * each])
+        count = stop - start
+        return Component(f"{self.name}[{start}:{stop}]", parts, self.num_parameters // self.units * count, count)
 
 
 @dataclass(frozen=True)
 class Restriction:
-    """The free parameters of a posterior; all others stay at the center and cost neither gradient nor noise."""
+    """The free coordinates of a posterior; all others stay at the center and cost neither gradient nor noise.
+
+    Attributes:
+        name: the pattern it was made from.
+        indices: parameter name -> flat indices of its free coordinates, ascending; `None` where all are free.
+            Parameters without a free coordinate are left out; the order is that of the model.
+        shapes: of every parameter of the model.
+    """
 
     name: str
-    free: tuple[str, ...]
-    shapes: Mapping[str, tuple[int, ...]] = field(hash=False)
+    indices: Mapping[str, Int[Tensor, " free"] | None] = field(compare=False)
+    shapes: Shapes = field(hash=False)
 
-    def masks(self) -> dict[str, Tensor]:
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the parameters with a free coordinate."""
+        return tuple(self.indices)
+
+    def masks(self) -> Masks:
         """Parameter name -> bool tensor, true where a coordinate is free."""
-        return {name: torch.full(shape, name in self.free) for name, shape in self.shapes.items()}
+        masks = {name: torch.full(shape, False) for name, shape in self.shapes.items()}
+        for name, index in self.indices.items():
+            masks[name].view(-1)[slice(None) if index is None else index] = True
+        return masks
 
 
-def components(model: nn.Module) -> dict[str, Component]:
-    """Every part of `model` that has a name: each module that holds parameters, and each parameter."""
-    parameters = dict(model.named_parameters())
-    names = {name.rpartition(".")[0] for name in parameters}
-    modules = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)} - {""}
-    tensors = {
-        module: tuple(name for name in parameters if name.startswith(module + ".")) for module in sorted(modules)
-    }
-    tensors |= {name: (name,) for name in parameters}
+def picked(tensor: Tensor, index: Int[Tensor, " free"] | None) -> Tensor:
+    """The free coordinates of a parameter or of its gradient: flat `(free,)`, or the tensor itself where all are."""
+    return tensor if index is None else tensor.flatten()[index]
+
+
+def placed(center: Tensor, index: Int[Tensor, " free"] | None, values: Float[Tensor, "..."]) -> Tensor:
+    """A parameter with `values` at its free coordinates and `center` elsewhere: the inverse of `picked`.
+
+    A function without side effects: gradients with respect to `values` are those of the free coordinates, under
+    autograd and under `torch.func`. No copy of `center` is made where all coordinates are free.
+    """
+    if index is None:
+        return values
+    return center.flatten().index_copy(0, index.to(center.device), values).view(center.shape)
+
+
+def modules_and_parameters(model: nn.Module) -> dict[str, Component]:
+    """Every part of `model` that has a name of its own: each module that holds parameters, and each parameter.
+
+    A module whose parameters are tied to earlier ones holds those, under their first names.
+    """
+    first_names = {id(tensor): name for name, tensor in model.named_parameters()}
+    inside: dict[str, dict[str, None]] = {}
+    for path, tensor in model.named_parameters(remove_duplicate=False):
+        pieces = path.split(".")
+        for depth in range(1, len(pieces)):
+            inside.setdefault(".".join(pieces[:depth]), {})[first_names[id(tensor)]] = None
+    sizes = {name: tensor.numel() for name, tensor in model.named_parameters()}
+    parts = {module: tuple(names) for module, names in sorted(inside.items())} | {name: (name,) for name in sizes}
     return {
-        name: Component(name, inside, sum(parameters[tensor].numel() for tensor in inside))
-        for name, inside in tensors.items()
+        name: Component(name, dict.fromkeys(names), sum(sizes[each] for each in names)) for name, names in parts.items()
     }
 
 
-def restrict(model: nn.Module, pattern: str) -> Restriction:
-    """The restriction to the parts that `pattern` names.
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, tied ones once."""
+    return {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
 
-    Args:
-        model: any module.
-        pattern: component names or globs over parameter names, united by `|`: `"blocks.0.attn | unembed.*"`.
+
+def matching(pattern: str, parts: Mapping[str, Component], shapes: Shapes) -> Restriction:
+    """The restriction that `pattern` describes, in the words of `parts` and globs over the names in `shapes`.
 
     Raises:
-        InvalidArgument: for a part that does not exist; lists the nearest names that do.
+        InvalidArgument: for a part that does not exist, or units that it does not have.
     """
-    parts, shapes = components(model), {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-    free: set[str] = set()
-    for term in (piece.strip() for piece in pattern.split("|")):
-        matched = parts[term].tensors if term in parts else tuple(fnmatch.filter(shapes, term))
-        if not matched:
-            raise InvalidArgument(
-                "component",
-                expected="the name of a part of this model, or a glob over its parameter names",
-                found=f"{term!r}, which matches nothing",
-                instead=_nearest(term, list(parts)),
-            )
-        free.update(matched)
-    return Restriction(pattern, tuple(name for name in shapes if name in free), shapes)
+    united: Masks = {}
+    for union in pattern.split("|"):
+        first, *others = (_term(piece.strip(), parts, shapes) for piece in union.split(" - "))
+        for other in others:
+            first = _combined(first, other, shapes, lambda here, there: here & ~there)
+        united = _combined(united, first, shapes, operator.or_)
+    whole = {name: bool(mask.all()) for name, mask in united.items()}
+    indices = {name: None if whole[name] else united[name].flatten().nonzero()[:, 0] for name in united}
+    return Restriction(pattern, indices, dict(shapes))
+
+
+def _term(term: str, parts: Mapping[str, Component], shapes: Shapes) -> Masks:
+    if term.startswith("~"):
+        everything = {name: _full(shape) for name, shape in shapes.items()}
+        inner = _term(term[1:].strip(), parts, shapes)
+        return _combined(everything, inner, shapes, lambda here, there: here & ~there)
+    if term in parts:
+        return parts[term].masks(shapes)
+    name, bracket, span = term.removesuffix("]").partition("[")
+    if bracket and term.endswith("]") and name in parts and parts[name].units > 1:
+        return parts[name].take(*_span(span, parts[name])).masks(shapes)
+    found = fnmatch.filter(shapes, term)
+    if not found:
+        raise InvalidArgument(
+            "component",
+            expected="the name of a part of this model, or a glob over its parameter names",
+            found=f"{term!r}, which matches nothing",
+            instead=_nearest(term, list(parts)),
+        )
+    return {name: _full(shapes[name]) for name in found}
+
+
+def _span(text: str, part: Component) -> tuple[int, int]:
+    start, colon, stop = text.partition(":")
+    if colon and all(not end or end.isdecimal() for end in (start, stop)):
+        ends = int(start or 0), int(stop or part.units)
+        if ends[0] < ends[1] <= part.units:
+            return ends
+    raise InvalidArgument(
+        "component",
+        expected=f"a span of the {part.units} units of {part.name!r}",
+        found=f"[{text}]",
+        instead=f"{part.name}[0:{part.units}]",
+    )
+
+
+def _combined(left: Masks, right: Masks, shapes: Shapes, join: Callable[[Tensor, Tensor], Tensor]) -> Masks:
+    """Tensor by tensor in the order of the model; those without a true entry are left out."""
+    nothing = torch.zeros((), dtype=torch.bool)
+    named = [name for name in shapes if name in left or name in right]
+    joined = {name: join(left.get(name, nothing), right.get(name, nothing)) for name in named}
+    # A whole tensor takes one byte, not one a coordinate.
+    return {name: _full(shapes[name]) if mask.all() else mask for name, mask in joined.items() if mask.any()}
+
+
+def _full(shape: tuple[int, ...]) -> Bool[Tensor, "..."]:
+    return torch.ones((), dtype=torch.bool).expand(shape)
 
 
 def _nearest(term: str, names: list[str]) -> str:

@@ -106,6 +106,8 @@ def llc(draws: xr.DataTree) -> Estimate:
         Lau et al., arXiv 2308.12108, section 4; Vehtari et al. 2021 for R-hat and ESS.
     """
     settings = settings_of(draws)
+    if settings.num_parameters == 0:  # nothing moved
+        return Estimate(0.0, 0.0, math.nan, math.nan, Outcome.CONVERGED, "", settings, None, draws)
     failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
     found = diagnose(draws)
     outcome = judge(found, failed=not np.isnan(failed_at).all())

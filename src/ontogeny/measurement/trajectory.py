@@ -17,14 +17,16 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
-from ontogeny.core.restriction import restrict
+from ontogeny.core.restriction import Restriction, matching, shapes_of
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import llc
+from ontogeny.models import components as components_of
 from ontogeny.sampling import SGLD, LocalPosterior, as_progress, sample
 from ontogeny.stores import Checkpoints, read_tree, write_tree
 
 Behaviour = Callable[[nn.Module], xr.Dataset]
+Restrictions = Mapping[str, Restriction | None]  # by component; None for the whole
 WHOLE = "all"
 MAIN = "data"
 _FORMAT = 1  # raised whenever the content of a stored measurement changes
@@ -89,9 +91,8 @@ def measure(
         model_fn: makes the module that the weights are loaded into.
         data: what the posterior is sampled on (see `Samples`); the dataset named "data".
         loss_fn: per-sample losses.
-        components: parts of the network whose coefficient is measured, each a pattern for `restrict`; default the
-            whole, "all". An empty list measures no
-            coefficient.
+        components: parts of the network whose coefficient is measured, each a pattern for `restrict` such as "L0H3";
+            default the whole, "all". An empty list measures no coefficient.
         datasets: further named datasets on which loss and coefficients are measured too; each multiplies the cost.
         behaviour: function of the model at a checkpoint that returns an `xr.Dataset` of anything else.
         sampler: one setting for all checkpoints.
@@ -116,9 +117,7 @@ def measure(
     if not wanted or not set(wanted) <= set(run.steps):
         found = ", ".join(str(step) for step in wanted if step not in run.steps)
         raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=found or "none")
-    for component in plan.components:
-        if component != WHOLE:
-            restrict(model_fn(), component)
+    restrictions = _restrictions(plan)  # a misspelt component is met here, before anything is measured
     folder = Path(store) / fingerprint(_FORMAT, vars(plan))[:24] if store else None
     reporter = as_progress(progress)
     reporter.start("measuring", len(wanted))
@@ -128,7 +127,7 @@ def measure(
         if place and place.exists():
             result = read_tree(place).to_dataset()
         else:
-            result = _at_checkpoint(plan, run, step)
+            result = _at_checkpoint(plan, restrictions, run, step)
             if place:
                 write_tree(place, result)
         measured.append(result)
@@ -152,9 +151,9 @@ def forecast(run: Checkpoints, model_fn: Callable[[], nn.Module], data: Any, los
     plan = _plan(model_fn, data, loss_fn, **options)
     config, short = plan.sampler, plan.sampler.model_copy(update={"num_draws": 10, "num_warmup": 0, "thinning": 1})
     trial = replace(plan, sampler=short, components=[WHOLE], datasets={MAIN: plan.datasets[MAIN]})
-    _at_checkpoint(trial, run, run.steps[-1])  # the first pass pays for lazy initialisation
+    _at_checkpoint(trial, {WHOLE: None}, run, run.steps[-1])  # the first pass pays for lazy initialisation
     begun = time.perf_counter()
-    _sample(_model_at(trial, run, run.steps[-1]), trial, WHOLE, MAIN, 0)
+    _sample(_model_at(trial, run, run.steps[-1]), trial, WHOLE, None, MAIN, 0)
     per_step = (time.perf_counter() - begun) / short.num_draws
     begun = time.perf_counter()
     if plan.behaviour:
@@ -185,20 +184,29 @@ def _plan(
     )
 
 
-def _at_checkpoint(plan: _Plan, run: Checkpoints, step: int) -> xr.Dataset:
+def _at_checkpoint(plan: _Plan, restrictions: Restrictions, run: Checkpoints, step: int) -> xr.Dataset:
     model = _model_at(plan, run, step)
     losses = xr.concat([_loss(model, plan, name) for name in plan.datasets], "dataset")
-    coefficients = _coefficients(model, plan, step) if plan.components else xr.Dataset()
+    coefficients = _coefficients(model, plan, restrictions, step) if plan.components else xr.Dataset()
     behaviour = plan.behaviour(model) if plan.behaviour else xr.Dataset()
     merged = xr.merge([losses, coefficients, behaviour], combine_attrs="override")
     merged = merged.assign_coords(dataset=list(plan.datasets)).expand_dims(step=[step])
     return merged.assign_attrs(coefficients.attrs)
 
 
-def _coefficients(model: nn.Module, plan: _Plan, step: int) -> xr.Dataset:
+def _restrictions(plan: _Plan) -> Restrictions:
+    """The restriction of each component; the same for all checkpoints, since they have one structure."""
+    if set(plan.components) <= {WHOLE}:
+        return dict.fromkeys(plan.components)
+    model = plan.model_fn()
+    parts, shapes = components_of(model), shapes_of(model)
+    return {name: None if name == WHOLE else matching(name, parts, shapes) for name in plan.components}
+
+
+def _coefficients(model: nn.Module, plan: _Plan, restrictions: Restrictions, step: int) -> xr.Dataset:
     rows = []
-    for component in plan.components:
-        row = [_sample(model, plan, component, name, step) for name in plan.datasets]
+    for component, restriction in restrictions.items():
+        row = [_sample(model, plan, component, restriction, name, step) for name in plan.datasets]
         rows.append(xr.concat(row, "dataset", combine_attrs="override"))
     return xr.concat(rows, "component", combine_attrs="override").assign_coords(component=list(plan.components))
 
@@ -224,7 +232,9 @@ def _loss(model: nn.Module, plan: _Plan, name: str) -> xr.Dataset:
     return xr.Dataset({"loss": float(losses.mean()), "loss_sem": float(sem)})
 
 
-def _sample(model: nn.Module, plan: _Plan, component: str, name: str, step: int) -> xr.Dataset:
+def _sample(
+    model: nn.Module, plan: _Plan, component: str, restriction: Restriction | None, name: str, step: int
+) -> xr.Dataset:
     config = plan.sampler
     posterior = LocalPosterior(
         model,
@@ -232,7 +242,7 @@ def _sample(model: nn.Module, plan: _Plan, component: str, name: str, step: int)
         plan.loss_fn,
         config.nbeta,
         config.localization,
-        None if component == WHOLE else component,
+        restriction,
         config.batch_size,
     )
     draws = sample(

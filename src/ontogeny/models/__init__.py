@@ -3,6 +3,10 @@
 from ontogeny.models.interventions import Intervention as Intervention
 from ontogeny.models.interventions import intervene as intervene
 from ontogeny.models.interventions import run_with_cache as run_with_cache
+from ontogeny.models.parts import components as components
+from ontogeny.models.parts import restrict as restrict
+from ontogeny.models.recurrent import RecurrentConfig as RecurrentConfig
+from ontogeny.models.recurrent import RecurrentNetwork as RecurrentNetwork
 from ontogeny.models.transformer import HookPoint as HookPoint
 from ontogeny.models.transformer import Transformer as Transformer
 from ontogeny.models.transformer import TransformerConfig as TransformerConfig

@@ -156,5 +156,5 @@ class Chains:
 
 
 def _vectorize(posterior: LocalPosterior, num_chains: int) -> bool:
-    small = posterior.num_parameters < _VECTORIZE_BELOW.get(posterior.device.type, 0)
-    return small and num_chains > 1 and posterior.vectorizes()
+    small = posterior.model_size < _VECTORIZE_BELOW.get(posterior.device.type, 0)
+    return small and posterior.num_parameters > 0 and num_chains > 1 and posterior.vectorizes()

@@ -10,8 +10,10 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction
-from ontogeny.estimators import Estimate
+from ontogeny.estimators import Estimate, llc
 from ontogeny.sampling.calibration import calibrate
+from ontogeny.sampling.kernels import SGLD
+from ontogeny.sampling.loop import sample
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.stopping import sample_until
 
@@ -56,6 +58,8 @@ def estimate_llc(
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
+    if posterior.num_parameters == 0:  # an empty restriction, whose coefficient is 0
+        return llc(sample(posterior, SGLD(1e-6), num_chains=1, num_draws=1, num_warmup=0, seed=seed))
     calibration = calibrate(posterior, seed, budget=budget, progress=progress)
     estimate = sample_until(posterior, calibration, budget=budget, seed=seed, progress=progress)
     if strict and estimate.outcome != Outcome.CONVERGED:

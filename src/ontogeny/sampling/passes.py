@@ -1,25 +1,29 @@
 """Forward and backward passes of a caller's model at many weights: one chain after another, or all in one pass."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from ontogeny.core.losses import LossFn, per_sample
+from ontogeny.core.restriction import picked, placed
+
+Free = Mapping[str, Int[Tensor, " free"] | None]
 
 
 @runtime_checkable
 class Pass(Protocol):
-    """Adds `scale` times the gradients of the mean loss at some weights to what `into` holds."""
+    """Adds `scale` times the gradients of the mean loss by the free coordinates to what `into` holds."""
 
     def __call__(
         self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
     ) -> Float[Tensor, "chain batch"]:
-        """Args: weights and `into` by parameter, chains in front; `size` samples, the same for all if `shared`.
+        """Args: free weights and `into` by parameter, chains in front: of its shape where all of it is free, else flat;
+        `size` samples, the same for all if `shared`.
 
         Returns the per-sample losses.
         """
@@ -32,30 +36,34 @@ class OneByOne:
     Args:
         model: the caller's; frozen parameters share its storage, free ones take no memory in the copy.
         loss_fn: per-sample losses.
-        free: names of the free parameters.
+        free: name of each parameter with free coordinates -> their flat indices, or None where all are free.
         device: where the copy lives.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossFn, free: list[str], device: torch.device) -> None:
-        self.loss_fn, self.names = loss_fn, free
-        self.model = _skeleton(model, set(free), device)
+    def __init__(self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device) -> None:
+        self.loss_fn = loss_fn
+        self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
+        self.model = _skeleton(model, self.indices, device)
         parameters = dict(self.model.named_parameters())
         self._live = [parameters[name] for name in free]
+        self._centers = {
+            name: parameters[name].detach().clone() for name, index in self.indices.items() if index is not None
+        }
 
     def __call__(
         self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
     ) -> Float[Tensor, "chain batch"]:
         losses = []
-        rows = weights[0].shape[0]
+        rows = weights[0].shape[0] if weights else 1
         for chain in range(rows):
             each = batch if shared else _pick(batch, chain)
             self._point_at(weights, chain)
             with torch.enable_grad():
                 loss = per_sample(self.loss_fn, self.model, each, size)
-                found = torch.autograd.grad(loss.mean(), self._live, allow_unused=True)
-            for target, gradient in zip(into, found, strict=True):
+                found = torch.autograd.grad(loss.mean(), self._live, allow_unused=True) if self._live else ()
+            for target, gradient, index in zip(into, found, self.indices.values(), strict=True):
                 if gradient is not None:
-                    target[chain].add_(gradient, alpha=scale)
+                    target[chain].add_(picked(gradient, index), alpha=scale)
             losses.append(loss.detach())
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
@@ -65,9 +73,16 @@ class OneByOne:
         with torch.no_grad():
             return per_sample(self.loss_fn, self.model, batch, size)
 
+    def center(self, name: str) -> Tensor:
+        """The caller's weights of a parameter that is free in part; nothing of one that is free as a whole."""
+        return self._centers.get(name, torch.empty(0))
+
     def _point_at(self, weights: Sequence[Tensor], chain: int) -> None:
-        for parameter, weight in zip(self._live, weights, strict=True):
-            parameter.data = weight[chain]
+        for parameter, weight, index in zip(self._live, weights, self.indices.values(), strict=True):
+            if index is None:
+                parameter.data = weight[chain]
+            else:
+                parameter.data.view(-1).index_copy_(0, index, weight[chain])
 
 
 class Batched:
@@ -78,7 +93,9 @@ class Batched:
 
     def __init__(self, source: OneByOne, compiled: bool = False) -> None:
         self._source = _LossModule(source.model, source.loss_fn)
-        self._names = [f"model.{name}" for name in source.names]
+        self._free = {f"model.{name}": index for name, index in source.indices.items()}
+        # of parameters that are free in part: their weights at the center, whatever a chain has left in the copy
+        self._centers = {name: source.center(name.removeprefix("model.")) for name in self._free}
         gradient = grad(self._loss, has_aux=True)
         self._shared, self._apart = vmap(gradient, in_dims=(0, None, None)), vmap(gradient, in_dims=(0, 0, None))
         if compiled:
@@ -93,7 +110,10 @@ class Batched:
         return losses.detach()
 
     def _loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
-        named = dict(zip(self._names, weights, strict=True))
+        named = {
+            name: placed(self._centers[name], index, weight)
+            for (name, index), weight in zip(self._free.items(), weights, strict=True)
+        }
         losses = functional_call(self._source, named, (batch, size))
         return losses.mean(), losses
 
@@ -111,12 +131,16 @@ class _LossModule(nn.Module):
         return per_sample(self.loss_fn, self.model, batch, batch_size)
 
 
-def _skeleton(model: nn.Module, free: set[str], device: torch.device) -> nn.Module:
-    """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage."""
+def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
+    """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage,
+    and those that are free in part are copied, to be written into.
+    """
     memo: dict[int, Any] = {}
     for name, parameter in model.named_parameters():
         detached = parameter.detach()
-        if name in free:
+        if free.get(name) is not None:
+            memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype), copy=True))
+        elif name in free:
             memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=wide(parameter.dtype), device=device))
         else:
             memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype)), requires_grad=False)

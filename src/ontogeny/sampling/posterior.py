@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
-from ontogeny.core.restriction import Restriction, restrict
+from ontogeny.core.restriction import Restriction, picked
 from ontogeny.core.samples import Samples
+from ontogeny.models import restrict
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
 
 # A pass over many samples is cut so that samples times weights stay below this: memory, not the result, depends on it.
@@ -22,7 +23,7 @@ _PASS = 2**24
 class LocalPosterior:
     """The localised, tempered posterior around a trained network's weights w*.
 
-    p(w) ∝ exp(-nβ L(w) - (γ/2) |w - w*|²), L the mean loss over the data, w the free parameters as one flat vector of
+    p(w) ∝ exp(-nβ L(w) - (γ/2) |w - w*|²), L the mean loss over the data, w the free coordinates as one flat vector of
     length P.
 
     Args:
@@ -33,15 +34,16 @@ class LocalPosterior:
         nbeta: n·β; default n / log n (Lau et al., 2308.12108). Use the number of samples, never of tokens or of a
             batch.
         localization: γ > 0 or 0; large values lower the estimate by Σ½ γ/(nβh+γ).
-        restriction: free parameters, as a `Restriction` or a pattern for `restrict`; default all.
+        restriction: free coordinates, as a `Restriction` or a pattern for `restrict`, such as "L0H3"; default all.
+            With none at all the coefficient is 0.
         batch_size: samples a gradient is taken on, drawn with replacement; n or more means all samples each time,
             without noise. Default the smaller of n and 256.
         num_samples: n, where the data do not say it.
         device: where chains live; default the device of the model's parameters.
 
     Raises:
-        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters, an empty
-            restriction, or a loss that is not one a sample.
+        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters, or a loss that
+            is not one a sample.
 
     References:
         Lau et al., "Quantifying degeneracy in singular models via the learning coefficient", arXiv 2308.12108.
@@ -81,17 +83,20 @@ class LocalPosterior:
             restriction = restrict(model, restriction)
         self.restriction = restriction
         parameters = dict(model.named_parameters())
-        free = list(parameters) if restriction is None else list(restriction.free)
-        if not free:
-            raise InvalidArgument(
-                "model", expected="a module with free parameters", found="none", instead="og.restrict(…)"
-            )
-        self.device = torch.device(device or parameters[free[0]].device)
-        self._names, self._shapes = free, [parameters[name].shape for name in free]
-        self.sizes = [parameters[name].numel() for name in free]
+        if not parameters:
+            raise InvalidArgument("model", expected="a module with parameters", found="none", instead="another module")
+        free = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)
+        some = next(iter(parameters.values()))
+        self.model_size = sum(parameter.numel() for parameter in parameters.values())
+        self.device = torch.device(device or some.device)
         self.one_by_one = OneByOne(model, loss_fn, free, self.device)
-        kept = [parameters[name].detach().to(self.device, wide(parameters[name].dtype)).flatten() for name in free]
-        self.center: Float[Tensor, " parameters"] = torch.cat(kept)
+        kept = [
+            picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index)
+            for name, index in self.one_by_one.indices.items()
+        ]
+        self._shapes, self.sizes = [part.shape for part in kept], [part.numel() for part in kept]
+        nothing = torch.empty(0, dtype=wide(some.dtype), device=self.device)
+        self.center: Float[Tensor, " parameters"] = torch.cat([nothing, *(part.flatten() for part in kept)])
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
         self._center_gradient: Tensor | None = None
         self._batched: dict[bool, Pass] = {}
@@ -198,7 +203,7 @@ class LocalPosterior:
     @property
     def pass_size(self) -> int:
         """Samples that go through the model at once where all of them are wanted."""
-        return max(self.batch_size if not self.full_batch else 64, min(_PASS // self.num_parameters, 2**17))
+        return max(self.batch_size if not self.full_batch else 64, min(_PASS // max(self.num_parameters, 1), 2**17))
 
     def _parts(self, indices: Tensor | None) -> Iterator[tuple[Tensor, float]]:
         """The samples of a batch in parts of one pass each, with their share in the mean."""

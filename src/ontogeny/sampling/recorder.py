@@ -76,15 +76,15 @@ class Recorder:
         alive = torch.tensor([chains.alive(chain) for chain in block])
         at_center = self._at_center(potential.indices, len(block))
         away = state.positions - self.posterior.center
-        noise = both.noise if both else None
+        noise, size = both.noise if both else None, max(away.shape[1], 1)
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
             "sample_stats/distance": away.norm(dim=1),
-            "sample_stats/virial": dot(away, state.gradients) / away.shape[1],
+            "sample_stats/virial": dot(away, state.gradients) / size,
             # of all of U: what steps and minibatches add to the virial
-            "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / away.shape[1]),
+            "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)

@@ -16,9 +16,19 @@ from plotly.offline import get_plotlyjs
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.reports.attention import attention_view
 from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
+from ontogeny.reports.belief_pictures import fig_simplex
+from ontogeny.reports.belief_tables import (
+    distance_rows,
+    excess_sentence,
+    linear_in_law,
+    regression_table,
+    steering_sentences,
+)
+from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
 from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_steps
 from ontogeny.reports.estimates import estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
+from ontogeny.reports.presentation_graph import fig_presentation
 from ontogeny.reports.style import step_text
 from ontogeny.reports.tables import advice_rows, boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
@@ -41,6 +51,9 @@ class ReportContent:
         facts: what was run, by name: model, data, seeds, versions.
         command: how to make this report again.
         controls: trajectories of control runs by name.
+        beliefs: belief regressions over `site`, by the network's name.
+        picture: true and regressed beliefs of contexts in the plane.
+        presentation: the mixed-state presentation of the process as a graph.
     """
 
     title: str
@@ -52,6 +65,9 @@ class ReportContent:
     facts: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     controls: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    beliefs: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    picture: xr.Dataset | None = None
+    presentation: xr.Dataset | None = None
 
 
 def write_page(path: str | Path, content: ReportContent) -> Path:
@@ -94,6 +110,7 @@ def _render(content: ReportContent) -> str:
         estimates=diagnostics_rows(shown),
         advice=advice_rows(shown),
         omitted=omitted,
+        regressions=_regressions(content),
         symbols=symbols,
         settings=settings,
         plotly=Markup(get_plotlyjs()),
@@ -119,9 +136,41 @@ def _figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
         figures["heads"] = [_choice("", fig_head_scores(trajectory, content.controls, stages))]
     if content.pca is not None:
         figures["trajectory"] = [_choice("", fig_trajectory_pca(content.pca, stages))]
+    figures |= _belief_figures(content)
     if traced := trace_steps(trajectory):
         figures["traces"] = [_choice(f"step {step_text(step)}", fig_traces(trajectory, step)) for step in traced]
     return figures
+
+
+def _belief_figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
+    trajectory, stages = content.trajectory, content.stages
+    figures: dict[str, list[dict[str, Any]]] = {}
+    if content.picture is not None:
+        figures["simplex"] = [_choice("", fig_simplex(content.picture))]
+    if "belief_r2" in trajectory:
+        figures["belief-r2"] = [_choice("", fig_belief_r2(trajectory, stages))]
+    if content.beliefs:
+        figures["rivals"] = [_choice(network, fig_rivals(found)) for network, found in content.beliefs.items()]
+        figures["belief-lengths"] = [_choice("", fig_belief_lengths(content.beliefs))]
+    if {"loss_by_length", "optimal_loss"} <= set(trajectory.data_vars):
+        figures["context-loss"] = [_choice("", fig_context_loss(trajectory, stages))]
+    if content.presentation is not None:
+        figures["presentation"] = [_choice("", fig_presentation(content.presentation))]
+    return figures
+
+
+def _regressions(content: ReportContent) -> dict[str, Any]:
+    """What the page says of the belief regressions in tables and sentences."""
+    columns, rows = regression_table(content.beliefs)
+    excess = "optimal_loss" in content.trajectory
+    return {
+        "columns": columns,
+        "rows": rows,
+        "distances": distance_rows(content.beliefs),
+        "linear_in_law": linear_in_law(content.beliefs),
+        "steering": steering_sentences(content.beliefs),
+        "excess": excess_sentence(content.beliefs, content.trajectory) if excess else "",
+    }
 
 
 def _choice(label: str, figure: go.Figure) -> dict[str, Any]:

@@ -2,39 +2,63 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
 from ontogeny.sampling import as_progress
 from ontogeny.stores import write_json
+from ontogeny.studies import belief_states, language
 from ontogeny.studies.claims import Evidence
-from ontogeny.studies.language import LanguageConfig
-from ontogeny.studies.language import analyse as language_analyse
-from ontogeny.studies.language import preset as language_preset
-from ontogeny.studies.language import report as language_report
-from ontogeny.studies.language import run as language_run
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class About:
-    """What a study shows, and what each preset costs."""
+class Study:
+    """A study: what it shows, what each preset costs, and its parts.
 
+    Attributes:
+        preset: name -> config, a frozen pydantic model with `preset` and `seed`.
+        run: trains and measures one seed into a folder; analyse: its evidence, claim by claim; report: judges and
+            writes.
+    """
+
+    title: str
     shows: str
     presets: Mapping[str, str]
+    preset: Callable[[Any], Any]
+    run: Callable[[Any, Path, Path, Progress], None]
+    analyse: Callable[[Any, Path], dict[str, Evidence]]
+    report: Callable[[Any, Path, str, Path, list[dict[str, Evidence]]], Path]
 
 
 STUDIES = {
-    "language": About(
+    "language": Study(
+        "How a small language model develops",
         "A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
         "its LLC stages are held against these changes, with a one-layer control.",
         {"quick": "5 minutes", "standard": "30 minutes a seed", "paper": "hours on a GPU"},
-    )
+        language.preset,
+        language.run,
+        language.analyse,
+        language.report,
+    ),
+    "belief-states": Study(
+        "Belief states in a small transformer",
+        "A transformer and an LSTM on a hidden Markov process come to hold the exact beliefs of an observer; read out "
+        "at every layer along training, beside every rival explanation; `--set process.name=rrxor` for another one.",
+        {"quick": "3 minutes", "standard": "30 minutes a seed", "paper": "hours on a GPU"},
+        belief_states.preset,
+        belief_states.run,
+        belief_states.analyse,
+        belief_states.report,
+    ),
 }
 
 
@@ -59,7 +83,7 @@ def study(
     """Run a study, or go on with one that was interrupted, and write its report.
 
     Args:
-        name: `language` (see `ontogeny studies`).
+        name: `language` or `belief-states` (see `ontogeny studies`).
         preset: `quick`, `standard` or `paper`.
         out: folder of the run; default `runs/NAME-PRESET`. With several seeds each has a folder `seed-N` in it, and
             the claims are pooled.
@@ -78,23 +102,25 @@ def study(
         raise InvalidArgument("name", expected=f"a study ({', '.join(STUDIES)})", found=repr(name))
     if preset not in ("quick", "standard", "paper"):
         raise InvalidArgument("preset", expected="'quick', 'standard' or 'paper'", found=repr(preset))
-    config = override(language_preset(preset), settings or {})
+    chosen = STUDIES[name]
+    config = override(chosen.preset(preset), settings or {})
     directory = Path(out or f"runs/{name}-{preset}")
-    _claim_directory(directory, config, seeds)
+    _claim_directory(directory, name, config, seeds)
     reporter, found = as_progress(progress), list[dict[str, Evidence]]()
     for seeded, place in _places(config, directory, seeds):
-        language_run(seeded, place, directory / "text", reporter)
-        found.append(language_analyse(seeded, place))
-    return Run(directory, _write_reports(config, directory, seeds, found), read_claims(directory))
+        chosen.run(seeded, place, directory / "text", reporter)
+        found.append(chosen.analyse(seeded, place))
+    return Run(directory, _write_reports(chosen, config, directory, found), read_claims(directory))
 
 
 def rewrite_report(directory: str | Path) -> Path:
     """Test the claims and write the report of a finished run again, from its stored curves."""
     directory = Path(directory)
     stored = _read_json(directory / "study.json", "directory")
-    config, seeds = LanguageConfig.model_validate(stored["config"]), stored["seeds"]
-    found = [language_analyse(seeded, place) for seeded, place in _places(config, directory, seeds)]
-    return _write_reports(config, directory, seeds, found)
+    chosen, values = STUDIES[stored["study"]], stored["config"]
+    config = type(chosen.preset(values["preset"])).model_validate(values)
+    found = [chosen.analyse(seeded, place) for seeded, place in _places(config, directory, stored["seeds"])]
+    return _write_reports(chosen, config, directory, found)
 
 
 def read_claims(directory: str | Path) -> list[dict[str, Any]]:
@@ -102,7 +128,7 @@ def read_claims(directory: str | Path) -> list[dict[str, Any]]:
     return _read_json(Path(directory) / "claims.json", "directory")
 
 
-def override(config: LanguageConfig, settings: Mapping[str, Any]) -> LanguageConfig:
+def override(config: Config, settings: Mapping[str, Any]) -> Config:
     """The config with values replaced by dotted name; text values are read as TOML (`0.1`, `[1, 2]`, `true`), or
     kept.
     """
@@ -117,14 +143,14 @@ def override(config: LanguageConfig, settings: Mapping[str, Any]) -> LanguageCon
             raise InvalidArgument("settings", expected=f"a name in the config ({known})", found=repr(name))
         place[last] = _parsed(value) if isinstance(value, str) else value
     try:
-        return LanguageConfig.model_validate(values)
+        return type(config).model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidArgument("settings", expected=first["msg"], found=f"{where}={first['input']!r}") from error
 
 
-def _places(config: LanguageConfig, directory: Path, seeds: int) -> list[tuple[LanguageConfig, Path]]:
+def _places(config: Any, directory: Path, seeds: int) -> list[tuple[Any, Path]]:
     """The config and folder of each seed; a single seed lives in the run's own folder."""
     if seeds == 1:
         return [(config, directory)]
@@ -132,13 +158,14 @@ def _places(config: LanguageConfig, directory: Path, seeds: int) -> list[tuple[L
     return [(config.model_copy(update={"seed": number}), directory / f"seed-{number}") for number in numbers]
 
 
-def _write_reports(config: LanguageConfig, directory: Path, seeds: int, found: list[dict[str, Evidence]]) -> Path:
+def _write_reports(chosen: Study, config: Any, directory: Path, found: list[dict[str, Evidence]]) -> Path:
     """A report for each seed where there are several, and one with the pooled claims over the first seed's curves."""
-    title, places = f"How a small language model develops · {config.preset}", _places(config, directory, seeds)
+    seeds, title = len(found), f"{chosen.title} · {config.preset}"
+    places = _places(config, directory, seeds)
     for (seeded, place), single in zip(places, found, strict=True) if seeds > 1 else ():
-        language_report(seeded, place, f"{title} · seed {seeded.seed}", place, [single])
+        chosen.report(seeded, place, f"{title} · seed {seeded.seed}", place, [single])
     pooled = title if seeds == 1 else f"{title} · claims of {seeds} seeds, curves of seed {config.seed}"
-    return language_report(*places[0], pooled, directory, found)
+    return chosen.report(*places[0], pooled, directory, found)
 
 
 def _read_json(path: Path, argument: str) -> Any:
@@ -154,10 +181,10 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _claim_directory(directory: Path, config: LanguageConfig, seeds: int) -> None:
+def _claim_directory(directory: Path, name: str, config: BaseModel, seeds: int) -> None:
     """A folder belongs to one config: another one's artefacts must never be taken for this one's."""
     path = directory / "study.json"
-    content = json.loads(json.dumps({"study": "language", "seeds": seeds, "config": config.model_dump(mode="json")}))
+    content = json.loads(json.dumps({"study": name, "seeds": seeds, "config": config.model_dump(mode="json")}))
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
         raise InvalidArgument(
             "out",

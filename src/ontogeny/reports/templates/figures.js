@@ -31,7 +31,7 @@
 
   const plots = [...document.querySelectorAll("[data-figure]")].map((place) => {
     const choices = JSON.parse(document.getElementById(`figure-${place.dataset.figure}`).textContent);
-    return { place, choices, chosen: choices.length - 1, narrow: null };
+    return { place, choices, chosen: place.dataset.opened === "first" ? 0 : choices.length - 1, narrow: null };
   });
 
   // A line at the same training step in every panel that has an axis of steps, from public parts of the layout only.
@@ -76,7 +76,7 @@
     const name = plot.place.dataset.figure;
     const set = document.createElement("fieldset");
     set.className = "choices";
-    set.append(Object.assign(document.createElement("legend"), { textContent: "Checkpoint" }));
+    set.append(Object.assign(document.createElement("legend"), { textContent: plot.place.dataset.choice }));
     plot.choices.forEach((choice, i) => {
       const label = document.createElement("label");
       const input = Object.assign(document.createElement("input"), { type: "radio", name, checked: i === plot.chosen });

@@ -4,11 +4,9 @@ report.
 
 import json
 import platform
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 import xarray as xr
@@ -25,11 +23,11 @@ from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.reports import ReportContent, write_page
 from ontogeny.stores import Checkpoints, read_tree, write_json, write_tree
 from ontogeny.studies.claims import Evidence, judge
+from ontogeny.studies.clock import Clock
 from ontogeny.studies.language.config import LanguageConfig
 from ontogeny.studies.language.evidence import CLAIMS, evidence
 from ontogeny.training import TrainingConfig, train
 
-Result = TypeVar("Result")
 SNIPPET_LENGTH = 64
 
 
@@ -39,7 +37,7 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
     Leaves `config.json`, `two-layer/` and `control/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
     `control.zarr` and `snippet.zarr`; all but `timings.json` are the same however often the run was interrupted.
     """
-    clock = _Clock(directory)
+    clock = Clock(directory)
     write_json(directory / "config.json", config.model_dump(mode="json"))
     text = clock.time("text", lambda: load_text(config.text, text_cache, progress))
     behaviour = _behaviour(config, text)
@@ -186,17 +184,3 @@ def _snippet(text: TextData, network: Checkpoints, shape: TransformerConfig, tra
             "key_token": ("key", names),
         },
     )
-
-
-class _Clock:
-    """Wall times of the parts of a run, added up over interruptions, kept apart from what the run found."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "timings.json"
-
-    def time(self, part: str, work: Callable[[], Result]) -> Result:
-        begun = time.perf_counter()
-        result = work()
-        known = json.loads(self.path.read_text()) if self.path.exists() else {}
-        write_json(self.path, known | {part: known.get(part, 0) + round(time.perf_counter() - begun, 1)})
-        return result

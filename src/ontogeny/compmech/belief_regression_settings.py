@@ -1,0 +1,21 @@
+"""The one frozen config of a belief regression: fix it before looking at the networks that are reported."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BeliefRegressionConfig(BaseModel):
+    """How a belief regression is held out and what it is held against.
+
+    Attributes:
+        num_folds: contexts are split at random into as many; the penalty is chosen on the others, again by folds.
+        num_permutations: shuffles of the beliefs; the least possible p-value is 1 / (num_permutations + 1).
+        max_last_tokens: the longest ending that rivals may see.
+        seed: of the folds, the shuffles and the random projection.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_folds: int = Field(5, ge=3)
+    num_permutations: int = Field(199, ge=19)
+    max_last_tokens: int = Field(8, ge=1)
+    seed: int = 0

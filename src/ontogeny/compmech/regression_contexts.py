@@ -1,0 +1,128 @@
+"""Rows of activations as distinct contexts: one row for each prefix, with its probability."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ontogeny.core.errors import InvalidArgument
+
+# Prefixes as ids, as one padded array, or one by one.
+Groups = (
+    Int[np.ndarray, " row"]
+    | Int[np.ndarray, "row position"]
+    | Sequence[Sequence[int] | Int[np.ndarray, " prefix_position"]]
+)
+_SAME = 1e-5  # beliefs of one prefix may differ by the rounding of single precision
+
+
+class Contexts(NamedTuple):
+    """Distinct prefixes of positive weight, in the order in which they first appear.
+
+    Attributes:
+        rows: the first row of each.
+        weights: of each, summing to 1.
+        tokens: aligned to the right, −1 before the first token; None where prefixes are known by their ids alone.
+        order: the rows of positive weight, sorted by context.
+        starts: where each context begins in `order`.
+    """
+
+    rows: Int[np.ndarray, " context"]
+    weights: Float[np.ndarray, " context"]
+    tokens: Int[np.ndarray, "context position"] | None
+    order: Int[np.ndarray, " kept"]
+    starts: Int[np.ndarray, " context"]
+
+    def mean_of(self, name: str, array: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "context column"]:
+        """The mean over the rows of each context, in double precision.
+
+        Raises:
+            InvalidArgument: for values that are not finite in rows of positive weight.
+        """
+        rows = array[self.order].astype(np.float64)
+        if not np.isfinite(rows).all():
+            bad = np.sort(self.order[~np.isfinite(rows).all(axis=1)])
+            raise InvalidArgument(name, expected="finite numbers", found=f"others in rows {bad[:5].tolist()} …")
+        return np.add.reduceat(rows, self.starts, axis=0) / self._counts[:, None]
+
+    def value_of(self, name: str, array: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "context column"]:
+        """What is the same in all rows of a context.
+
+        Raises:
+            InvalidArgument: if it is not, or not finite.
+        """
+        value = self.mean_of(name, array)
+        spread = np.abs(array[self.order] - np.repeat(value, self._counts, axis=0)).max(axis=1)
+        if (spread > _SAME).any():
+            row = int(self.order[spread.argmax()])
+            raise InvalidArgument(
+                name,
+                expected="the same value wherever the same prefix is",
+                found=f"a difference of {spread.max():.2g} from its mean in row {row}",
+                instead="groups that tell apart all prefixes, since each has one belief and one probability",
+            )
+        return value
+
+    @property
+    def _counts(self) -> Int[np.ndarray, " context"]:
+        return np.diff(self.starts, append=len(self.order))
+
+
+def distinct_contexts(groups: Groups, weights: Float[np.ndarray, " row"] | None, num_rows: int) -> Contexts:
+    """Rows collapsed to distinct prefixes.
+
+    Args:
+        groups: prefix ids (row,); or tokens (row, position), negative where there is none; or one sequence a row.
+        weights: of the prefix, the same in all its rows and counted once; prefixes of weight 0 are left out. None
+            weighs each prefix by the number of its rows.
+        num_rows: how many there must be.
+
+    Raises:
+        InvalidArgument: for another number of rows, and for weights that are negative, not finite, all zero or
+            different in rows of one prefix.
+    """
+    tokens, ids = _identify(groups)
+    if len(ids) != num_rows:
+        raise InvalidArgument("groups", expected=f"a prefix for each of {num_rows} rows", found=f"{len(ids)} prefixes")
+    kept = np.arange(num_rows)
+    if weights is not None:
+        _check_weights(weights, num_rows)
+        kept = np.flatnonzero(weights > 0)
+    _, first, inverse, counts = np.unique(ids[kept], return_index=True, return_inverse=True, return_counts=True)
+    by_appearance = np.argsort(first)
+    rank = np.argsort(by_appearance)
+    order = kept[np.argsort(rank[inverse], kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(counts[by_appearance])[:-1]])
+    rows = kept[first[by_appearance]]
+    contexts = Contexts(
+        rows, counts[by_appearance] / len(kept), None if tokens is None else tokens[rows], order, starts
+    )
+    if weights is None:
+        return contexts
+    # Relative to the greatest, since the probabilities of long prefixes are all tiny.
+    share = contexts.value_of("weights", (weights / weights.max()).astype(np.float64)[:, None])[:, 0]
+    return contexts._replace(weights=share / share.sum())
+
+
+def _identify(groups: Groups) -> tuple[Int[np.ndarray, "row position"] | None, Int[np.ndarray, " row"]]:
+    """Right-aligned tokens, if known, and one id for each distinct prefix."""
+    if isinstance(groups, np.ndarray) and groups.ndim == 1:
+        return None, groups
+    if isinstance(groups, np.ndarray):
+        # False sorts before True, and a stable sort keeps the order of the tokens.
+        order = np.argsort(groups >= 0, axis=1, kind="stable")
+        tokens = np.maximum(np.take_along_axis(groups, order, axis=1), -1)
+    else:
+        tokens = np.full((len(groups), max(map(len, groups), default=0)), -1, dtype=np.int64)
+        for row, prefix in zip(tokens, groups, strict=True):
+            row[len(row) - len(prefix) :] = prefix
+    return tokens, np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _check_weights(weights: Float[np.ndarray, " row"], num_rows: int) -> None:
+    if weights.shape != (num_rows,):
+        raise InvalidArgument("weights", expected=f"one number for each of {num_rows} rows", found=f"{weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        found = f"from {weights.min()} to {weights.max()}"
+        raise InvalidArgument("weights", expected="finite numbers, not negative, not all zero", found=found)

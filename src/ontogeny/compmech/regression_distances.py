@@ -1,0 +1,100 @@
+"""Whether the distances between predicted beliefs are those between beliefs, or those between next-token laws."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import pdist
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.seeds import derive
+
+_MAX_CONTEXTS = 2000  # two million pairs
+
+
+@dataclass(frozen=True)
+class DistanceComparison:
+    """R² of pairwise distances of predicted beliefs with two others.
+
+    Attributes:
+        beliefs_r2: with the distances of the true beliefs.
+        laws_r2: with the distances of the next-token laws.
+        num_contexts: how many distinct contexts were compared, each with every other.
+    """
+
+    beliefs_r2: float
+    laws_r2: float
+    num_contexts: int
+
+    def __str__(self) -> str:
+        return (
+            f"pairwise distances of {self.num_contexts} contexts: R² {self.beliefs_r2:.4f} with beliefs, "
+            f"{self.laws_r2:.4f} with next-token laws"
+        )
+
+
+def distance_comparison(
+    predicted: Float[np.ndarray, "context _"],
+    beliefs: Float[np.ndarray, "_ _"],
+    next_token_laws: Float[np.ndarray, "_ _"],
+    weights: Float[np.ndarray, " _"] | None = None,
+    seed: int = 0,
+) -> DistanceComparison:
+    """R² of pairwise distances of predicted beliefs with those of true beliefs and with those of next-token laws.
+
+    R² is the squared correlation over pairs i < j with weights w_i w_j, that of the best straight line, since distances
+    of laws have another scale than those of beliefs. Distances are Euclidean.
+
+    Args:
+        predicted: (context, state), one row a distinct context, held out: `BeliefRegression.predicted`.
+        beliefs: (context, state).
+        next_token_laws: (context, token).
+        weights: (context,), not negative; by default all alike.
+        seed: of the sample that is taken of more than 2000 contexts: as many draws with replacement in proportion to
+            the weights, which then weigh as often as they were drawn. The standard error of R² was below 0.01 in
+            all trials on mess3.
+
+    Returns:
+        Both, NaN where all distances of one kind are equal.
+
+    Raises:
+        InvalidArgument: for other shapes, fewer than three contexts of positive weight, values that are not finite, and
+            negative weights.
+
+    When not to trust it: distances that correlate can still hide a collapse of nearby contexts; few large distances
+    can carry the whole R². Where the law determines the belief (mess3) both are high.
+
+    Source: Shai et al. (arXiv 2405.15943), on RRXOR: .95 with beliefs against .31 with laws. The distances of the
+    beliefs themselves have .313 with those of the laws on its 1046 contexts of 1 to 10 tokens, weighed alike, and
+    .267 weighed by probability.
+    """
+    size = len(predicted)
+    weights = np.ones(size) if weights is None else weights
+    arrays = {"predicted": predicted, "beliefs": beliefs, "next_token_laws": next_token_laws, "weights": weights}
+    for name, array in arrays.items():
+        if len(array) != size or not np.isfinite(array).all():
+            found = f"shape {array.shape}{'' if np.isfinite(array).all() else ' and others'}"
+            raise InvalidArgument(name, expected=f"finite numbers for {size} contexts", found=found)
+    if (weights < 0).any() or (weights > 0).sum() < 3:
+        found = f"{(weights > 0).sum()} positive and {(weights < 0).sum()} negative ones"
+        raise InvalidArgument("weights", expected="no negative ones and three or more positive", found=found)
+    if size > _MAX_CONTEXTS:
+        generator = np.random.default_rng(derive(seed, "distances"))
+        weights = generator.multinomial(_MAX_CONTEXTS, weights / weights.sum()).astype(np.float64)
+    kept = weights > 0
+    found = pdist(predicted[kept])
+    first, second = np.triu_indices(int(kept.sum()), 1)
+    pair_weights = weights[kept][first] * weights[kept][second]
+    return DistanceComparison(
+        _squared_correlation(found, pdist(beliefs[kept]), pair_weights),
+        _squared_correlation(found, pdist(next_token_laws[kept]), pair_weights),
+        int(kept.sum()),
+    )
+
+
+def _squared_correlation(
+    a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"], weights: Float[np.ndarray, " pair"]
+) -> float:
+    a, b = a - np.average(a, weights=weights), b - np.average(b, weights=weights)
+    product = float(weights @ a**2) * float(weights @ b**2)
+    return float(weights @ (a * b)) ** 2 / product if product > 0 else float("nan")

@@ -26,7 +26,7 @@ from ontogeny.compmech.measures import (
     synchronization_information,
     transient_information,
 )
-from ontogeny.compmech.mixed_states import MixedStates, Spectrum, mixed_states
+from ontogeny.compmech.presentation import MixedStates, Spectrum, mixed_states
 from ontogeny.compmech.reconstruction import Finding, Reconstruction, reconstruct
 from ontogeny.compmech.regression_distances import DistanceComparison, distance_comparison
 from ontogeny.compmech.zoo import process, process_names

@@ -20,7 +20,7 @@ _LONGEST = 400
 
 
 class Bracket(NamedTuple):
-    """h(1) … h(n); a lower bound of h; and I[S₀; S_{n-1} | X₁…X_{n-1}], which bounds what is left of the excess entropy."""
+    """h(1) … h(n); a lower bound of h; and I[S₀; S_{n-1} | X₁…X_{n-1}], which bounds what is left of E there."""
 
     upper: list[float]
     lower: float

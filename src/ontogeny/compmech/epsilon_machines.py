@@ -9,7 +9,7 @@ from ontogeny.compmech import chains
 from ontogeny.compmech.composition import require_stationary
 from ontogeny.compmech.dedup import Index
 from ontogeny.compmech.hmm import GHMM, HMM
-from ontogeny.compmech.mixed_states import MixedStates, mixed_states
+from ontogeny.compmech.presentation import MixedStates, mixed_states
 from ontogeny.core.errors import InvalidArgument
 
 _RANK = 1e-9  # directions shorter than this, of vectors of length 1, are rounding

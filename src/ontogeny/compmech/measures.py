@@ -15,12 +15,12 @@ from ontogeny.compmech.dedup import TOLERANCE
 from ontogeny.compmech.epsilon_machines import epsilon_machine, finite_machine, predictive_states
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.levels import MAX_WIDTH, levels
-from ontogeny.compmech.mixed_states import mixed_states
+from ontogeny.compmech.presentation import mixed_states
 from ontogeny.core.errors import InvalidArgument
 
 
 def myopic_entropies(process: GHMM, length: int, max_states: int = MAX_WIDTH) -> Float[np.ndarray, " length"]:
-    """h(L) = H[X_L | X₁…X_{L-1}] for L = 1 … length, in bits: the mean entropy of the next-token law after L - 1 tokens.
+    """Myopic entropies h(L) = H[X_L | X₁…X_{L-1}] for L = 1 … length, in bits: mean entropies of the next-token law.
 
     h(L) ln 2 is the least loss, in nats, that any predictor reaches at the L-th position of a sequence.
 
@@ -65,7 +65,7 @@ def mean_belief_entropies(process: GHMM, length: int, max_states: int = MAX_WIDT
 
 
 def entropy_rate(process: GHMM) -> Bounded:
-    """H = lim h(L), in bits a token; exact by the causal states, Σ π_s H[law of s].
+    """Entropy rate h = lim h(L), in bits a token; exact by the causal states, Σ π_s H[law of s].
 
     Where the causal states are infinitely many, H[X_L | X₁…X_{L-1}] ≥ h ≥ H[X_L | X₁…X_{L-1}, S₀] for the longest
     words that 60,000 beliefs allow, or until the two are 1e-10 apart; the value is the upper bound, h(L), which is
@@ -87,10 +87,10 @@ def entropy_rate(process: GHMM) -> Bounded:
 def excess_entropy(process: GHMM) -> Bounded:
     """E = I[past; future] = Σ_{L≥1} (h(L) - h), in bits.
 
-    Over a finite mixed-state presentation with transition matrix W and long-run limit P it is δ (1 - W + P)⁻¹ (1 - P) H,
-    H the entropies of the next-token laws and δ the initial belief. Otherwise it lies between H(n) - n h(n) and, for an
-    HMM, H(n) - n h + I[S₀; S_n | X₁…X_n], as n tokens hold I[past; X₁…X_n] = H(n) - n h and what they leave is known
-    to S₀ only through S_n. The value is the lower bound.
+    Over a finite mixed-state presentation with transition matrix W and long-run limit P it is δ (1 - W + P)⁻¹ (1 - P) H
+    with the entropies H of the next-token laws and the initial belief δ. Otherwise it lies between H(n) - n h(n) and,
+    for an HMM, H(n) - n h + I[S₀; S_n | X₁…X_n]: n tokens hold I[past; X₁…X_n] = H(n) - n h, and what they leave is
+    known to S₀ only through S_n. The value is the lower bound.
 
     Raises:
         InvalidArgument: for a process that does not start in its stationary state.

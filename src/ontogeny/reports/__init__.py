@@ -1,10 +1,13 @@
 """The figure style, the figures and the HTML page, drawn from labelled data alone."""
 
 from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
+from ontogeny.reports.belief_pictures import fig_simplex
+from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
 from ontogeny.reports.diagnostics import fig_traces
 from ontogeny.reports.evidence import fig_evidence
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import ReportContent, write_page
+from ontogeny.reports.presentation_graph import fig_presentation
 from ontogeny.reports.terminal import TerminalProgress
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 
@@ -12,10 +15,16 @@ __all__ = [
     "ReportContent",
     "TerminalProgress",
     "fig_behaviour",
+    "fig_belief_lengths",
+    "fig_belief_r2",
+    "fig_context_loss",
     "fig_evidence",
     "fig_head_scores",
     "fig_loss_and_llc",
+    "fig_presentation",
     "fig_refined_llc",
+    "fig_rivals",
+    "fig_simplex",
     "fig_slope",
     "fig_traces",
     "fig_trajectory_pca",

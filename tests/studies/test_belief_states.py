@@ -1,0 +1,124 @@
+"""The belief study end to end at its smallest, its claims one by one, and that a finished part is not made again."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import ontogeny as og
+from ontogeny.stores import read_tree
+from ontogeny.studies import rewrite_report
+from ontogeny.studies.belief_states import BeliefConfig, preset
+from ontogeny.studies.belief_states.evidence import evidence
+from ontogeny.studies.belief_states.geometry import ALL
+
+SMALL = {
+    "training.num_steps": 80,
+    "training.checkpoints_log": 11,
+    "training.checkpoints_linear": 0,
+    "recurrent_training.num_steps": 10,
+    "process.num_sequences": 2000,
+    "process.context_length": 5,
+    "architecture.d_model": 16,
+    "architecture.d_mlp": 32,
+    "architecture.recurrent_width": 16,
+    "sampler.num_draws": 20,
+    "sampler.num_warmup": 5,
+    "regression.num_permutations": 19,
+    "regression.max_last_tokens": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> og.Run:
+    return og.study("belief-states", "quick", tmp_path_factory.mktemp("beliefs") / "run", settings=SMALL)
+
+
+def test_a_run_leaves_its_curves_claims_and_report(finished: og.Run) -> None:
+    trajectory = read_tree(finished.directory / "trajectory.zarr").to_dataset()
+    assert {"loss_by_length", "belief_r2", "llc", "optimal_loss"} <= set(trajectory.data_vars)
+    assert (trajectory["loss_by_length"] - trajectory["optimal_loss"] > 0).all()
+    beliefs = read_tree(finished.directory / "beliefs-transformer.zarr").to_dataset()
+    rivals = {"activations", "untrained", "next_token_law", "random_projection", "last_1", "last_3"}
+    assert rivals <= set(beliefs["predictor"].values)
+    assert float(beliefs["r2"].sel(site=ALL, predictor="next_token_law", target="belief")) == pytest.approx(1, abs=1e-6)
+    assert {claim["id"]: claim["status"] for claim in finished.claims}["steering"] == "not tested"
+    page = finished.report.read_text(encoding="utf-8")
+    for panel in ("loss-llc", "beliefs", "rivals"):
+        assert f'id="{panel}"' in page, panel
+
+
+def test_what_is_finished_is_not_made_again(finished: og.Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")}
+    again = og.study("belief-states", "quick", finished.directory, settings=SMALL)
+    assert again.claims == finished.claims
+    assert {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")} == before
+    assert rewrite_report(finished.directory) == finished.report
+    assert json.loads((finished.directory / "study.json").read_text())["study"] == "belief-states"
+
+
+def test_another_study_in_the_folder_is_refused(finished: og.Run) -> None:
+    with pytest.raises(og.InvalidArgument, match="a new folder"):
+        og.study("language", "quick", finished.directory)
+
+
+def curves(excess: float) -> xr.Dataset:
+    optimum = np.array([1.0, 0.9])
+    losses = np.stack([optimum + 0.3, optimum + excess])
+    return xr.Dataset({"loss_by_length": (("step", "length"), losses), "optimal_loss": ("length", optimum)})
+
+
+def regressions(r2: float = 0.99, untrained: float = 0.8, p: float = 0.005, distance: float = 0.9) -> xr.Dataset:
+    sites, predictors = ["embedding", "layer 0", ALL], ["activations", "untrained", "next_token_law", "last_2"]
+    table = np.broadcast_to(np.array([r2, untrained, 1.0, 0.95])[None, :, None], (3, 4, 1))
+    constant = {"p_value": p, "shuffled_mean": 0.0, "unweighted_r2": r2, "num_contexts": 100.0, "overtaken_by": 4.0}
+    return xr.Dataset(
+        {
+            "r2": (("site", "predictor", "target"), table),
+            "columns": (("site", "predictor"), np.full((3, 4), 8)),
+            "distance_r2": (("site", "against"), np.tile([distance, 0.3], (3, 1))),
+            "untrained_distance_r2": (("site", "against"), np.tile([0.4, 0.3], (3, 1))),
+            "final_loss_by_length": ("length", [1.1, 1.0]),
+            **{name: ("site", np.full(3, value)) for name, value in constant.items()},
+        },
+        coords={
+            "site": sites,
+            "predictor": predictors,
+            "target": ["belief"],
+            "against": ["beliefs", "next-token laws"],
+        },
+        attrs={"steered": 0.8, "steered_at_random": 0.05, "steered_pairs": 10},
+    )
+
+
+@pytest.fixture(scope="module")
+def config() -> BeliefConfig:
+    return preset("standard")
+
+
+def test_claims_are_met_by_what_is_claimed(config: BeliefConfig) -> None:
+    found = evidence(curves(0.003), regressions(), regressions(), config)
+    assert all(each.met for each in found.values())
+    assert found["training"].measured == pytest.approx(20)
+    assert found["distances"].measured == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("claim", "excess", "changes"),
+    [
+        ("optimal-loss", 0.02, {}),
+        ("beyond-last-tokens", 0.003, {"r2": 0.9}),
+        ("training", 0.003, {"untrained": 0.98}),
+        ("shuffles", 0.003, {"p": 0.2}),
+        ("distances", 0.003, {"distance": 0.5}),
+    ],
+)
+def test_each_claim_can_fail(claim: str, excess: float, changes: dict, config: BeliefConfig) -> None:
+    found = evidence(curves(excess), regressions(**changes), regressions(), config)
+    assert not found[claim].met
+
+
+def test_steering_that_any_direction_does_fails(config: BeliefConfig) -> None:
+    both = regressions().assign_attrs(steered_at_random=0.7)
+    assert not evidence(curves(0.003), both, regressions(), config)["steering"].met

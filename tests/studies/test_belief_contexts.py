@@ -14,11 +14,11 @@ LENGTH = 5
 
 
 @pytest.fixture(scope="module", params=["mess3", "rrxor", "golden_mean"])
-def process(request: pytest.FixtureRequest) -> cm.HMM:
+def process(request: pytest.FixtureRequest) -> cm.GHMM:
     return cm.process(request.param)
 
 
-def test_contexts_are_all_possible_words(process: cm.HMM) -> None:
+def test_contexts_are_all_possible_words(process: cm.GHMM) -> None:
     table = all_contexts(process, LENGTH)
     sums = np.bincount(table.lengths, weights=table.probabilities)[1:]
     np.testing.assert_allclose(sums, 1, atol=1e-12)
@@ -27,7 +27,7 @@ def test_contexts_are_all_possible_words(process: cm.HMM) -> None:
     np.testing.assert_allclose(table.probabilities[table.lengths == LENGTH], cm.word_probabilities(process, words))
 
 
-def test_beliefs_are_those_of_the_filter(process: cm.HMM) -> None:
+def test_beliefs_are_those_of_the_filter(process: cm.GHMM) -> None:
     table = all_contexts(process, LENGTH)
     filtered = process.beliefs(table.words.numpy())
     for context in np.random.default_rng(0).choice(len(table.first), 40):
@@ -39,7 +39,7 @@ def test_beliefs_are_those_of_the_filter(process: cm.HMM) -> None:
         assert table.lengths[context] == position + 1
 
 
-def test_a_network_that_knew_the_laws_would_have_the_least_loss(process: cm.HMM) -> None:
+def test_a_network_that_knew_the_laws_would_have_the_least_loss(process: cm.GHMM) -> None:
     table = all_contexts(process, LENGTH)
     with np.errstate(divide="ignore"):
         losses = losses_by_length(table, np.log(np.maximum(table.laws, 1e-300)))
@@ -49,7 +49,7 @@ def test_a_network_that_knew_the_laws_would_have_the_least_loss(process: cm.HMM)
     np.testing.assert_allclose(uniform, np.log(process.num_tokens), atol=1e-12)
 
 
-def network(process: cm.HMM, recurrent: bool) -> torch.nn.Module:
+def network(process: cm.GHMM, recurrent: bool) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(0)
     if recurrent:
         return RecurrentNetwork(RecurrentConfig(vocabulary_size=process.num_tokens, num_layers=2, d_model=8), generator)
@@ -60,7 +60,7 @@ def network(process: cm.HMM, recurrent: bool) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("recurrent", [False, True], ids=["transformer", "LSTM"])
-def test_activations_are_those_after_the_context(process: cm.HMM, recurrent: bool) -> None:
+def test_activations_are_those_after_the_context(process: cm.GHMM, recurrent: bool) -> None:
     """Of every context run on its own."""
     model, table = network(process, recurrent), all_contexts(process, LENGTH)
     sites = geometry.sites_of(model)

@@ -143,7 +143,7 @@ def override(config: Config, settings: Mapping[str, Any]) -> Config:
             raise InvalidArgument("settings", expected=f"a name in the config ({known})", found=repr(name))
         place[last] = _parsed(value) if isinstance(value, str) else value
     try:
-        return type(config).model_validate(values)
+        return config.__class__.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -1,4 +1,4 @@
-"""An independent library agrees on h, C, E and χ of five processes. Optional, since it brings much along: `pip install sofic`."""
+"""An independent library agrees on h, C, E and χ of five processes; optional, since `pip install sofic` brings much."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_an_independent_library_agrees(theirs: str, ours: str, parameters: dict[
     pytest.importorskip("sofic")
     from sofic.examples import processes
 
-    machine = getattr(processes, theirs)(**{"bias": value for value in parameters.values()})
+    machine = getattr(processes, theirs)(*parameters.values())
     process = cm.process(ours, **parameters)
     for measure in (cm.entropy_rate, cm.statistical_complexity, cm.excess_entropy, cm.crypticity):
         other = getattr(machine, measure.__name__)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ontogeny.core.errors import InvalidArgument as InvalidArgument
     from ontogeny.core.outcome import Outcome as Outcome
     from ontogeny.development import joint_pca as joint_pca
+    from ontogeny.development import signatures as signatures
     from ontogeny.development import stages as stages
     from ontogeny.estimators import Estimate as Estimate
     from ontogeny.estimators import influence as influence
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
     "ontogeny.core.outcome": ("Outcome",),
-    "ontogeny.development": ("joint_pca", "stages"),
+    "ontogeny.development": ("joint_pca", "signatures", "stages"),
     "ontogeny.estimators": (
         "Estimate",
         "influence",

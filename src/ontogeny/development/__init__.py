@@ -1,7 +1,8 @@
 """Pure functions over trajectories: when a network's structure changed, and along which path."""
 
+from ontogeny.development.clusters import SignatureConfig, signatures
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.stagewise import stages
 from ontogeny.development.trajectories import joint_pca
 
-__all__ = ["StageConfig", "joint_pca", "stages"]
+__all__ = ["SignatureConfig", "StageConfig", "joint_pca", "signatures", "stages"]

@@ -16,13 +16,14 @@ def trajectory(seed: int = 0, error: float = 0.05, kinds: dict[str, str] = KINDS
     """Curves that rise, or rise and fall; a scale of its own for each; and the whole network."""
     rng, x = np.random.default_rng(seed), np.log(STEPS + 1) / np.log(1001)
     shapes = {"rising": x, "peaked": np.sin(np.pi * x)}
-    curves = np.stack([rng.uniform(1, 9) * (shapes[kinds[name]] + error * rng.normal(size=len(x))) for name in NAMES])
-    whole = curves.sum(0, keepdims=True)
-    values = np.concatenate([whole, curves])[None].transpose(2, 1, 0)
+    scales = rng.uniform(1, 9, len(NAMES))[:, None]
+    curves = scales * np.stack([shapes[kinds[name]] + error * rng.normal(size=len(x)) for name in NAMES])
+    values = np.concatenate([curves.sum(0, keepdims=True), curves])[None].transpose(2, 1, 0)
+    errors = error * np.broadcast_to(np.concatenate([scales[:1], scales]), (len(NAMES) + 1, len(x)))
     return xr.Dataset(
         {
             "llc": (("step", "component", "dataset"), values),
-            "llc_mcse": (("step", "component", "dataset"), np.full(values.shape, 5 * error)),
+            "llc_mcse": (("step", "component", "dataset"), errors[None].transpose(2, 1, 0)),
         },
         coords={"step": STEPS, "component": ["all", *NAMES], "dataset": ["data"]},
     )

@@ -82,6 +82,7 @@ def signatures(
         raise InvalidArgument(
             "components", expected=expected, found=str(len(members)), instead='components=["L0H0", …]'
         )
+    types = None if labels is None else _types(members, labels)
     grid = _grid(runs)
     values, errors = (
         np.concatenate([_on_grid(run, names, grid, name, dataset) for run, names in zip(runs, chosen, strict=True)])
@@ -108,17 +109,11 @@ def signatures(
         coords={"member": members, "at": grid, "num_clusters": list(numbers)},
         attrs={"chosen": best},
     )
-    return found if labels is None else _against(found, members, labels, rng, config)
+    return found if types is None else _against(found, types, rng, config)
 
 
-def _against(
-    found: xr.Dataset,
-    members: list[str],
-    labels: Mapping[str, str] | Sequence[Mapping[str, str]],
-    rng: np.random.Generator,
-    config: SignatureConfig,
-) -> xr.Dataset:
-    """With the agreement of clusters and labels, and its p-value under permutations within layers of a run."""
+def _types(members: list[str], labels: Mapping[str, str] | Sequence[Mapping[str, str]]) -> np.ndarray:
+    """The label of every member."""
     given = [labels] if isinstance(labels, Mapping) else list(labels)
     pairs = [member.split("/", 1) for member in members]
     missing = [name for run, name in pairs if int(run) >= len(given) or name not in given[int(run)]]
@@ -127,7 +122,12 @@ def _against(
     types = np.array([given[int(run)][name] for run, name in pairs])
     if len(set(types)) < 2:
         raise InvalidArgument("labels", expected="at least two types", found=f"{types[0]!r} alone")
-    layers = np.array([f"{run}/{name.partition('H')[0]}" for run, name in pairs])
+    return types
+
+
+def _against(found: xr.Dataset, types: np.ndarray, rng: np.random.Generator, config: SignatureConfig) -> xr.Dataset:
+    """With the agreement of clusters and labels, and its p-value under permutations within layers of a run."""
+    layers = np.array([str(member).partition("H")[0] for member in found["member"].values])
     clusters = found["cluster"].values
     agreement = adjusted_rand_score(types, clusters)
     null = [adjusted_rand_score(_permuted(types, layers, rng), clusters) for _ in range(config.num_permutations)]
@@ -189,6 +189,4 @@ def _normalized(curves: Curves, config: SignatureConfig) -> Curves:
 def _cluster(curves: Curves, number: int, config: SignatureConfig) -> Int[np.ndarray, " component"]:
     if config.method == "hierarchical":
         return AgglomerativeClustering(number).fit_predict(curves)
-    return (
-        KMeans(number, n_init=5, random_state=derive(config.seed, "k-means") % 2**32).fit_predict(curves).astype(int)
-    )
+    return KMeans(number, n_init=5, random_state=derive(config.seed, "k-means") % 2**32).fit_predict(curves).astype(int)

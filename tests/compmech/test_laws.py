@@ -74,6 +74,16 @@ def test_uncertainty_never_grows_and_reversal_keeps_the_words(process):
 
 
 @given(random_processes())
+@settings(max_examples=10, deadline=None)
+def test_the_excess_entropy_is_the_same_backwards(process):
+    """Up to the bounds that a presentation without end is known to."""
+    there, back = cm.excess_entropy(process), cm.excess_entropy(cm.reverse(process))
+    assert there.low <= back.high + 1e-9
+    assert back.low <= there.high + 1e-9
+    assert abs(float(there) - float(back)) <= there.high - there.low + back.high - back.low + 1e-9
+
+
+@given(random_processes())
 @settings(max_examples=15)
 def test_rows_of_the_mixed_states_sum_to_one(process):
     m = cm.mixed_states(process, max_depth=4)

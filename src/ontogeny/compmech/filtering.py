@@ -1,5 +1,6 @@
 """What an observer who knows the process believes about it after every token, and how probable words are."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,9 @@ from ontogeny.core.errors import InvalidArgument
 if TYPE_CHECKING:
     from ontogeny.compmech.hmm import GHMM
 
-_BLOCK = 4096  # sequences at a time: a few positions of them stay in the processor's cache
+_BLOCK = 2000  # sequences at a time; no power of two, by which rows would crowd the same places of the cache
+_POSITIONS = 16  # and positions: of more, fresh memory costs as much as the arithmetic
+_PRODUCTS = 160  # of a belief with all matrices; when there are more, those not asked for cost most of the time
 _NEGATIVE = -1e-9
 IMPOSSIBLE = 1e-12  # a next token of a signed process is impossible below this: cancellation leaves no exact 0
 
@@ -36,44 +39,84 @@ def beliefs(process: "GHMM", tokens: ArrayLike | Tensor) -> Float[np.ndarray, "s
     """
     words = as_words(process, tokens)
     found = np.empty((*np.add(words.shape, (0, 1)), process.num_states))
+    found[:, 0] = process.initial
+    width, height = min(len(words), _BLOCK), min(words.shape[1], _POSITIONS)
+    step = _stepper(process, width)
+    history, norms = np.empty((height + 1, process.num_states, width)), np.empty((height, width))
     for first in range(0, len(words), _BLOCK):
-        _filter(process, words[first : first + _BLOCK], found[first : first + _BLOCK], first)
+        for start in range(0, words.shape[1], _POSITIONS):
+            piece = np.ascontiguousarray(words[first : first + _BLOCK, start : start + _POSITIONS].T)
+            positions, sequences = piece.shape
+            along, seen = history[: positions + 1, :, :sequences], norms[:positions, :sequences]
+            part = found[first : first + sequences, start : start + positions + 1]
+            along[0] = part[:, 0].T
+            _filter(process, step, piece, along, seen)
+            _require_possible(process, piece, seen, first, start)
+            part[:, 1:] = along[1:].transpose(2, 0, 1)
     return found
 
 
-def _filter(process: "GHMM", words: np.ndarray, out: np.ndarray, offset: int) -> None:
-    out[:, 0] = belief = np.tile(process.initial, (len(words), 1))
-    for position in range(words.shape[1]):
-        belief = advance(process, belief, words[:, position])
-        norm = belief @ process.final
+def _filter(process: "GHMM", step: "_Step", tokens: np.ndarray, history: np.ndarray, norms: np.ndarray) -> None:
+    """Beliefs (position, state, sequence) from the first on; past an impossible token (norm 0) they mean nothing."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for position, token in enumerate(tokens):
+            belief = history[position + 1]
+            step(history[position], token, belief)
+            np.matmul(process.final, belief, out=norms[position])
+            belief /= norms[position]
+
+
+def _require_possible(process: "GHMM", tokens: np.ndarray, norms: np.ndarray, first: int, start: int) -> None:
+    if (norms > _floor(process)).all():
+        return
+    for position, norm in enumerate(norms):
         possible = is_possible(process, norm)
         if not possible.all():
             sequence = int(np.flatnonzero(~possible)[0])
             raise InvalidArgument(
                 "tokens",
                 expected="sequences that the process can emit",
-                found=f"token {words[sequence, position]} of probability 0 in sequence {sequence + offset}, "
-                f"position {position}",
+                found=f"token {tokens[position, sequence]} of probability 0 in sequence {sequence + first}, "
+                f"position {position + start}",
                 instead="cm.word_probabilities(process, tokens) > 0 to tell the possible ones.",
             )
-        belief /= norm[:, None]
-        out[:, position + 1] = belief
 
 
-def advance(
-    process: "GHMM", belief: Float[np.ndarray, "sequence state"], tokens: Int[np.ndarray, " sequence"]
-) -> Float[np.ndarray, "sequence state"]:
-    """η T[x], not normalised: for few tokens all products at once, for many those of one token after the other."""
-    count, states = process.num_tokens, process.num_states
-    if count <= 8:
-        side_by_side = process.transition_matrices.transpose(1, 0, 2).reshape(states, count * states)
-        products = (belief @ side_by_side).reshape(len(belief) * count, states)
-        return products.take(np.arange(0, len(products), count) + tokens, axis=0)
-    new = np.empty_like(belief)
-    for token in np.unique(tokens):
-        chosen = tokens == token
-        new[chosen] = belief[chosen] @ process.transition_matrices[token]
-    return new
+_Step = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+def _stepper(process: "GHMM", width: int) -> _Step:
+    """η ↦ η T[x] of up to `width` beliefs, as columns, into a third array: not normalised."""
+    matrices = process.transition_matrices
+    count, states = matrices.shape[:2]
+
+    def one_token_after_another(beliefs: np.ndarray, tokens: np.ndarray, out: np.ndarray) -> None:
+        for token in np.unique(tokens):
+            chosen = tokens == token
+            out[:, chosen] = matrices[token].T @ beliefs[:, chosen]
+
+    if count * states > _PRODUCTS:
+        return one_token_after_another
+    side_by_side = matrices.transpose(2, 0, 1).reshape(states * count, states)
+    products, columns = np.empty((states * count, width)), np.arange(width)
+
+    def all_tokens_at_once(beliefs: np.ndarray, tokens: np.ndarray, out: np.ndarray) -> None:
+        size = len(tokens)
+        np.matmul(side_by_side, beliefs, out=products[:, :size])
+        places = tokens * width + columns[:size]
+        products.reshape(states, count * width).take(places, axis=1, out=out, mode="clip")  # "raise" would copy
+
+    return all_tokens_at_once
+
+
+def successors(
+    process: "GHMM", beliefs: Float[np.ndarray, "belief state"]
+) -> tuple[Float[np.ndarray, "belief token"], Bool[np.ndarray, "belief token"], Float[np.ndarray, "possible state"]]:
+    """The probability of every token after each belief, which are possible, and the beliefs after those."""
+    joint = (beliefs @ process.side_by_side).reshape(len(beliefs), process.num_tokens, process.num_states)
+    probability = joint @ process.final
+    possible = is_possible(process, probability)
+    return probability, possible, joint[possible] / probability[possible][:, None]
 
 
 def is_possible(process: "GHMM", probability: Float[np.ndarray, " *any"]) -> Bool[np.ndarray, " *any"]:
@@ -84,7 +127,11 @@ def is_possible(process: "GHMM", probability: Float[np.ndarray, " *any"]) -> Boo
             expected="words of probability at least 0",
             found=f"a word with a next token of probability {float(probability.min())}",
         )
-    return probability > (0 if (process.transition_matrices >= 0).all() else IMPOSSIBLE)
+    return probability > _floor(process)
+
+
+def _floor(process: "GHMM") -> float:
+    return IMPOSSIBLE if process.is_signed else 0.0
 
 
 def next_token_law(process: "GHMM", belief: ArrayLike) -> Float[np.ndarray, "*batch token"]:
@@ -109,15 +156,19 @@ def log2_word_probabilities(process: "GHMM", words: ArrayLike | Tensor) -> Float
         InvalidArgument: for tokens outside the vocabulary.
     """
     given = as_words(process, words)
-    belief = np.tile(process.initial, (len(given), 1))
     total = np.zeros(len(given))
-    for position in range(given.shape[1]):
-        belief = advance(process, belief, given[:, position])
-        norm = belief @ process.final
-        possible = is_possible(process, norm)
-        total += np.log2(norm, where=possible, out=np.full(len(norm), -np.inf))
-        belief[possible] /= norm[possible, None]
-        belief[~possible] = 0  # every later token then has probability 0 too
+    step = _stepper(process, min(len(given), _BLOCK))
+    for first in range(0, len(given), _BLOCK):
+        block, sums = given[first : first + _BLOCK], total[first : first + _BLOCK]
+        belief = np.tile(process.initial[:, None], len(block))
+        after = np.empty_like(belief)
+        for tokens in block.T:
+            step(belief, tokens, after)
+            norm = process.final @ after
+            possible = is_possible(process, norm)
+            sums += np.log2(norm, where=possible, out=np.full(len(norm), -np.inf))
+            np.divide(after, norm, where=possible, out=belief)
+            belief[:, ~possible] = 0  # every later token then has probability 0 too
     return total
 
 

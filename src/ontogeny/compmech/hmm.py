@@ -27,7 +27,7 @@ class GHMM:
         final: w = T w, shape (state,). Default: the right eigenvector, its largest entry 1.
 
     Attributes: the three arguments, as read-only float64; `stationary`, the long-run average of the state, shape
-    (state,); `num_tokens`, `num_states`, `net_matrix` (T = Σₓ T[x]), `is_stationary`.
+    (state,); `num_tokens`, `num_states`, `net_matrix` (T = Σₓ T[x]), `is_stationary`, `is_signed`.
 
     Raises:
         InvalidArgument: for wrong shapes, numbers that are not finite, an eigenvalue other than 1, or words of
@@ -79,6 +79,16 @@ class GHMM:
     def readout(self) -> Float[np.ndarray, "state token"]:
         """Column x is T[x] w, so that the next-token law of a belief η is η `readout`."""
         return (self.transition_matrices @ self.final).T
+
+    @cached_property
+    def side_by_side(self) -> Float[np.ndarray, "state token_state"]:
+        """T[0] | T[1] | …: a belief η times it has η T[x] for all tokens, one after the other."""
+        return self.transition_matrices.transpose(1, 0, 2).reshape(self.num_states, -1)
+
+    @cached_property
+    def is_signed(self) -> bool:
+        """Whether a matrix has an entry below 0."""
+        return bool((self.transition_matrices < 0).any())
 
     @cached_property
     def stationary(self) -> Float[np.ndarray, " state"]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ontogeny.compmech.dedup import Index
-from ontogeny.compmech.filtering import is_possible
+from ontogeny.compmech.filtering import successors
 from ontogeny.compmech.hmm import GHMM
 from ontogeny.core.errors import InvalidArgument
 
@@ -55,10 +55,8 @@ def affordable(process: GHMM, max_states: int, longest: int) -> Iterator[Level]:
 
 
 def _next(process: GHMM, level: Level) -> Level:
-    joint = np.einsum("bs,xst->bxt", level.beliefs, process.transition_matrices, optimize=True)
-    probability = joint @ process.final
-    possible = is_possible(process, probability)
+    probability, possible, beliefs = successors(process, level.beliefs)
     index = Index(process.num_states)
-    places = index.add(joint[possible] / probability[possible][:, None])
+    places = index.add(beliefs)
     weights = (level.probabilities[:, None] * probability)[possible]
     return Level(index.vectors, np.bincount(places, weights, minlength=len(index)))

@@ -1,6 +1,7 @@
 """Information measures of a process, in bits: exact where its mixed states are finite, else between bounds."""
 
 import math
+from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.levels import MAX_WIDTH, levels
 from ontogeny.compmech.presentation import mixed_states
 from ontogeny.core.errors import InvalidArgument
+
+_FEW = 1000  # beliefs whose graph is worth a try: milliseconds
 
 
 def myopic_entropies(process: GHMM, length: int, max_states: int = MAX_WIDTH) -> Float[np.ndarray, " length"]:
@@ -37,11 +40,7 @@ def myopic_entropies(process: GHMM, length: int, max_states: int = MAX_WIDTH) ->
     """
     if length < 0:
         raise InvalidArgument("length", expected="0 or more", found=f"{length}")
-    found = [
-        level.probabilities @ entropy(level.beliefs @ process.readout)
-        for level in islice(levels(process, max_states), length)
-    ]
-    return np.array(found)
+    return _means(process, lambda beliefs: entropy(beliefs @ process.readout), length, max_states)
 
 
 def block_entropies(process: GHMM, length: int, max_states: int = MAX_WIDTH) -> Float[np.ndarray, " length_1"]:
@@ -60,8 +59,28 @@ def mean_belief_entropies(process: GHMM, length: int, max_states: int = MAX_WIDT
         raise InvalidArgument(
             "process", expected="an HMM, whose beliefs are laws of a hidden state", found=type(process).__name__
         )
-    found = islice(levels(process, max_states), length + 1)
-    return np.array([level.probabilities @ entropy(level.beliefs) for level in found])
+    return _means(process, entropy, length + 1, max_states)
+
+
+def _means(
+    process: GHMM, value: Callable[[np.ndarray], np.ndarray], length: int, max_states: int
+) -> Float[np.ndarray, " length"]:
+    """Means of a function of the belief over the words of 0 … length - 1 tokens.
+
+    Few beliefs are expanded once, and only their probabilities followed; many are kept for one length at a time. A
+    graph of so few has no length at which `max_states` would be exceeded.
+    """
+    try:
+        graph = mixed_states(process, max(length - 1, 0), min(_FEW, max_states // process.num_tokens))
+    except InvalidArgument as error:
+        if error.argument != "max_states":
+            raise
+    else:
+        if graph.exact:
+            values = value(graph.beliefs)
+            return np.array([probabilities @ values for probabilities in islice(graph.walk(), length)])
+    within = islice(levels(process, max_states), length)
+    return np.array([level.probabilities @ value(level.beliefs) for level in within])
 
 
 def entropy_rate(process: GHMM) -> Bounded:

@@ -1,8 +1,10 @@
 """The mixed-state presentation: the graph of the beliefs that an observer can come to, level by level."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy import sparse
 
 from ontogeny.compmech import chains
 from ontogeny.compmech.dedup import ROUNDING, Index
-from ontogeny.compmech.filtering import is_possible, next_token_law
+from ontogeny.compmech.filtering import next_token_law, successors
 from ontogeny.compmech.hmm import GHMM
 from ontogeny.core.errors import InvalidArgument
 
@@ -132,12 +134,17 @@ class MixedStates:
         """
         if self.num_expanded < self.num_states and length - 1 > self.depth:
             raise InvalidArgument("length", expected=f"at most {self.depth + 1}, the depth + 1", found=f"{length}")
-        rows = np.zeros((length, self.num_states))
-        rows[:1, 0] = 1
-        forward = self.matrix.T.tocsr()
-        for level in range(1, length):
-            rows[level] = forward @ rows[level - 1]
-        return rows
+        return np.array(list(islice(self.walk(), length))).reshape(length, self.num_states)
+
+    def walk(self) -> Iterator[Float[np.ndarray, " belief"]]:
+        """The probabilities of all beliefs after 0, 1, 2, … tokens; of words that are no longer than the expansion."""
+        sources, tokens = np.nonzero(self.successors >= 0)
+        targets, laws = self.successors[sources, tokens], self.laws[sources, tokens]
+        row = np.zeros(self.num_states)
+        row[0] = 1
+        while True:
+            yield row
+            row = np.bincount(targets, laws * row[sources], minlength=self.num_states)
 
     def _require_complete(self, asked: str) -> None:
         if not self.complete:
@@ -176,32 +183,32 @@ def mixed_states(process: GHMM, max_depth: int | None = None, max_states: int = 
         raise InvalidArgument("max_depth", expected="0 or more", found=f"{max_depth}")
     index = Index(process.num_states)
     index.add(process.initial[None])
-    successors: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
     depths, expanded = [np.zeros(1, int)], 0
-    while expanded < len(index) and (max_depth is None or len(successors) < max_depth):
+    while expanded < len(index) and (max_depth is None or len(rows) < max_depth):
         frontier = index.vectors[expanded:]
         expanded = len(index)
-        successors.append(_expand(process, frontier, index))
+        rows.append(_expand(process, frontier, index))
         if len(index) > max_states:
             raise InvalidArgument(
                 "max_states",
                 expected=f"a presentation of at most {max_states} beliefs",
-                found=f"{len(index)} after words of {len(successors)} tokens",
-                instead=f"mixed_states(process, max_depth={len(successors) - 1}), or a larger max_states.",
+                found=f"{len(index)} after words of {len(rows)} tokens",
+                instead=f"mixed_states(process, max_depth={len(rows) - 1}), or a larger max_states.",
             )
         if max_depth is None and index.widest > ROUNDING:
             raise InvalidArgument(
                 "max_depth",
                 expected="a depth, since the presentation is not finite at the tolerance",
-                found=f"beliefs {index.widest:.1g} apart after {len(successors)} tokens, and {len(index)} beliefs",
-                instead=f"mixed_states(process, max_depth={len(successors) - 1}).",
+                found=f"beliefs {index.widest:.1g} apart after {len(rows)} tokens, and {len(index)} beliefs",
+                instead=f"mixed_states(process, max_depth={len(rows) - 1}).",
             )
-        depths.append(np.full(len(index) - expanded, len(successors)))
+        depths.append(np.full(len(index) - expanded, len(rows)))
     unexpanded = np.full((len(index) - expanded, process.num_tokens), -1)
     return MixedStates(
         process=process,
         beliefs=index.vectors,
-        successors=np.concatenate([*successors, unexpanded]),
+        successors=np.concatenate([*rows, unexpanded]),
         laws=next_token_law(process, index.vectors),
         first_depth=np.concatenate(depths),
         num_expanded=expanded,
@@ -211,9 +218,7 @@ def mixed_states(process: GHMM, max_depth: int | None = None, max_states: int = 
 
 def _expand(process: GHMM, frontier: Float[np.ndarray, "belief state"], index: Index) -> np.ndarray:
     """Successors of the beliefs, shape (belief, token), added to the index where they are new."""
-    joint = np.einsum("bs,xst->bxt", frontier, process.transition_matrices, optimize=True)
-    probability = joint @ process.final
-    possible = is_possible(process, probability)
+    probability, possible, beliefs = successors(process, frontier)
     places = np.full(probability.shape, -1)
-    places[possible] = index.add(joint[possible] / probability[possible][:, None])
+    places[possible] = index.add(beliefs)
     return places

@@ -38,8 +38,10 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"]:
     vocabulary)`.
     """
     tokens = batch[0] if isinstance(batch, (tuple, list)) else batch
-    logits = model(tokens)[:, :-1]
-    return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    logits, targets = model(tokens), F.pad(tokens[:, 1:], (0, 1))
+    # every position in one run, the last against a stand-in: no copy of the logits, whose last dimension stays in place
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.view(targets.shape)[:, :-1]
 
 
 def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, " batch"]:

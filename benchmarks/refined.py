@@ -1,0 +1,345 @@
+"""Refined coefficients of all heads, against devinterp 2.0.1 head by head: `python -m benchmarks.refined --help`.
+
+The network has two attention-only layers of eight heads, d_model 256, vocabulary 5000 and context 128, and is trained
+for some hundred steps on Python's own library. Both sides take the same weights, sequences and sampler settings. What
+is found is kept in `--out` as it is made; a run that was stopped goes on from there.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+import ontogeny as og
+from benchmarks.__main__ import write_section
+from benchmarks.interleaved import interleaved, ratio
+from benchmarks.peers.client import Worker
+from benchmarks.peers.environments import PEERS
+from ontogeny.core.restriction import matching, shapes_of
+from ontogeny.data import TextConfig, load_text
+from ontogeny.estimators.diagnostics import summarize
+from ontogeny.models import Transformer, TransformerConfig
+
+SHAPE = TransformerConfig(vocabulary_size=5000, context_length=128, num_layers=2, d_model=256, num_heads=8)
+HEADS = [f"L{layer}H{head}" for layer in range(SHAPE.num_layers) for head in range(SHAPE.num_heads)]
+PEER = replace(PEERS["devinterp 2.0.1"], worker="run_devinterp2_refined.py")
+TITLE = "Refined coefficients of the heads of a two-layer transformer"
+# as published for refined coefficients (2410.02984)
+PUBLISHED = {"step_size": 1e-3, "nbeta": 30.0, "localization": 200.0, "batch": 32, "baseline_batches": 16}
+FULL_SHARE = 0.01  # of the full coefficient: smaller ones are held to the error of that
+PARTS = ("speed", "error", "memory")
+
+Found = dict[str, Any]
+
+
+def case(path: Path, num_sequences: int, num_steps: int) -> tuple[Transformer, Tensor]:
+    """The trained network and the sequences that coefficients are of; trained once, and kept for both sides."""
+    model = Transformer(SHAPE, torch.Generator().manual_seed(0))
+    if not path.exists():
+        config = TextConfig(vocabulary_size=SHAPE.vocabulary_size, context_length=SHAPE.context_length)
+        tokens = load_text(config, path.parent / "text").train["mixed"]
+        _train(model, tokens, num_steps)
+        torch.save({"weights": model.state_dict(), "tokens": tokens[:num_sequences].clone()}, path)
+    kept = torch.load(path, weights_only=True)
+    model.load_state_dict(kept["weights"])
+    return model, kept["tokens"].long()
+
+
+def _train(model: Transformer, tokens: Tensor, num_steps: int) -> None:
+    optimizer, generator = torch.optim.AdamW(model.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
+    for _ in range(num_steps):
+        chosen = torch.randint(len(tokens), (32,), generator=generator)
+        optimizer.zero_grad()
+        og.losses.next_token(model, tokens[chosen].long()).mean().backward()
+        optimizer.step()
+
+
+class Ours:
+    """Our side: a posterior for each part, sampled one part after another.
+
+    Args:
+        shared: parts share the losses at w*, each sample's computed once for all of them.
+    """
+
+    def __init__(self, model: Transformer, tokens: Tensor, *, shared: bool = False) -> None:
+        self.model, self.tokens, self.shared = model, tokens, shared
+        self._parts, self._shapes = og.components(model), shapes_of(model)
+        self._losses = torch.full((len(tokens),), torch.nan)
+
+    def posterior(self, part: str) -> og.LocalPosterior:
+        settings = {"nbeta": PUBLISHED["nbeta"], "localization": PUBLISHED["localization"]}
+        restriction = None if part == "full" else matching(part, self._parts, self._shapes)
+        batch = int(PUBLISHED["batch"])
+        found = og.LocalPosterior(
+            self.model, self.tokens, og.losses.next_token, **settings, restriction=restriction, batch_size=batch
+        )
+        if self.shared:
+            found._center_losses = self._losses
+        return found
+
+    def sample(self, posterior: og.LocalPosterior, chains: int, draws: int, warmup: int = 0) -> xr.DataTree:
+        kernel = og.SGLD(PUBLISHED["step_size"])
+        return og.sample(posterior, kernel, num_chains=chains, num_draws=draws, num_warmup=warmup)
+
+    def estimate(self, part: str, chains: int, draws: int, warmup: int) -> Found:
+        """Value, errors and seconds of a run that begins with nothing known but what parts share."""
+        begun = time.perf_counter()
+        found = og.llc(self.sample(self.posterior(part), chains, draws, warmup))
+        seconds = time.perf_counter() - begun
+        assert found.diagnostics
+        numbers = {"value": found.value, "error": found.mcse, "monte_carlo_error": found.diagnostics.monte_carlo_error}
+        more = {"draws": draws, "warmup": warmup, "rhat": found.rhat, "ess": found.ess, "outcome": found.outcome.value}
+        return {"seconds": seconds} | numbers | more | {"inflation": found.diagnostics.inflation}
+
+
+def speed(part: str, ours: Ours, ask: Callable[..., Found], asked: argparse.Namespace) -> Found:
+    """Seconds of the same number of steps, round by round, without those of losses at w*.
+
+    All rounds have one seed, so that ours knows these losses after the round that warms up.
+    """
+    posterior = ours.posterior(part)
+    contestants = {
+        "ours": lambda: ours.sample(posterior, asked.chains, asked.steps),
+        PEER.name: partial(ask, "steps", part=part, draws=asked.steps),
+    }
+    seconds = interleaved(contestants, asked.rounds)
+    return {name: values.tolist() for name, values in seconds.items()} | {"steps": asked.steps * asked.chains}
+
+
+def error(part: str, ours: Ours, ask: Callable[..., Found], full: float, asked: argparse.Namespace) -> Found:
+    """Ours with twice the draws until the error is small enough; theirs once, read at every number of draws."""
+    rungs = [asked.fewest * 2**power for power in range(32) if asked.fewest * 2**power <= asked.most]
+    runs: list[Found] = []
+    for draws in rungs:
+        runs.append(ours.estimate(part, asked.chains, draws, asked.warmup))
+        if runs[-1]["error"] <= asked.target * _scale(runs[-1]["value"], full):
+            break
+    answer = ask("run", part=part, draws=asked.peer_draws)
+    return {"ours": runs, PEER.name: theirs(answer, asked.chains, matched=asked.matched)}
+
+
+def theirs(answer: Found, chains: int, *, matched: bool) -> Found:
+    """Value, error and seconds at each number of draws of their run, and the parts that the error is made of."""
+    trace, nbeta = np.array(answer["trace"]), PUBLISHED["nbeta"]
+    baselines = np.array(answer["baseline_losses"])
+    of_baseline = nbeta * float(baselines.std(ddof=1)) / math.sqrt(len(baselines))
+    begin = answer["seconds_of_a_batch"] * PUBLISHED["baseline_batches"] * chains
+    total, runs = trace.shape[1], []
+    for draws in sorted({*range(10, total, 10), total}):
+        mean, spread, *_ = summarize(trace[:, :draws], shared=matched)
+        seconds = begin + (answer["seconds"] - begin) * draws / total
+        found = {"draws": draws, "seconds": seconds, "value": nbeta * (mean - answer["baseline"])}
+        runs.append(found | {"error": math.hypot(nbeta * spread, of_baseline), "of_trace": nbeta * spread})
+    rest = {"of_baseline": of_baseline, "seconds_of_a_batch": answer["seconds_of_a_batch"]}
+    return {"runs": runs, "baselines": len(baselines)} | rest
+
+
+def first(runs: Sequence[Found], full: float, target: float) -> Found | None:
+    """The first run whose error is at most `target` of the value, or of a hundredth of the full coefficient."""
+    return next((run for run in runs if run["error"] <= target * _scale(run["value"], full)), None)
+
+
+def kindest(found: Found, goal: float, chains: int) -> Found:
+    """Draws, batches at w* and seconds that reach the goal soonest, by errors that fall with the root of each number.
+
+    A / draws + B / batches = goal², at the price of a draw and of a batch of all chains.
+    """
+    last = found["runs"][-1]
+    batches = found["baselines"] / chains
+    of_draws, of_batches = last["of_trace"] ** 2 * last["draws"], found["of_baseline"] ** 2 * batches
+    batch = found["seconds_of_a_batch"] * chains
+    draw = (last["seconds"] - batch * PUBLISHED["baseline_batches"]) / last["draws"]
+    both = math.sqrt(of_draws * of_batches)
+    draws = (of_draws + both * math.sqrt(batch / draw)) / goal**2
+    needed = (of_batches + both * math.sqrt(draw / batch)) / goal**2
+    return {"draws": draws, "batches": needed, "seconds": draws * draw + needed * batch}
+
+
+def memory(part: str, asked: argparse.Namespace) -> Found:
+    """Megabytes above its imports of a fresh process of each side that samples the part."""
+    arguments = [str(_path(asked)), part, str(asked.chains), str(asked.threads)]
+    command = [sys.executable, "-c", _MEASURE, *arguments]
+    ours = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    with Worker(PEER, Path(asked.out) / "devinterp.log", asked.threads) as worker:
+        answer = worker.ask("peak", part=part, draws=4, **_task(asked))
+    return {"ours": ours, PEER.name: answer["megabytes"]}
+
+
+_MEASURE = """
+import json, sys, torch
+from pathlib import Path
+from benchmarks.refined import Ours, case
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+
+torch.set_num_threads(int(sys.argv[4]))
+imported = peak()
+ours = Ours(*case(Path(sys.argv[1]), 0, 0))
+ours.sample(ours.posterior(sys.argv[2]), int(sys.argv[3]), 4)
+print(json.dumps(peak() - imported))
+"""
+
+
+def text(found: Found, asked: argparse.Namespace) -> str:
+    """The section of RESULTS.md."""
+    return "\n\n".join(part(found, asked) for part in (_head, _speed, _error, _memory) if part(found, asked)) + "\n"
+
+
+def _head(found: Found, asked: argparse.Namespace) -> str:
+    settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in PUBLISHED.items())
+    return (
+        f"Command: `python -m benchmarks.refined`. {settings}; {asked.chains} chains, {asked.threads} threads, CPU, "
+        f"torch {torch.__version__}. Ours after {asked.warmup} steps of warm-up, theirs without, as published."
+    )
+
+
+def _speed(found: Found, asked: argparse.Namespace) -> str:
+    """Milliseconds of a step of one chain, and theirs over ours."""
+    lines = ["| part | rounds | ours, ms a step | theirs, ms a step | theirs over ours |", "|" + "---|" * 5]
+    everything: dict[str, list[float]] = {"ours": [], PEER.name: []}
+    for part, values in found["speed"].items():
+        ours, other = (np.array(values[name]) for name in everything)
+        everything["ours"] += values["ours"]
+        everything[PEER.name] += values[PEER.name]
+        lines.append(_speed_row(part, ours, other, values["steps"]))
+    if len(found["speed"]) > 1:
+        ours, other = (np.array(column) for column in everything.values())
+        lines.append(_speed_row("all", ours, other, next(iter(found["speed"].values()))["steps"]))
+    return "The same number of steps, losses at w* aside:\n\n" + "\n".join(lines) if found["speed"] else ""
+
+
+def _speed_row(part: str, ours: np.ndarray, other: np.ndarray, steps: int) -> str:
+    middle, low, high = ratio(other, ours)
+    each = [1e3 * float(np.median(values)) / steps for values in (ours, other)]
+    return f"| {part} | {len(ours)} | {each[0]:.0f} | {each[1]:.0f} | {middle:.2f} ({low:.2f}–{high:.2f}) |"
+
+
+def _error(found: Found, asked: argparse.Namespace) -> str:
+    """Seconds to the error; where theirs never gets there, its last error and what it would take at the kindest."""
+    full = found.get("full", {}).get("value", 0.0)
+    head = ["part", "ours", "error", "draws", "seconds", "theirs", "error", "draws", "seconds", "theirs over ours"]
+    head += ["at its kindest: draws, batches at w*", "seconds", "over ours"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for part, sides in found["error"].items():
+        ours = first(sides["ours"], full, asked.target)
+        run, others = ours or sides["ours"][-1], sides[PEER.name]
+        there = first(others["runs"], full, asked.target)
+        other = there or others["runs"][-1]
+        kind = kindest(others, asked.target * _scale(run["value"], full), asked.chains)
+        beyond, never = ("" if there else "> "), ("" if ours else "≥ ")
+        cells = [part, f"{run['value']:.3g}", f"{run['error']:.2g}", f"{never}{run['draws']}", f"{run['seconds']:.0f}"]
+        cells += [f"{other['value']:.3g}", f"{other['error']:.2g}", f"{beyond}{other['draws']}"]
+        over = [f"{seconds / run['seconds']:.1f}" if ours else "–" for seconds in (other["seconds"], kind["seconds"])]
+        cells += [f"{beyond}{other['seconds']:.0f}", (beyond if ours else "") + over[0]]
+        cells += [f"{kind['draws']:.0f}, {kind['batches']:.0f}", f"{kind['seconds']:.0f}"]
+        lines.append("| " + " | ".join([*cells, over[1]]) + " |")
+    title = (
+        f"Time to an error of {asked.target:.0%} of the value, or of {FULL_SHARE:.0%} of the full coefficient "
+        f"{full:.4g} if that is more. At its kindest: by the root law, with as many batches at w* as pay off.\n\n"
+    )
+    return title + "\n".join(lines) if found["error"] else ""
+
+
+def _memory(found: Found, asked: argparse.Namespace) -> str:
+    sides = found["memory"].items()
+    rows = [f"{part}: ours {each['ours']:.0f} MB, theirs {each[PEER.name]:.0f} MB" for part, each in sides]
+    return "Peak memory, imports subtracted. " + "; ".join(rows) + "." if rows else ""
+
+
+def _scale(value: float, full: float) -> float:
+    return max(abs(value), FULL_SHARE * full)
+
+
+def _path(asked: argparse.Namespace) -> Path:
+    return Path(asked.out) / "case.pt"
+
+
+def _task(asked: argparse.Namespace) -> Found:
+    return PUBLISHED | {"case": str(_path(asked)), "chains": asked.chains, "matched": asked.matched, "seed": 0}
+
+
+def check(model: Transformer, tokens: Tensor, ask: Callable[..., Found], folder: Path) -> None:
+    """Both sides have one network: logits agree to 1e-4."""
+    ask("logits", rows=4, out=str(folder / "logits.pt"))
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens[:4]), torch.load(folder / "logits.pt"), atol=1e-4, rtol=1e-4)
+
+
+def measure(asked: argparse.Namespace) -> Found:
+    """Everything that is asked for and not there yet."""
+    folder = Path(asked.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "found.json"
+    found: Found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {part: {} for part in PARTS}
+    torch.set_num_threads(asked.threads)
+    ours = Ours(*case(_path(asked), asked.sequences, asked.train_steps), shared=asked.shared)
+
+    def keep(what: Mapping[str, Any], name: str, value: Found) -> None:
+        what[name] = value
+        kept.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+    with Worker(PEER, folder / "devinterp.log", asked.threads) as worker:
+        ask = partial(worker.ask, **_task(asked))
+        check(ours.model, ours.tokens, ask, folder)
+        if "error" in asked.parts and "full" not in found:
+            keep(found, "full", ours.estimate("full", asked.chains, asked.full_draws, asked.warmup))
+        for part in asked.heads:
+            if "speed" in asked.parts and part not in found["speed"]:
+                keep(found["speed"], part, speed(part, ours, ask, asked))
+            if "error" in asked.parts and part not in found["error"]:
+                keep(found["error"], part, error(part, ours, ask, found["full"]["value"], asked))
+    for part in (*asked.memory_of,):
+        if "memory" in asked.parts and part not in found["memory"]:
+            keep(found["memory"], part, memory(part, asked))
+    return found
+
+
+def main() -> None:
+    """Measure, and write the table beside what was found."""
+    asked = _arguments()
+    section = text(measure(asked), asked)
+    (Path(asked.out) / "RESULTS.md").write_text(section, encoding="utf-8")
+    if asked.write:
+        write_section(TITLE, section)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refined", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, metavar="HEAD")
+    parser.add_argument("--memory-of", nargs="*", choices=[*HEADS, "full"], default=["L0H0", "L1H0"], metavar="HEAD")
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the time of steps")
+    parser.add_argument("--steps", type=int, default=4, help="steps of each chain in a round")
+    parser.add_argument("--target", type=float, default=0.02, help="the error wanted, as a share")
+    parser.add_argument("--warmup", type=int, default=40, help="our steps before the first draw; the clock runs")
+    parser.add_argument("--fewest", type=int, default=10, help="our draws at first; then twice as many")
+    parser.add_argument("--most", type=int, default=1280, help="our draws at most")
+    parser.add_argument("--peer-draws", type=int, default=200, help="their draws")
+    parser.add_argument("--matched", action="store_true", help="their default: all chains share their minibatches")
+    parser.add_argument("--shared", action="store_true", help="our parts share the losses at the center")
+    parser.add_argument("--full-draws", type=int, default=40, help="our draws of the full coefficient")
+    parser.add_argument("--train-steps", type=int, default=400)
+    parser.add_argument("--sequences", type=int, default=16384)
+    parser.add_argument("--out", default="runs/refined", help="where results go")
+    parser.add_argument("--write", action="store_true", help="write the section of RESULTS.md, too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

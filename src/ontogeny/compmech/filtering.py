@@ -1,17 +1,14 @@
 """What an observer who knows the process believes about it after every token, and how probable words are."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ontogeny.compmech.matrices import Labelled
 from ontogeny.core.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from ontogeny.compmech.hmm import GHMM
 
 _BLOCK = 2000  # sequences at a time; no power of two, by which rows would crowd the same places of the cache
 _POSITIONS = 16  # and positions: of more, fresh memory costs as much as the arithmetic
@@ -20,7 +17,7 @@ _NEGATIVE = -1e-9
 IMPOSSIBLE = 1e-12  # a next token of a signed process is impossible below this: cancellation leaves no exact 0
 
 
-def beliefs(process: "GHMM", tokens: ArrayLike | Tensor) -> Float[np.ndarray, "sequence position state"]:
+def beliefs(process: Labelled, tokens: ArrayLike | Tensor) -> Float[np.ndarray, "sequence position state"]:
     """Exact beliefs along token sequences: η_{t+1} = η_t T[x] / (η_t T[x] w) from the initial state on.
 
     Args:
@@ -56,7 +53,7 @@ def beliefs(process: "GHMM", tokens: ArrayLike | Tensor) -> Float[np.ndarray, "s
     return found
 
 
-def _filter(process: "GHMM", step: "_Step", tokens: np.ndarray, history: np.ndarray, norms: np.ndarray) -> None:
+def _filter(process: Labelled, step: "_Step", tokens: np.ndarray, history: np.ndarray, norms: np.ndarray) -> None:
     """Beliefs (position, state, sequence) from the first on; past an impossible token (norm 0) they mean nothing."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for position, token in enumerate(tokens):
@@ -66,7 +63,7 @@ def _filter(process: "GHMM", step: "_Step", tokens: np.ndarray, history: np.ndar
             belief /= norms[position]
 
 
-def _require_possible(process: "GHMM", tokens: np.ndarray, norms: np.ndarray, first: int, start: int) -> None:
+def _require_possible(process: Labelled, tokens: np.ndarray, norms: np.ndarray, first: int, start: int) -> None:
     if (norms > _floor(process)).all():
         return
     for position, norm in enumerate(norms):
@@ -85,7 +82,7 @@ def _require_possible(process: "GHMM", tokens: np.ndarray, norms: np.ndarray, fi
 _Step = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
-def _stepper(process: "GHMM", width: int) -> _Step:
+def _stepper(process: Labelled, width: int) -> _Step:
     """η ↦ η T[x] of up to `width` beliefs, as columns, into a third array: not normalised."""
     matrices = process.transition_matrices
     count, states = matrices.shape[:2]
@@ -110,7 +107,7 @@ def _stepper(process: "GHMM", width: int) -> _Step:
 
 
 def successors(
-    process: "GHMM", beliefs: Float[np.ndarray, "belief state"]
+    process: Labelled, beliefs: Float[np.ndarray, "belief state"]
 ) -> tuple[Float[np.ndarray, "belief token"], Bool[np.ndarray, "belief token"], Float[np.ndarray, "possible state"]]:
     """The probability of every token after each belief, which are possible, and the beliefs after those."""
     joint = (beliefs @ process.side_by_side).reshape(len(beliefs), process.num_tokens, process.num_states)
@@ -119,7 +116,7 @@ def successors(
     return probability, possible, joint[possible] / probability[possible][:, None]
 
 
-def is_possible(process: "GHMM", probability: Float[np.ndarray, " *any"]) -> Bool[np.ndarray, " *any"]:
+def is_possible(process: Labelled, probability: Float[np.ndarray, " *any"]) -> Bool[np.ndarray, " *any"]:
     """Which conditional probabilities of a token are not 0: exactly for an HMM, above 1e-12 for signed matrices."""
     if (probability < _NEGATIVE).any():
         raise InvalidArgument(
@@ -130,11 +127,11 @@ def is_possible(process: "GHMM", probability: Float[np.ndarray, " *any"]) -> Boo
     return probability > _floor(process)
 
 
-def _floor(process: "GHMM") -> float:
+def _floor(process: Labelled) -> float:
     return IMPOSSIBLE if process.is_signed else 0.0
 
 
-def next_token_law(process: "GHMM", belief: ArrayLike) -> Float[np.ndarray, "*batch token"]:
+def next_token_law(process: Labelled, belief: ArrayLike) -> Float[np.ndarray, "*batch token"]:
     """Pr(x | η) = η T[x] w for beliefs of shape (…, state); shape (…, token)."""
     given = np.asarray(belief, dtype=np.float64)
     if given.shape[-1:] != (process.num_states,):
@@ -142,7 +139,7 @@ def next_token_law(process: "GHMM", belief: ArrayLike) -> Float[np.ndarray, "*ba
     return given @ process.readout
 
 
-def log2_word_probabilities(process: "GHMM", words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
+def log2_word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
     """log₂ Pr(x₁…x_L), in bits: the sum of the logarithms of the conditional probabilities, which no length underflows.
 
     Args:
@@ -172,12 +169,12 @@ def log2_word_probabilities(process: "GHMM", words: ArrayLike | Tensor) -> Float
     return total
 
 
-def word_probabilities(process: "GHMM", words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
+def word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
     """Pr(x₁…x_L) of words of shape (word, length), 0 for an impossible one; see `log2_word_probabilities`."""
     return np.exp2(log2_word_probabilities(process, words))
 
 
-def check_short_words(process: "GHMM", most: int) -> None:
+def check_short_words(process: Labelled, most: int) -> None:
     """Raise if a word among the first `most` in order of length has negative probability."""
     vectors = process.initial[None]
     while len(vectors) * process.num_tokens <= most:
@@ -187,7 +184,7 @@ def check_short_words(process: "GHMM", most: int) -> None:
             return
 
 
-def as_words(process: "GHMM", tokens: ArrayLike | Tensor) -> Int[np.ndarray, "sequence position"]:
+def as_words(process: Labelled, tokens: ArrayLike | Tensor) -> Int[np.ndarray, "sequence position"]:
     """Tokens as an integer array, refused where the process does not know them."""
     given = tokens.detach().cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
     if given.ndim != 2 or not (np.issubdtype(given.dtype, np.integer) or given.size == 0):

@@ -1,22 +1,18 @@
 """Token sequences drawn from a process, in batches, on any device that torch knows."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ontogeny.compmech.matrices import Labelled
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import generator
-
-if TYPE_CHECKING:
-    from ontogeny.compmech.hmm import GHMM
 
 _BATCH = 1 << 16  # sequences at a time: the working memory is flat in the number of sequences
 
 
 def sample(
-    process: "GHMM", num_sequences: int, length: int, *, seed: int = 0, device: str | torch.device = "cpu"
+    process: Labelled, num_sequences: int, length: int, *, seed: int = 0, device: str | torch.device = "cpu"
 ) -> Int[Tensor, "sequence position"]:
     """Draw sequences token by token from Pr(x | x₁…x_t) = η_t T[x] w, with the belief η_t carried along.
 

@@ -51,6 +51,7 @@ def test_a_run_leaves_its_curves_claims_and_report(finished: og.Run) -> None:
 
 def test_what_is_finished_is_not_made_again(finished: og.Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")}
+    assert before
     again = og.study("belief-states", "quick", finished.directory, settings=SMALL)
     assert again.claims == finished.claims
     assert {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")} == before

@@ -17,8 +17,7 @@ def influence(draws: xr.DataTree, first: str, second: str | None = None) -> xr.D
 
     Returns:
         Dataset over `{first}_sample` and `{second}_sample` (`other_sample`, if there is one alone): `influence` in
-        squared units of the loss, its Monte Carlo error `mcse`, and `correlation` of the losses, which is not signed
-        around.
+        squared units of the loss, its Monte Carlo error `mcse`, and `correlation` of the losses, with its own sign.
 
     Raises:
         InvalidArgument: for an observable that the draws do not hold, or fewer than some 80 draws over all chains.

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.estimators.quantity import at_center, finite_chains
 
 _SEGMENTS = 20  # of all chains together, or of their mean where they share minibatches; each longer than their memory
 _MIN_SEGMENT = 4
@@ -30,25 +31,13 @@ class CrossCovariance:
     correlation: Float[np.ndarray, "first second"]
 
 
-def finite_chains(draws: xr.DataTree) -> list[int]:
-    """Numbers of the chains that never left the finite numbers."""
-    return np.flatnonzero(np.isnan(np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64))).tolist()
-
-
 def sample_losses(draws: xr.DataTree, observable: str) -> Reader:
     """Reads an observable's losses less those at w*, sample by sample, without holding more than is asked for.
 
     Raises:
         InvalidArgument: for a name that the draws do not hold.
     """
-    at_center = f"constant_data/{observable}_at_center"
-    constants = draws["constant_data"].data_vars if "constant_data" in draws.children else {}
-    held = [str(name).removesuffix("_at_center") for name in constants]
-    if observable not in held:
-        found = f"{observable!r}, and the draws hold {', '.join(held) or 'none'}"
-        instead = f'sample(…, observables={{"{observable}": data}})'
-        raise InvalidArgument("observable", expected="an observable of the draws", found=found, instead=instead)
-    base = np.asarray(draws[at_center], dtype=np.float64)
+    base = at_center(draws, observable)
     losses = draws[f"posterior/{observable}"]
 
     def read(chain: int, part: slice) -> np.ndarray:

@@ -66,14 +66,18 @@ def mean_of(name: str, trace: Trace, draws: xr.DataTree, other_error: float = 0.
     return Quantity(name, mean, math.hypot(error, other_error), outcome, outcome.advice)
 
 
+def finite_chains(draws: xr.DataTree) -> list[int]:
+    """Numbers of the chains that never left the finite numbers."""
+    return np.flatnonzero(np.isnan(np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64))).tolist()
+
+
 def finite(draws: xr.DataTree, variable: str) -> Float[np.ndarray, "chain draw ..."]:
     """`group/variable` of the chains that never left the finite numbers, in double precision."""
-    failed_at = np.asarray(draws["sample_stats"]["failed_at"])
-    return np.asarray(draws[variable], dtype=np.float64)[np.isnan(failed_at)]
+    return np.asarray(draws[variable], dtype=np.float64)[finite_chains(draws)]
 
 
-def per_sample(draws: xr.DataTree, observable: str) -> Float[np.ndarray, "chain draw sample"]:
-    """An observable's losses, sample by sample, of the chains that never left the finite numbers.
+def at_center(draws: xr.DataTree, observable: str) -> Float[np.ndarray, " sample"]:
+    """An observable's losses at w*, sample by sample.
 
     Raises:
         InvalidArgument: for a name that the draws do not hold.
@@ -84,6 +88,16 @@ def per_sample(draws: xr.DataTree, observable: str) -> Float[np.ndarray, "chain 
         found = f"{observable!r}, and the draws hold {', '.join(held) or 'none'}"
         instead = f'sample(…, observables={{"{observable}": data}})'
         raise InvalidArgument("observable", expected="an observable of the draws", found=found, instead=instead)
+    return np.asarray(draws[f"constant_data/{observable}_at_center"], dtype=np.float64)
+
+
+def per_sample(draws: xr.DataTree, observable: str) -> Float[np.ndarray, "chain draw sample"]:
+    """An observable's losses, sample by sample, of the chains that never left the finite numbers.
+
+    Raises:
+        InvalidArgument: for a name that the draws do not hold.
+    """
+    at_center(draws, observable)
     return finite(draws, f"posterior/{observable}")
 
 
@@ -96,10 +110,9 @@ def loss_differences(draws: xr.DataTree, observable: str | None) -> tuple[Trace,
     settings = settings_of(draws)
     first = finite(draws, "posterior/loss_difference")
     if observable is not None:
-        losses = per_sample(draws, observable)
-        at_center = np.asarray(draws[f"constant_data/{observable}_at_center"], dtype=np.float64)
-        second = (losses - at_center).mean(axis=-1)
-        return (second if len(at_center) == settings.num_samples else first), second
+        base = at_center(draws, observable)
+        second = (per_sample(draws, observable) - base).mean(axis=-1)
+        return (second if len(base) == settings.num_samples else first), second
     if settings.batch_size >= settings.num_samples:
         return first, first
     if "loss_difference_again" in draws["posterior"]:

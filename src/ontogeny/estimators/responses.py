@@ -5,8 +5,8 @@ import xarray as xr
 
 from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.estimators.covariances import cross_covariance, finite_chains, sample_losses
-from ontogeny.estimators.quantity import Quantity, Trace, loss_differences, mean_of
+from ontogeny.estimators.covariances import cross_covariance, sample_losses
+from ontogeny.estimators.quantity import Quantity, Trace, finite_chains, loss_differences, mean_of
 
 
 def susceptibility(

@@ -139,7 +139,9 @@ def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
     for name, parameter in model.named_parameters():
         detached = parameter.detach()
         if free.get(name) is not None:
-            memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype), copy=True))
+            memo[id(parameter)] = nn.Parameter(
+                detached.to(device, wide(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
+            )
         elif name in free:
             memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=wide(parameter.dtype), device=device))
         else:

@@ -107,3 +107,12 @@ def test_nothing_free_has_no_coefficient() -> None:
     model, data = nn.Linear(3, 2), (torch.randn(20, 3), torch.randn(20, 2))
     found = og.estimate_llc(model, data, og.losses.mse, restriction="weight - weight")
     assert (found.value, found.mcse, found.outcome) == (0.0, 0.0, og.Outcome.CONVERGED)
+
+
+def test_a_slice_of_a_transposed_parameter() -> None:
+    model = Rows()
+    model.w = nn.Parameter(torch.zeros(10, 10).t())
+    assert model.w.is_contiguous() is False
+    posterior = og.LocalPosterior(model, torch.zeros(4), quadratic, NBETA, restriction=of(torch.arange(7)))
+    draws = og.sample(posterior, og.SGLD(1e-3), num_chains=2, num_draws=5, num_warmup=0, vectorized=False)
+    assert (np.asarray(draws["posterior"]["loss_difference"])[:, 1:] > 0).all()

@@ -17,7 +17,7 @@ import ontogeny as og
 from ontogeny.testing.cases import CASES, Case, stored_references
 
 FOLDER = Path("runs/known_truths")
-FIRST_SEED = 4000  # settings were chosen on other seeds
+FIRST_SEED = 5000  # settings were chosen on other seeds
 SLOW_SEEDS = 5  # of a case of more than 50,000 parameters, which come last
 
 

@@ -26,6 +26,7 @@ HOT, HEAT = 2, (2.0, 9.0)  # the window in which chains are heated, so that soft
 MIXED = 0.7  # equipartition at which the lesser heat is enough, and the greater may drive a chain into another basin
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
+HELD = 8.0  # curvature of U over γ below which γ counts as holding a tensor: a ReLU network rescaled tenfold has 7.3
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Calibration:
         outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
         decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
             value over log n at weights whose data carry noise; NaN where a budget did not allow to look.
+        held: share of parameters that lie in tensors where the mean curvature of U, nβ h + γ, is below 8 γ, though the
+            loss depends on them: there γ may take much of the value.
         gradient_evaluations: per-sample gradients that it took.
         evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
@@ -52,6 +55,7 @@ class Calibration:
     outcome: Outcome
     advice: str
     decrease: float
+    held: float
     gradient_evaluations: int
     evidence: xr.Dataset = field(repr=False)
     positions: Float[Tensor, "chain parameters"] = field(repr=False)
@@ -114,7 +118,7 @@ class _Search:
         self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
         self.thrown = [0, 0]  # attempts that ended in the first window, where curvature is not known yet, and later
-        self.decrease = math.nan
+        self.decrease, self.held = math.nan, 0.0
         if allowance.descent:
             self.decrease, self.spent = descend(
                 posterior.at(batch_size=allowance.descent), self.mass.rsqrt(), self.curvature, seed
@@ -184,6 +188,7 @@ class _Search:
             if self.failed
             else "",
             decrease=self.decrease,
+            held=self.held,
             gradient_evaluations=self.spent + chains.gradient_evaluations + self.curvature.spent,
             evidence=evidence,
             positions=chains.positions,
@@ -254,6 +259,10 @@ class _Search:
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
         mass = (squares * count + means * _PRIOR) / (count + _PRIOR)
+        known = self.curvature.felt(self.chains.positions[0])
+        weak = means < HELD * self.first.localization
+        felt = torch.cat([part.any().expand(len(part)) for part in known.split(self.first.sizes)])
+        self.held = float((weak & felt).double().mean())
         self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
         self._measure_anew()
 

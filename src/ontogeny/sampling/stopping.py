@@ -139,6 +139,7 @@ def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> 
         num_warmup=warmup,
         gradient_evaluations=chains.gradient_evaluations,
         decrease=None if math.isnan(calibration.decrease) else calibration.decrease,
+        held=calibration.held,
         step_error=STEP_ERROR,
     )
     return joined(trees, warmup, settings, calibration.evidence)

@@ -76,18 +76,17 @@ class Ours:
     def __init__(self, model: Transformer, tokens: Tensor, *, shared: bool = False) -> None:
         self.model, self.tokens, self.shared = model, tokens, shared
         self._parts, self._shapes = og.components(model), shapes_of(model)
-        self._losses = torch.full((len(tokens),), torch.nan)
+        self._whole = self._fresh()
 
     def posterior(self, part: str) -> og.LocalPosterior:
-        settings = {"nbeta": PUBLISHED["nbeta"], "localization": PUBLISHED["localization"]}
-        restriction = None if part == "full" else matching(part, self._parts, self._shapes)
-        batch = int(PUBLISHED["batch"])
-        found = og.LocalPosterior(
-            self.model, self.tokens, og.losses.next_token, **settings, restriction=restriction, batch_size=batch
+        whole = self._whole if self.shared else self._fresh()
+        return whole if part == "full" else whole.restricted(matching(part, self._parts, self._shapes))
+
+    def _fresh(self) -> og.LocalPosterior:
+        nbeta, localization, batch = (PUBLISHED[name] for name in ("nbeta", "localization", "batch"))
+        return og.LocalPosterior(
+            self.model, self.tokens, og.losses.next_token, nbeta, localization, batch_size=int(batch)
         )
-        if self.shared:
-            found._center_losses = self._losses
-        return found
 
     def sample(self, posterior: og.LocalPosterior, chains: int, draws: int, warmup: int = 0) -> xr.DataTree:
         kernel = og.SGLD(PUBLISHED["step_size"])

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 import ontogeny as og
 from ontogeny.core.restriction import Restriction
+from ontogeny.core.samples import Samples
+from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.testing import Gaussian
 
 CURVATURES = np.geomspace(0.5, 20, 100)
@@ -116,3 +118,72 @@ def test_a_slice_of_a_transposed_parameter() -> None:
     posterior = og.LocalPosterior(model, torch.zeros(4), quadratic, NBETA, restriction=of(torch.arange(7)))
     draws = og.sample(posterior, og.SGLD(1e-3), num_chains=2, num_draws=5, num_warmup=0, vectorized=False)
     assert (np.asarray(draws["posterior"]["loss_difference"])[:, 1:] > 0).all()
+
+
+def small_transformer() -> tuple[Transformer, Tensor]:
+    source = torch.Generator().manual_seed(0)
+    shape = TransformerConfig(vocabulary_size=20, context_length=8, d_model=16, num_heads=4)
+    return Transformer(shape, source), torch.randint(20, (40, 8), generator=source)
+
+
+def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
+    model, tokens = small_transformer()
+    settings = {"loss_fn": og.losses.next_token, "nbeta": 10.0, "localization": 5.0, "batch_size": 6}
+    lengths = {"num_chains": 2, "num_draws": 12, "num_warmup": 3, "seed": 5}
+    whole = og.LocalPosterior(model, tokens, **settings)
+    for part in ("L1H3", "embed", "L0H0"):
+        alone = og.sample(
+            og.LocalPosterior(model, tokens, **settings, restriction=part), og.SGLD(1e-2), vectorized=False, **lengths
+        )
+        together = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=False, **lengths)
+        np.testing.assert_array_equal(
+            alone["posterior"]["loss_difference"], together["posterior"]["loss_difference"], part
+        )
+        batched = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=True, **lengths)
+        more = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=False, **lengths | {"num_chains": 3})
+        np.testing.assert_allclose(
+            batched["posterior"]["loss_difference"], alone["posterior"]["loss_difference"], rtol=1e-3, atol=1e-6
+        )
+        np.testing.assert_array_equal(
+            more["posterior"]["loss_difference"][:2], alone["posterior"]["loss_difference"], part
+        )
+
+
+def test_losses_at_the_center_are_computed_once_for_all_parts() -> None:
+    model, tokens = small_transformer()
+    seen: list[int] = []
+
+    def counting(network: nn.Module, batch: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            seen.append(len(batch))
+        return og.losses.next_token(network, batch)
+
+    whole = og.LocalPosterior(model, tokens, counting, nbeta=10.0, batch_size=6)
+    whole.center_losses(torch.arange(40))
+    parts = [whole.restricted(part) for part in ("L1H3", "L0H0")]
+    seen.clear()
+    for part in parts:
+        og.sample(part, og.SGLD(1e-2), num_chains=1, num_draws=10, num_warmup=0, vectorized=False)
+    assert not seen
+
+
+def test_a_network_that_has_moved_since_is_refused() -> None:
+    model, tokens = small_transformer()
+    whole = og.LocalPosterior(model, tokens, og.losses.next_token)
+    with torch.no_grad():
+        model.embed.W_E.add_(1.0)
+    with pytest.raises(og.InvalidArgument, match="weights are still those"):
+        whole.restricted("L0H0")
+
+
+def test_losses_of_tokens_average_to_those_of_their_sequences() -> None:
+    model, tokens = small_transformer()
+    probes = {"mean": tokens[:3], "tokens": Samples(tokens[:3], per_token=True)}
+    posterior = og.LocalPosterior(model, tokens, og.losses.next_token, restriction="L0H0")
+    draws = og.sample(posterior, og.SGLD(1e-3), num_chains=2, num_draws=5, num_warmup=0, observables=probes)
+    tokenwise = np.asarray(draws["posterior"]["tokens"])
+    assert tokenwise.shape == (2, 5, 3 * 7)
+    np.testing.assert_allclose(tokenwise.reshape(2, 5, 3, 7).mean(-1), draws["posterior"]["mean"], rtol=1e-5)
+    with torch.no_grad():
+        expected = og.losses.next_token(model, tokens[:3]).flatten()
+    np.testing.assert_allclose(draws["constant_data"]["tokens_at_center"], expected, rtol=1e-4)

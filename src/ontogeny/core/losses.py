@@ -44,8 +44,8 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"]:
     return losses.view(targets.shape)[:, :-1]
 
 
-def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, " batch"]:
-    """`loss_fn(model, batch)`, checked, and averaged over positions to one loss a sample.
+def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, "batch position"]:
+    """`loss_fn(model, batch)`, checked, one loss a sample and position; one position where the loss has none.
 
     Raises:
         InvalidArgument: if `loss_fn` returns a scalar or another leading size than the batch.
@@ -59,7 +59,13 @@ def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Floa
             found="a scalar (a loss reduced over the batch)" if shape == () else f"{shape}",
             instead="reduction='none' in the loss, or one of og.losses.cross_entropy, mse, next_token",
         )
-    return losses.flatten(1).mean(dim=1) if losses.ndim == 2 else losses
+    return losses.reshape(batch_size, -1)
+
+
+def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, " batch"]:
+    """As `per_token`, averaged over positions to one loss a sample."""
+    losses = per_token(loss_fn, model, batch, batch_size)
+    return losses.mean(dim=1) if losses.shape[1] > 1 else losses[:, 0]
 
 
 def _pair(batch: Any) -> tuple[Tensor, Tensor]:
@@ -73,4 +79,4 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
     return batch[0], batch[1]
 
 
-__all__ = ["LossFn", "cross_entropy", "mse", "next_token", "per_sample"]
+__all__ = ["LossFn", "cross_entropy", "mse", "next_token", "per_sample", "per_token"]

@@ -19,14 +19,18 @@ class Samples:
             torch's default collate; or a finite iterable of ready batches, which is held in memory and needs
             `num_samples`.
         num_samples: n, where the data do not say it themselves.
+        per_token: of an observable whose loss has positions: each is recorded, entry s·T + t being position t of
+            sample s, instead of their mean.
         name: what the caller calls the data, for errors.
 
     Raises:
         InvalidArgument: for data of unknown length without `num_samples`, empty data, or tensors of unequal length.
     """
 
-    def __init__(self, data: Any, num_samples: int | None = None, name: str = "data") -> None:
-        self.name = name
+    def __init__(
+        self, data: Any, num_samples: int | None = None, name: str = "data", *, per_token: bool = False
+    ) -> None:
+        self.name, self.per_token = name, per_token
         self.tensors: tuple[Tensor, ...] | None = None
         self.bare = isinstance(data, Tensor)
         if isinstance(data, Tensor):
@@ -40,6 +44,11 @@ class Samples:
         self.stored = self.tensors[0].shape[0] if self.tensors else len(data)
         self.num_samples = num_samples or self.stored
         self._check()
+
+    @classmethod
+    def of(cls, data: Any, num_samples: int | None = None, name: str = "data") -> "Samples":
+        """Data as samples, if they are not such already."""
+        return data if isinstance(data, Samples) else cls(data, num_samples, name)
 
     def __len__(self) -> int:
         return self.num_samples

@@ -153,7 +153,7 @@ def forecast(run: Checkpoints, model_fn: Callable[[], nn.Module], data: Any, los
     trial = replace(plan, sampler=short, components=[WHOLE], datasets={MAIN: plan.datasets[MAIN]})
     _at_checkpoint(trial, {WHOLE: None}, run, run.steps[-1])  # the first pass pays for lazy initialisation
     begun = time.perf_counter()
-    _sample(_model_at(trial, run, run.steps[-1]), trial, WHOLE, None, MAIN, 0)
+    _sample(_posterior(_model_at(trial, run, run.steps[-1]), trial, MAIN), trial, WHOLE, None, MAIN, 0)
     per_step = (time.perf_counter() - begun) / short.num_draws
     begun = time.perf_counter()
     if plan.behaviour:
@@ -204,11 +204,13 @@ def _restrictions(plan: _Plan) -> Restrictions:
 
 
 def _coefficients(model: nn.Module, plan: _Plan, restrictions: Restrictions, step: int) -> xr.Dataset:
-    rows = []
-    for component, restriction in restrictions.items():
-        row = [_sample(model, plan, component, restriction, name, step) for name in plan.datasets]
-        rows.append(xr.concat(row, "dataset", combine_attrs="override"))
-    return xr.concat(rows, "component", combine_attrs="override").assign_coords(component=list(plan.components))
+    columns = []
+    for name in plan.datasets:
+        whole = _posterior(model, plan, name)  # losses at w* are those of the network: taken once for all components
+        column = [_sample(whole, plan, component, part, name, step) for component, part in restrictions.items()]
+        columns.append(xr.concat(column, "component", combine_attrs="override"))
+    found = xr.concat(columns, "dataset", combine_attrs="override").assign_coords(component=list(plan.components))
+    return found.transpose("component", "dataset", ...)
 
 
 def _model_at(plan: _Plan, run: Checkpoints, step: int) -> nn.Module:
@@ -232,19 +234,23 @@ def _loss(model: nn.Module, plan: _Plan, name: str) -> xr.Dataset:
     return xr.Dataset({"loss": float(losses.mean()), "loss_sem": float(sem)})
 
 
-def _sample(
-    model: nn.Module, plan: _Plan, component: str, restriction: Restriction | None, name: str, step: int
-) -> xr.Dataset:
+def _posterior(model: nn.Module, plan: _Plan, name: str) -> LocalPosterior:
     config = plan.sampler
-    posterior = LocalPosterior(
+    return LocalPosterior(
         model,
         plan.datasets[name],
         plan.loss_fn,
         config.nbeta,
         config.localization,
-        restriction,
-        config.batch_size,
+        batch_size=config.batch_size,
     )
+
+
+def _sample(
+    whole: LocalPosterior, plan: _Plan, component: str, restriction: Restriction | None, name: str, step: int
+) -> xr.Dataset:
+    config = plan.sampler
+    posterior = whole if restriction is None else whole.restricted(restriction)
     draws = sample(
         posterior,
         SGLD(config.step_size),

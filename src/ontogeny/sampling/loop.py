@@ -46,7 +46,8 @@ def sample(
         num_chains, num_draws, num_warmup: chains, recorded draws a chain, draws a chain before those.
         thinning: steps from one draw to the next, in warm-up too; there are `thinning * (num_warmup + num_draws)`
             steps.
-        observables: name -> samples whose per-sample losses are recorded at every draw (positions averaged).
+        observables: name -> samples whose losses are recorded at every draw, averaged over positions; all of them for
+            `Samples(data, per_token=True)`.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
         sink: where draws go as they are made; default memory. `ontogeny.stores.ZarrSink` streams them to disk.

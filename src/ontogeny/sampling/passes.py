@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ontogeny.core.losses import LossFn, per_sample
+from ontogeny.core.losses import LossFn, per_sample, per_token
 from ontogeny.core.restriction import picked, placed
 
 Free = Mapping[str, Int[Tensor, " free"] | None]
@@ -67,11 +67,11 @@ class OneByOne:
             losses.append(loss.detach())
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
-    def losses(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
-        """Per-sample losses at the weights of one chain, without gradients."""
+    def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
+        """Losses at the weights of one chain, without gradients: one a sample, or one a token."""
         self._point_at(weights, 0)
         with torch.no_grad():
-            return per_sample(self.loss_fn, self.model, batch, size)
+            return (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size).flatten()
 
     def center(self, name: str) -> Tensor:
         """The caller's weights of a parameter that is free in part; nothing of one that is free as a whole."""

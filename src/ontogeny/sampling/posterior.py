@@ -62,8 +62,8 @@ class LocalPosterior:
         num_samples: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        self.samples = Samples(data, num_samples)
-        self.loss_fn = loss_fn
+        self.samples = Samples.of(data, num_samples)
+        self._model, self.loss_fn = model, loss_fn
         self.nbeta = _default_nbeta(len(self.samples)) if nbeta is None else float(nbeta)
         self.localization = float(localization)
         if self.nbeta < 0 or self.localization < 0 or not math.isfinite(self.nbeta + self.localization):
@@ -122,6 +122,23 @@ class LocalPosterior:
         other.batch_size = self.batch_size if batch_size is None else min(batch_size, len(self.samples))
         return other
 
+    def restricted(self, restriction: Restriction | str | None) -> "LocalPosterior":
+        """The posterior of another part of the same network, at the same settings and on the same samples.
+
+        Losses at w*, which are those of the network and not of a part, are computed once for all of them.
+
+        Raises:
+            InvalidArgument: for a name that the model does not have, or if its weights are no longer w*.
+        """
+        settings = self.nbeta, self.localization, restriction, self.batch_size
+        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device)
+        some = torch.arange(min(2, self.samples.stored))
+        if not torch.equal(other.center_losses(some), self.center_losses(some)):
+            expected = "a model whose weights are still those that this posterior was made at"
+            raise InvalidArgument("model", expected=expected, found="other losses", instead="a new LocalPosterior")
+        other._center_losses = self._center_losses
+        return other
+
     def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"] | None:
         """The samples of the next minibatch of the order that this generator is; None for all."""
         if self.full_batch:
@@ -170,10 +187,10 @@ class LocalPosterior:
 
     def losses(
         self, position: Float[Tensor, " parameters"], samples: Samples, indices: Tensor
-    ) -> Float[Tensor, " batch"]:
-        """Per-sample losses at `position` on any samples, without gradients."""
+    ) -> Float[Tensor, " entry"]:
+        """Losses at `position` on any samples, without gradients: one a sample, or one a token of `per_token` ones."""
         batch = samples.take(indices, self.device)
-        return self.one_by_one.losses(self._views(position[None]), batch, len(indices))
+        return self.one_by_one.losses(self._views(position[None]), batch, len(indices), samples.per_token)
 
     def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
         """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""

@@ -59,11 +59,11 @@ class Recorder:
                 dims, shape = trace
                 layout[f"{prefix}sample_stats/{name}"] = (f"{prefix}sample_stats", (*dims, "half"), (*shape, 2))
         layout["sample_stats/failed_at"] = ("sample_stats", ("chain",), (num_chains,))
-        for name, samples in self.observables.items():
-            dims, size = ("chain", "draw", f"{name}_sample"), samples.stored
+        at_center = {name: self._observe(self.posterior.center, name) for name in self.observables}
+        for name in self.observables:
+            dims, size = ("chain", "draw", f"{name}_sample"), len(at_center[name])
             layout[f"posterior/{name}"] = ("posterior", dims, (num_chains, num_draws, size))
             layout[f"constant_data/{name}_at_center"] = ("constant_data", dims[2:], (size,))
-        at_center = {name: self._observe(self.posterior.center, name) for name in self.observables}
         self.sink.open(layout)  # what the sink held before is lost from here on, so all that can be wrong comes earlier
         for name, losses in at_center.items():
             self.sink.write(f"constant_data/{name}_at_center", (), losses)
@@ -131,4 +131,4 @@ def _named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
                 found=repr(name),
                 instead='observables={"name": data}',
             )
-    return {name: Samples(data, name=f"observables[{name!r}]") for name, data in observables.items()}
+    return {name: Samples.of(data, name=f"observables[{name!r}]") for name, data in observables.items()}

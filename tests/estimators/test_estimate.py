@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from arviz_stats.base import array_stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,27 @@ def test_value_error_and_size_are_those_of_the_process() -> None:
         assert abs(estimate.value - 20) < 4 * estimate.mcse
         assert estimate.rhat == pytest.approx(1.0, abs=0.02)
         assert estimate.outcome is og.Outcome.CONVERGED
+
+
+def swinging(seed: int, chains: int = 4, draws: int = 400) -> np.ndarray:
+    """The energy of 93 damped oscillators in a heat bath, as underdamped kernels make it: a swing over a slow decay."""
+    rng, turn = np.random.default_rng(seed), np.exp(-0.0125 + 0.157j)
+    state, rows = rng.normal(size=(chains, 93, 2)) @ [1, 1j], []
+    for _ in range(draws):
+        rows.append(0.5 * (state.real**2).sum(axis=1))
+        state = turn * state + math.sqrt(1 - abs(turn) ** 2) * (rng.normal(size=(chains, 93, 2)) @ [1, 1j])
+    return np.stack(rows, axis=1)
+
+
+def test_swings_do_not_hide_the_memory_of_a_chain() -> None:
+    """Sums over the autocorrelation end at its first trough: by them alone the error is a quarter too small."""
+    traces = [swinging(seed) for seed in range(100)]
+    spread = np.std([trace.mean() for trace in traces], ddof=1)
+    by_draws = [array_stats.mcse(trace, chain_axis=0, draw_axis=1, method="mean") for trace in traces]
+    found = [og.llc(draws_of(trace)).mcse for trace in traces]
+    assert math.sqrt(np.mean(np.square(by_draws))) < 0.85 * spread
+    assert math.sqrt(np.mean(np.square(found))) > 0.8 * spread  # the spread of 100 is known to 7 %
+    assert np.mean(found) > 1.15 * np.mean(by_draws)
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:

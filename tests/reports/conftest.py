@@ -1,6 +1,10 @@
 """A made-up run with the shape of a real one: two layers, eight heads, sixty checkpoints, two knees and a plateau."""
 
 import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +12,8 @@ import xarray as xr
 
 from ontogeny.reports import ReportContent
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--disable-background-networking"]
 CHAINS, DRAWS, WARMUP, POSITIONS, SEQUENCES = 2, 80, 40, 128, 24
 DATASETS = ["mixed", "code", "prose"]
 ORDERS = ["unigram", "bigram", "trigram"]
@@ -254,3 +260,20 @@ def content() -> ReportContent:
         command="ontogeny study language --preset standard --seeds 3 --out runs/language",
         controls={"one layer": make_trajectory(seed=1, layers=1)},
     )
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path) -> Callable[[Path, int], str]:
+    """Opens a page in a browser window of some width, without a network, and returns what became of its HTML."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+
+    def opened(path: Path, width: int) -> str:
+        command = [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *OFFLINE),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1000", "--virtual-time-budget=20000"),
+            *("--dump-dom", path.as_uri()),
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=180).stdout
+
+    return opened

@@ -1,16 +1,12 @@
 """The page opened from disk in a real browser, without a network: everything draws, answers and stays inside."""
 
 import re
-import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ontogeny.reports import ReportContent, write_page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--disable-background-networking"]
 
 # Uses the page like a reader, and writes down what it found where the test can read it.
 VISIT = """
@@ -48,18 +44,14 @@ window.addEventListener("load", async () => {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("width", [1280, 500])
-def test_a_browser_shows_and_works_every_panel(width: int, content: ReportContent, tmp_path: Path) -> None:
+def test_a_browser_shows_and_works_every_panel(
+    width: int, content: ReportContent, in_browser: Callable[[Path, int], str], tmp_path: Path
+) -> None:
     path = write_page(tmp_path / "report.html", content)
     html = path.read_text(encoding="utf-8")
     path.write_text(html.replace("</body>\n</html>", f"{VISIT}</body></html>"), encoding="utf-8")
-    command = [
-        *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *OFFLINE),
-        *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1000", "--virtual-time-budget=20000"),
-        *("--dump-dom", path.as_uri()),
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=180).stdout
+    dom = in_browser(path, width)
     root = re.search(r"<html[^>]*>", dom)
     assert root is not None
     found = dict(re.findall(r'data-([a-z]+)="([^"]*)"', root[0]))

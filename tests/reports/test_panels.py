@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ontogeny.reports.panels import Curve, around, axes, draw_curves, padded_range, small_multiples, spread, thinned
+from ontogeny.reports.panels import (
+    Curve,
+    add_key,
+    around,
+    axes,
+    draw_curves,
+    padded_range,
+    small_multiples,
+    spread,
+    thinned,
+)
 
 
 def domains(layout: dict, count: int) -> list[tuple[float, float, float, float]]:
@@ -55,6 +65,17 @@ def test_a_curve_has_its_band_its_line_and_its_name() -> None:
     assert name.text == "a name that i…"
     assert name.y == 3.0
     assert line.name == "a name that is too long"
+
+
+def test_a_key_stands_below_all_panels_in_a_taller_figure() -> None:
+    figure, bare = small_multiples(["one", "two"]), small_multiples(["one", "two"])
+    add_key(figure, {"<b>": "#2f86d8", "a name of some thirty characters": "#dc781e"})
+    note = figure.layout.annotations[-1]
+    assert note.text.count("<br>") == 1
+    assert "&lt;b&gt;" in note.text
+    grown = figure.layout.height - bare.layout.height
+    assert grown == figure.layout.margin.b + note.yshift == 2 * 18
+    assert figure.layout.meta["narrow"]["height"] == bare.layout.meta["narrow"]["height"] + grown
 
 
 def test_one_point_is_drawn_as_a_marker() -> None:

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ontogeny.reports.style import NEUTRAL, PALETTE, SEQUENCE, StepAxis, along_sequence, step_text
+from ontogeny.reports.style import NEUTRAL, PALETTE, SEQUENCE, StepAxis, along_sequence, distinct_colors, step_text
 
 LIGHT, DARK = "#ffffff", "#12151b"
 # Simulation of full protanopia and deuteranopia in linear RGB: Machado, Oliveira and Fernandes 2009, table 1.
@@ -93,3 +93,8 @@ def test_fractions_are_even_in_the_logarithm() -> None:
 @pytest.mark.parametrize(("step", "text"), [(0, "0"), (250, "250"), (1000, "1k"), (1570, "1.57k"), (3e6, "3M")])
 def test_steps_in_few_characters(step: float, text: str) -> None:
     assert step_text(step) == text
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 16])
+def test_several_things_have_as_many_colours(count: int) -> None:
+    assert len(set(distinct_colors(count))) == count

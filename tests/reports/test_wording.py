@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from ontogeny.reports.verdict import summary, verdict
-from ontogeny.reports.wording import listed, measured, number, p_value, probability, shorten
+from ontogeny.reports.wording import listed, measured, number, p_value, probability, shorten, visible, with_error
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,25 @@ def test_the_summary_says_what_moved(trajectory: xr.Dataset) -> None:
     assert text.startswith("Between step 0 and step 6,000, the loss fell from 6.0")
     assert "the learning coefficient rose from" in text
     assert summary(trajectory[["repeated_gain"]]) == "58 checkpoints."
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.000662, 0.00231, "0.0007 ± 0.0023"),
+        (-0.02, 0.0098, "−0.0200 ± 0.0098"),
+        (1234.5, 31.0, "1,234 ± 31"),
+        (1.5e-9, 2.25e-10, "1.50e-9 ± 2.2e-10"),
+        (4.0, math.nan, "4.00"),
+        (math.nan, 1.0, "– ± 1.0"),
+    ],
+)
+def test_a_value_has_the_digits_of_its_error(value: float, error: float, text: str) -> None:
+    assert with_error(value, error) == text
+
+
+def test_white_space_of_a_token_can_be_seen() -> None:
+    assert visible(" a\tb\n") == "·a⇥b⏎"
 
 
 def test_the_verdict_counts_what_failed(trajectory: xr.Dataset, stages: xr.Dataset) -> None:

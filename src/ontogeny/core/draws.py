@@ -41,7 +41,7 @@ class SamplingSettings:
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
         step_error: relative error that is counted for finite steps where the loss is not quadratic.
         decrease: nβ (L(w*) - L) found by descent from w*, where one was made.
-        held: share of parameters that the localization holds rather than the loss, where a calibration looked.
+        quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at.
         control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
     """
 
@@ -62,7 +62,8 @@ class SamplingSettings:
     control_variate: bool = False
     decrease: float | None = None
     step_error: float = 0.0
-    held: float = 0.0
+    quadratic: float | None = None
+    withheld: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -26,8 +26,8 @@ class Outcome(StrEnum):
 _ADVICE = {
     Outcome.CONVERGED: "",
     Outcome.LOCALIZED: (
-        "Localisation takes more than a fifth of the value: lower localization, or raise nbeta, or read the value as "
-        "that of the pinned posterior."
+        "Localisation takes much of the value (15 to 20 % or more): lower localization, raise nbeta, or read the value "
+        "as that of the pinned posterior."
     ),
     Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains, or the budget.",
     Outcome.NOT_CONVERGED: (

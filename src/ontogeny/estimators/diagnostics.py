@@ -19,13 +19,14 @@ MAX_DRIFT = 0.06  # of the value, in an e-fold of time
 MIN_EQUIPARTITION, MAX_DRIFT_ERROR = 0.1, 0.3  # a chain that has hardly left w* looks like one that has settled
 MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
 MAX_EQUIPARTITION = 1.08
-MAX_LOCALIZED = 0.2
+MAX_LOCALIZED, MAX_WITHHELD = 0.2, 0.15
 MAX_LOCALIZED_ERROR = 0.1
 MAX_DECREASE = 0.5  # noise of unit variance in the labels alone gives 2/(2 + log n) at the weights that made them
 _DOUBT = 0.25  # of what is taken off for noise: some of it is in directions that the loss does not hold
 # Of the value, for each degree beyond the quadratic's and were no direction mixed, by halves: deep rank-deficient
 # networks, of degrees 4 to 8, came out 2 to 8 % low; generic ones, of degrees 2 to 3, not at all.
 _UNMIXED = 0.05
+_QUADRATIC = 0.15  # how far the quadratic's value may be from the value, for its spectrum to be believed
 _BLOCK = 5  # draws: a quarter of a swing at the steps that calibration takes
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
@@ -51,7 +52,8 @@ class Diagnostics:
         heat: variance that minibatches inject over that which the kernel injects.
         localized: share by which γ lowers the value, -∂ln λ̂/∂ln γ, from covariances of the draws; its standard error
             over chains is `localized_error`.
-        held: share of parameters that the localization holds rather than the loss (`Calibration.held`).
+        withheld: share that γ takes of the value of the quadratic at w*, by its spectrum; NaN where that is not known,
+            or not within 15 % of the value, so that the loss is not quadratic.
         below_center: share of draws with a lower loss than the center's.
         decrease: nβ (L(w*) - L) that descent from the center found, as a share of the value from the lowest loss.
         distance: mean |w - w*|.
@@ -71,7 +73,7 @@ class Diagnostics:
     heat: float
     localized: float
     localized_error: float
-    held: float
+    withheld: float
     below_center: float
     decrease: float
     distance: float
@@ -128,7 +130,7 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
         heat=_mean(trace("heat")),
         localized=localized,
         localized_error=localized_error,
-        held=settings.held,
+        withheld=_withheld(settings, corrected),
         below_center=float(np.mean(energy < 0)) if energy.size else math.nan,
         decrease=minimum / (corrected + minimum) if corrected + minimum > 0 else math.inf if minimum > 0 else math.nan,
         distance=_mean(trace("distance")),
@@ -155,7 +157,7 @@ def judge(found: Diagnostics, failed: bool) -> Outcome:
         return Outcome.TOO_FEW_DRAWS
     known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
     pinned = known and found.localized > max(MAX_LOCALIZED, 3 * found.localized_error)
-    return Outcome.LOCALIZED if pinned or found.held > MAX_LOCALIZED else Outcome.CONVERGED
+    return Outcome.LOCALIZED if pinned or found.withheld > MAX_WITHHELD else Outcome.CONVERGED
 
 
 def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> tuple[float, float, float, float, float]:
@@ -238,6 +240,11 @@ def _localized(energy: Float[np.ndarray, "chain draw"], virial: Float[np.ndarray
     covariance = ((energy - energy.mean()) * (virial - virial.mean())).mean(1)
     each = (virial.mean() - covariance) / (2 * energy.mean())
     return float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+
+
+def _withheld(settings: SamplingSettings, value: float) -> float:
+    known = settings.quadratic is not None and abs(settings.quadratic / value - 1) < _QUADRATIC if value else False
+    return settings.withheld if known else math.nan
 
 
 def _mean(trace: np.ndarray) -> float:

@@ -25,7 +25,7 @@ def susceptibility(
         full: draws of the unrestricted posterior with the same observables.
 
     Returns:
-        χ in squared units of the loss, with its Monte Carlo error. Negative where more of q' raises the component's
+        χ in squared units of the loss, with its Monte Carlo error. Negative where more of q' lowers the component's
         loss on q.
 
     Raises:

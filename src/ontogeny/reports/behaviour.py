@@ -9,7 +9,7 @@ import xarray as xr
 from ontogeny.reports.estimates import main
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
-from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, step_text
+from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, distinct_colors, step_text
 
 POSITION_CURVES = 6
 HEADS_DRAWN = 24  # of one score: the strongest; more cannot be told apart
@@ -81,7 +81,7 @@ def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int
     strongest = np.argsort(-np.nan_to_num(table.max("step").values), kind="stable")[:HEADS_DRAWN]
     layers = list(dict.fromkeys(int(layer) for layer in trajectory["layer"].values))
     keep = thinned(table.sizes["step"], panels * len(strongest))
-    x, leaders = axis.place(trajectory.step.values[keep]), {}
+    x, leaders, colors = axis.place(trajectory.step.values[keep]), {}, distinct_colors(len(layers))
     for k in strongest:
         layer = int(table["layer"].values[k])
         if layer not in leaders or final[k] > final[leaders[layer]]:
@@ -89,8 +89,7 @@ def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int
     thin, bold = [], []
     for k in strongest:
         layer, head = int(table["layer"].values[k]), int(table["head"].values[k])
-        at = layers.index(layer)
-        color = PALETTE[at] if len(layers) <= len(PALETTE) else along_sequence(at / (len(layers) - 1))
+        color = colors[layers.index(layer)]
         y = table.values[keep, k]
         if k != leaders[layer]:
             thin.append(Curve(f"L{layer}H{head}", x, y, color, width=1.1, opacity=0.45, named=False))

@@ -1,20 +1,28 @@
 """Beliefs as places and colours: the simplex, true beside regressed, and the colours of states and of sites."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.reports.panels import MAX_POINTS, axes, padded_range, set_axes, small_multiples
-from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, ORANGE, PALETTE, along_sequence, translucent
+from ontogeny.reports.style import (
+    BLUE,
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    along_sequence,
+    color_key,
+    distinct_colors,
+    translucent,
+)
 from ontogeny.reports.wording import plain, shorten
 
 HEIGHT = 270
 SMALLEST, LARGEST = 2.4, 13.0  # diameter of a context's dot in pixels
 ALL = "all sites"
 CORNERS = (ORANGE, BLUE, GREEN)  # of a simplex of up to three states
-LINE_LENGTH = 40  # characters of a colour key that fit below a panel on a phone
 
 
 def fig_simplex(picture: xr.Dataset) -> go.Figure:
@@ -61,8 +69,7 @@ def belief_colors(beliefs: np.ndarray) -> list[str]:
     """A colour for each belief (row): up to three states, a mix of the corners' colours; above, the likeliest's."""
     states = beliefs.shape[1]
     if states > len(CORNERS):
-        several = [along_sequence(k / (states - 1)) for k in range(states)]
-        colors = PALETTE if states <= len(PALETTE) else several
+        colors = distinct_colors(states)
         return [colors[k] for k in beliefs.argmax(axis=1)]
     shares = np.clip(beliefs, 0, None)
     shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
@@ -77,19 +84,6 @@ def site_colors(sites: Sequence[str] | np.ndarray) -> dict[str, str]:
     single = [name for name in names if name != ALL]
     colors = {name: along_sequence(k / max(len(single) - 1, 1)) for k, name in enumerate(single)}
     return {name: colors.get(name, GREEN) for name in names}
-
-
-def color_key(colors: Mapping[str, str]) -> str:
-    """Names in their colours, for the title of an axis; broken where a phone needs it."""
-    lines, used = [""], 0
-    for name, color in colors.items():
-        text = shorten(name, LINE_LENGTH)
-        if used and used + len(text) + 3 > LINE_LENGTH:
-            lines.append("")
-            used = 0
-        lines[-1] += f'<span style="color:{color}">● {plain(text)}</span>   '
-        used += len(text) + 3
-    return "<br>".join(line.rstrip() for line in lines)
 
 
 def belief_text(belief: np.ndarray) -> str:

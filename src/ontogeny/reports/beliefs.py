@@ -6,10 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.belief_pictures import color_key, site_colors
+from ontogeny.reports.belief_pictures import site_colors
 from ontogeny.reports.panels import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
-from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
+from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, color_key, step_text, translucent
 from ontogeny.reports.wording import counted, plain
 
 ROW_HEIGHT, LABEL_WIDTH = 22, 132  # of a predictor's row and of its name, in pixels

@@ -10,7 +10,7 @@ import xarray as xr
 from ontogeny.reports.estimates import WHOLE, estimates, main, main_estimates, trusted
 from ontogeny.reports.panels import Z95, Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries, mark_boundary_intervals, shade_stages
-from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE, TEMPLATE, StepAxis, along_sequence
+from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, TEMPLATE, StepAxis, distinct_colors
 from ontogeny.reports.wording import plain
 
 _SPOKEN = {WHOLE: "Whole network"}
@@ -93,15 +93,27 @@ def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) ->
     final = table.dropna(subset="llc").groupby(by).llc.last().nlargest(NAMED_CURVES)
     for i, panel in enumerate(panels):
         curves = []
-        for j, name in enumerate(names):
+        for name, color in zip(names, distinct_colors(len(names)), strict=True):
             rows = table[(table[over] == panel) & (table[by] == name)].sort_values("step")
             rows = rows.iloc[thinned(len(rows), len(panels) * len(names))]
-            color = PALETTE[j] if len(names) <= len(PALETTE) else along_sequence(j / (len(names) - 1))
-            curves.append(_estimate_curve(name, rows, axis, color, named=name in final.index))
+            curves.append(estimate_curve(name, rows, axis, color, named=name in final.index))
         draw_curves(figure, axes(i), curves)
         mark_boundaries(figure, axes(i), stages, axis)
         set_axes(figure, i, axis.layout(), {"title": {"text": "LLC"}})
     return figure
+
+
+def estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, named: bool) -> Curve:
+    """The curve of the estimates in these rows, with its 95 % band of Monte Carlo error."""
+    x, y = axis.place(table.step.to_numpy()), table.llc.to_numpy()
+    return Curve(name, x, y, color, around(y, table.mcse.to_numpy()), named=named, hover=bool(name))
+
+
+def judged(row: Any) -> str:  # a named tuple from pandas, whose type has no name
+    """The error of an estimate and how it ended, for hover texts: ± 0.8 (converged, R-hat 1.003)."""
+    interval = f"± {Z95 * row.mcse:.2g}" if np.isfinite(row.mcse) else ""
+    rhat = f", R-hat {row.rhat:.3f}" if np.isfinite(row.rhat) else ""
+    return f"{interval} ({plain(row.outcome.replace('_', ' ') or 'not judged')}{rhat})".strip()
 
 
 def _loss_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
@@ -126,7 +138,7 @@ def _draw_llc(
         x = axis.place(stages.grid_step.values[keep])
         line = Curve("", x, smooth, BLUE, around(smooth, error), named=False, hover=False)
     else:
-        line = _estimate_curve("", table, axis, BLUE, named=False)
+        line = estimate_curve("", table, axis, BLUE, named=False)
     reach = around(table.llc.to_numpy(), table.mcse.fillna(0).to_numpy())
     draw_curves(figure, where, [line], LLC_HEIGHT, include=np.concatenate(reach))
     sound = trusted(table) | (table.outcome == "")
@@ -139,7 +151,7 @@ def _draw_llc(
         marker_symbol=np.where(sound, "circle", "circle-open"),
         error_y={"array": Z95 * table.mcse, "thickness": 1.2, "width": 0, "color": BLUE},
         cliponaxis=False,
-        customdata=np.array([_verdict(row) for row in table.itertuples()], dtype=object),
+        customdata=np.array([judged(row) for row in table.itertuples()], dtype=object),
         hovertemplate="%{y:.4~g} %{customdata}",
         **where,
     )
@@ -152,17 +164,6 @@ def _draw_llc(
             yref=f"{where['yaxis']} domain",
             yanchor="bottom",
             showarrow=False,
-            hovertext=f"step {row.step:,}: {_verdict(row)}",
+            hovertext=f"step {row.step:,}: {judged(row)}",
             font={"size": 15, "color": BLUE},
         )
-
-
-def _estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, named: bool) -> Curve:
-    x, y = axis.place(table.step.to_numpy()), table.llc.to_numpy()
-    return Curve(name, x, y, color, around(y, table.mcse.to_numpy()), named=named, hover=bool(name))
-
-
-def _verdict(row: Any) -> str:  # a named tuple from pandas, whose type has no name
-    interval = f"± {Z95 * row.mcse:.2g}" if np.isfinite(row.mcse) else ""
-    rhat = f", R-hat {row.rhat:.3f}" if np.isfinite(row.rhat) else ""
-    return f"{interval} ({plain(row.outcome.replace('_', ' ') or 'not judged')}{rhat})".strip()

@@ -25,12 +25,18 @@ from ontogeny.reports.belief_tables import (
     steering_sentences,
 )
 from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
+from ontogeny.reports.component_curves import fig_component_curves, fig_relative_llc
+from ontogeny.reports.component_map import fig_component_map, map_steps
+from ontogeny.reports.data_refinement import dataset_pairs, fig_data_refinement
 from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_steps
 from ontogeny.reports.estimates import estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.presentation_graph import fig_presentation
+from ontogeny.reports.signature_table import signature_rows, signature_sentences
 from ontogeny.reports.style import step_text
+from ontogeny.reports.susceptibility_map import fig_susceptibility
 from ontogeny.reports.tables import advice_rows, boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
+from ontogeny.reports.token_plane import fig_token_susceptibility, has_plane
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 from ontogeny.reports.verdict import summary, verdict
 
@@ -54,6 +60,10 @@ class ReportContent:
         beliefs: belief regressions over `site`, by the network's name.
         picture: true and regressed beliefs of contexts in the plane.
         presentation: the mixed-state presentation of the process as a graph.
+        refined: coefficients of the network's parts on several datasets along `step`; the first is the main one.
+        relative: coefficients of heads under the divergence from a reference model, along `step`.
+        signatures: parts clustered by their refined curves; members of run 0 are those of this report.
+        susceptibility: how parts answer to datasets, to single tokens, or both.
     """
 
     title: str
@@ -68,6 +78,10 @@ class ReportContent:
     beliefs: Mapping[str, xr.Dataset] = field(default_factory=dict)
     picture: xr.Dataset | None = None
     presentation: xr.Dataset | None = None
+    refined: xr.Dataset | None = None
+    relative: xr.Dataset | None = None
+    signatures: xr.Dataset | None = None
+    susceptibility: xr.Dataset | None = None
 
 
 def write_page(path: str | Path, content: ReportContent) -> Path:
@@ -111,6 +125,8 @@ def _render(content: ReportContent) -> str:
         advice=advice_rows(shown),
         omitted=omitted,
         regressions=_regressions(content),
+        signature_rows=signature_rows(content.signatures),
+        signature_sentences=signature_sentences(content.signatures),
         symbols=symbols,
         settings=settings,
         plotly=Markup(get_plotlyjs()),
@@ -136,7 +152,7 @@ def _figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
         figures["heads"] = [_choice("", fig_head_scores(trajectory, content.controls, stages))]
     if content.pca is not None:
         figures["trajectory"] = [_choice("", fig_trajectory_pca(content.pca, stages))]
-    figures |= _belief_figures(content)
+    figures |= _belief_figures(content) | _component_figures(content)
     if traced := trace_steps(trajectory):
         figures["traces"] = [_choice(f"step {step_text(step)}", fig_traces(trajectory, step)) for step in traced]
     return figures
@@ -157,6 +173,29 @@ def _belief_figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
     if content.presentation is not None:
         figures["presentation"] = [_choice("", fig_presentation(content.presentation))]
     return figures
+
+
+def _component_figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
+    refined, relative, answers = content.refined, content.relative, content.susceptibility
+    signatures, stages = content.signatures, content.stages
+    figures: dict[str, list[dict[str, Any]]] = {}
+    if refined is not None:
+        figures["component-map"] = [
+            _choice(f"step {step_text(step)}", fig_component_map(refined, step)) for step in map_steps(refined)
+        ]
+        if len(estimates(refined)):
+            figures["component-curves"] = [_choice("", fig_component_curves(refined, signatures, stages))]
+        figures["data-refinement"] = [
+            _choice(f"{first} and {second}", fig_data_refinement(refined, first, second, signatures))
+            for first, second in dataset_pairs(refined)
+        ]
+    if relative is not None and len(estimates(relative)):
+        figures["relative"] = [_choice("", fig_relative_llc(relative, stages))]
+    if answers is not None and "susceptibility" in answers:
+        figures["susceptibility"] = [_choice("", fig_susceptibility(answers))]
+    if answers is not None and has_plane(answers):
+        figures["tokens"] = [_choice("", fig_token_susceptibility(answers))]
+    return {name: choices for name, choices in figures.items() if choices}
 
 
 def _regressions(content: ReportContent) -> dict[str, Any]:

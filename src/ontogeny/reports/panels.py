@@ -1,6 +1,6 @@
 """Small multiples: panels of named curves with bands, side by side on a page and below each other on a phone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ontogeny.reports.style import TEMPLATE, translucent
+from ontogeny.reports.style import TEMPLATE, color_key, translucent
 from ontogeny.reports.wording import plain, shorten
 
 Z95 = 1.96  # standard errors from the middle to the edge of a 95 % interval
@@ -22,6 +22,7 @@ TITLE = {
     **{"font": {"size": 13}, "showarrow": False},
 }
 MAX_NAME = 14  # characters of a curve's name that fit beside a panel
+KEY_HEIGHT = 18  # pixels of a line of a colour key
 LABEL_HEIGHT = 15  # pixels that a curve's name at its right end takes
 
 
@@ -67,6 +68,28 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
             changes[f"{name}.domain"] = narrow[name]["domain"]
             changes[f"annotations[{i}].{key}"] = narrow["annotations"][i][key]
     return go.Figure(layout={**wide, "template": TEMPLATE, "meta": {"narrow": changes}})
+
+
+def add_key(figure: go.Figure, colors: Mapping[str, str]) -> None:
+    """Write names in their colours below all panels, in a figure that becomes as much taller."""
+    text = color_key(colors)
+    below = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -room_below(figure)}
+    figure.add_annotation(text=text, x=0, xref="paper", xanchor="left", align="left", showarrow=False, **below)
+    lengthen(figure, KEY_HEIGHT * (1 + text.count("<br>")))
+
+
+def lengthen(figure: go.Figure, pixels: int) -> None:
+    """Make more room below all panels, in a figure that becomes as much taller, on a narrow screen too."""
+    narrow = figure.layout.meta["narrow"]
+    margin = {"b": room_below(figure) + pixels}
+    figure.update_layout(height=figure.layout.height + pixels, margin=margin)
+    figure.layout.meta = {"narrow": {**narrow, "height": narrow["height"] + pixels}}
+
+
+def room_below(figure: go.Figure) -> float | int:
+    """Pixels below all panels."""
+    own = figure.layout.margin.b
+    return TEMPLATE.layout.margin.b if own is None else own
 
 
 def axes(panel: int) -> dict[str, str]:

@@ -4,9 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.belief_pictures import belief_text, color_key
+from ontogeny.reports.belief_pictures import belief_text
 from ontogeny.reports.panels import MAX_POINTS, axes, set_axes, small_multiples
-from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, along_sequence
+from ontogeny.reports.style import BLUE, NEUTRAL, color_key, distinct_colors
 from ontogeny.reports.wording import plain, probability
 
 MAX_NODES = 200  # more cannot be told apart; the deepest levels are left out
@@ -175,6 +175,4 @@ def _draw_modes(figure: go.Figure, modes: np.ndarray) -> None:
 
 def _token_colors(tokens: np.ndarray) -> dict[str, str]:
     names = [str(token) for token in np.unique(tokens)]
-    if len(names) <= len(PALETTE):
-        return dict(zip(names, PALETTE, strict=False))
-    return {name: along_sequence(k / (len(names) - 1)) for k, name in enumerate(names)}
+    return dict(zip(names, distinct_colors(len(names)), strict=True))

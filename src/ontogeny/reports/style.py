@@ -1,9 +1,12 @@
 """The one figure style: colours for light and dark pages and for colour-blind eyes, and the axis of training steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
+
+from ontogeny.reports.wording import plain, shorten
 
 # Every colour stands out at least 3:1 on white and on near-black, so that a figure needs no second set of colours for
 # a dark page, and every pair differs for deuteranopes and protanopes.
@@ -14,6 +17,7 @@ GRID = "rgba(127,138,152,0.20)"
 CLEAR = "rgba(0,0,0,0)"
 # From the start of training to its end: as bright at one end as at the other, for the same reason.
 SEQUENCE = ("#2f86d8", "#7377c9", "#b0659f", "#cf6a63", "#dc781e")
+LINE_LENGTH = 40  # characters of a colour key that fit below a panel on a phone
 FONT = "'Inter', 'Helvetica Neue', 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
 _AXIS = {
@@ -53,6 +57,24 @@ def along_sequence(fraction: float | int) -> str:
     channels = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in SEQUENCE])
     at = np.linspace(0, 1, len(SEQUENCE))
     return "#" + "".join(f"{round(float(np.interp(fraction, at, channel))):02x}" for channel in channels.T)
+
+
+def distinct_colors(count: int) -> list[str]:
+    """Colours for so many things: the palette while it lasts, else evenly along the sequence."""
+    return list(PALETTE[:count]) if count <= len(PALETTE) else [along_sequence(k / (count - 1)) for k in range(count)]
+
+
+def color_key(colors: Mapping[str, str]) -> str:
+    """Names in their colours, for the title of an axis; broken where a phone needs it."""
+    lines, used = [""], 0
+    for name, color in colors.items():
+        text = shorten(name, LINE_LENGTH)
+        if used and used + len(text) + 3 > LINE_LENGTH:
+            lines.append("")
+            used = 0
+        lines[-1] += f'<span style="color:{color}">● {plain(text)}</span>   '
+        used += len(text) + 3
+    return "<br>".join(line.rstrip() for line in lines)
 
 
 def step_text(step: float | int) -> str:

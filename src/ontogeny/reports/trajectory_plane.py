@@ -6,12 +6,12 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.reports.mark_names import Panel, clear_sides
 from ontogeny.reports.panels import axes, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
 from ontogeny.reports.wording import plain
 
 WIDTH, HEIGHT = 280, 300  # of a panel in pixels; the width is that on a page, and nearly that on a phone
-SIDES = (("top center", 0, 1), ("bottom center", 0, -1), ("middle right", 1, 0), ("middle left", -1, 0))
 
 
 @dataclass(frozen=True)
@@ -90,30 +90,5 @@ def _draw_marks(
     labels = [mark.label for mark in marks]
     trace = go.Scatter(x=at[:, 0], y=at[:, 1], mode="markers+text", text=[plain(label) for label in labels])
     trace.update(marker={**marker, "size": 12, "line": {"width": 2}}, hoverinfo="skip", cliponaxis=False)
-    low, size = limits[:, 0], limits[:, 1] - limits[:, 0]
-    sides = _clear_sides((at - low) / size * (WIDTH, HEIGHT), (places - low) / size * (WIDTH, HEIGHT), labels)
-    trace.update(textposition=sides, textfont={"size": 11})
+    trace.update(textposition=clear_sides(at, places, labels, Panel(limits, (WIDTH, HEIGHT))), textfont={"size": 11})
     figure.add_trace(trace.update(**where))
-
-
-def _clear_sides(at: np.ndarray, points: np.ndarray, labels: list[str]) -> list[str]:
-    """For each label, the side of its mark on which it covers least: other labels above all, then points."""
-    dots = np.concatenate([points - 4, points + 4], axis=1)  # as boxes: left, bottom, right, top
-    placed: list[tuple[float, float, float, float]] = []
-    chosen = []
-    for (x, y), label in zip(at, labels, strict=True):
-        wide, costs = 6.2 * len(label), {}
-        for side, right, up in SIDES:
-            left, bottom = x + right * (wide / 2 + 9) - wide / 2, y + up * 16 - 7
-            box = (left, bottom, left + wide, bottom + 14)
-            cut_off = left < 0 or left + wide > WIDTH
-            costs[side] = (10 * _covered(np.array(placed), *box) + _covered(dots, *box) + 20 * cut_off, box)
-        chosen.append(min(costs, key=lambda side: costs[side][0]))
-        placed.append(costs[chosen[-1]][1])
-    return chosen
-
-
-def _covered(boxes: np.ndarray, left: float, bottom: float, right: float, top: float) -> int:
-    """How many of the boxes overlap with one."""
-    lefts, bottoms, rights, tops = boxes.reshape(-1, 4).T
-    return int(((lefts < right) & (left < rights) & (bottoms < top) & (bottom < tops)).sum())

@@ -17,6 +17,11 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
+def visible(token: str) -> str:
+    """A token whose line ends, tabs and spaces can be seen."""
+    return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")
+
+
 def number(value: Number | None, digits: int = 3) -> str:
     """A number with so many significant digits; a dash where there is none."""
     if value is None or math.isnan(value):
@@ -38,6 +43,14 @@ def measured(value: Number | None, interval: Sequence[Number] | None = None) -> 
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 6) if half > 0 else 3
     center, low, high = (_signed(f"{v:,.{decimals}f}") for v in (value, *interval))
     return f"{center} [{low}, {high}]"
+
+
+def with_error(value: Number, error: Number) -> str:
+    """A value with its error, both to two digits of the error: 0.0007 ± 0.0023."""
+    decimals = max(1 - math.floor(math.log10(error)), 0) if math.isfinite(error) and error > 0 else None
+    if decimals is None or decimals > 6 or not math.isfinite(value):
+        return number(value) if decimals is None else f"{number(value)} ± {number(error, 2)}"
+    return f"{_signed(f'{value:,.{decimals}f}')} ± {error:,.{decimals}f}"
 
 
 def p_value(value: Number | None) -> str:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ontogeny.sampling.posterior import LocalPosterior
+from ontogeny.sampling.spectrum import SAMPLES
 
 WINDOWS = (20, 40, 140, 80, 120)  # steps between updates of mass and batch; chains are heated in the third
 FRICTION = (0.05, 0.15)  # of a step: without noise, and at most
@@ -41,6 +42,7 @@ class Allowance:
         control_variate: whether the gradient at w* on all samples is taken.
         curvature: samples that a product with the Hessian is taken on.
         descent: samples that the descent from w* is taken on; 0 for none.
+        spectrum: samples that the spectrum at w* is taken on; 0 for none.
     """
 
     first: int
@@ -50,6 +52,7 @@ class Allowance:
     control_variate: bool = True
     curvature: int = 256
     descent: int = _DESCENT[1]
+    spectrum: int = SAMPLES
 
     def balance(self, share: float, present: Balance, stored: int) -> Balance:
         """The cheapest settings at which minibatches add `INFLATION`, given the share that they add at present.
@@ -101,6 +104,7 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
         control,
         curvature=max(32, min(256, left // 1000)),
         descent=descent if control and descent >= _DESCENT[0] else 0,
+        spectrum=0,
     )
 
 

@@ -19,6 +19,7 @@ from ontogeny.sampling.descent import descend
 from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.loop import as_progress, evaluate_halves
 from ontogeny.sampling.posterior import LocalPosterior
+from ontogeny.sampling.spectrum import spectrum
 
 # Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
 REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
@@ -26,7 +27,6 @@ HOT, HEAT = 2, (2.0, 9.0)  # the window in which chains are heated, so that soft
 MIXED = 0.7  # equipartition at which the lesser heat is enough, and the greater may drive a chain into another basin
 _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
 _RETRIES = 6
-HELD = 8.0  # curvature of U over γ below which γ counts as holding a tensor: a ReLU network rescaled tenfold has 7.3
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Calibration:
         outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
         decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
             value over log n at weights whose data carry noise; NaN where a budget did not allow to look.
-        held: share of parameters that lie in tensors where the mean curvature of U, nβ h + γ, is below 8 γ, though the
-            loss depends on them: there γ may take much of the value.
+        quadratic, withheld: of the quadratic loss that the curvature at w* would make (`spectrum`), the value at γ, and
+            the share that γ takes from that at a thousandth of γ; NaN where the spectrum is not known.
         gradient_evaluations: per-sample gradients that it took.
         evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
@@ -55,7 +55,8 @@ class Calibration:
     outcome: Outcome
     advice: str
     decrease: float
-    held: float
+    quadratic: float
+    withheld: float
     gradient_evaluations: int
     evidence: xr.Dataset = field(repr=False)
     positions: Float[Tensor, "chain parameters"] = field(repr=False)
@@ -118,7 +119,7 @@ class _Search:
         self.traces: list[np.ndarray] = []
         self.mass = self.curvature.diagonal(probes=8)
         self.thrown = [0, 0]  # attempts that ended in the first window, where curvature is not known yet, and later
-        self.decrease, self.held = math.nan, 0.0
+        self.decrease = math.nan
         if allowance.descent:
             self.decrease, self.spent = descend(
                 posterior.at(batch_size=allowance.descent), self.mass.rsqrt(), self.curvature, seed
@@ -169,6 +170,7 @@ class _Search:
 
     def result(self) -> Calibration:
         chains, outcome = self.chains, Outcome.DIVERGED if self.failed else Outcome.CONVERGED
+        quadratic, withheld = self._quadratic()
         names = ("step_size", "batch_size", "curvature", "inflation")
         columns = {name: np.array([float(row.get(name, math.nan)) for row in self.rows]) for name in names}
         traces = np.array(self.traces)
@@ -188,11 +190,20 @@ class _Search:
             if self.failed
             else "",
             decrease=self.decrease,
-            held=self.held,
+            quadratic=quadratic,
+            withheld=withheld,
             gradient_evaluations=self.spent + chains.gradient_evaluations + self.curvature.spent,
             evidence=evidence,
             positions=chains.positions,
         )
+
+    def _quadratic(self) -> tuple[float, float]:
+        """What the loss would give were it quadratic, and the share that γ takes of it."""
+        found = spectrum(self.first, self.seed, self.allowance.spectrum) if self.allowance.spectrum else None
+        if found is None:
+            return math.nan, math.nan
+        self.spent += found.gradient_evaluations
+        return found.quadratic(self.first.localization), found.withheld(self.first.localization)
 
     def _step(self) -> list[tuple[Tensor, Tensor, float]]:
         """One step; of each block losses, summed squares of gradients, and (w - w*)·∇U/P where it began."""
@@ -259,10 +270,6 @@ class _Search:
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
         mass = (squares * count + means * _PRIOR) / (count + _PRIOR)
-        known = self.curvature.felt(self.chains.positions[0])
-        weak = means < HELD * self.first.localization
-        felt = torch.cat([part.any().expand(len(part)) for part in known.split(self.first.sizes)])
-        self.held = float((weak & felt).double().mean())
         self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
         self._measure_anew()
 

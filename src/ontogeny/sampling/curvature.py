@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.sampling.posterior import LocalPosterior
@@ -68,11 +68,6 @@ class Curvature:
         parts = (total / probes).split(self.posterior.sizes)
         means = torch.cat([part.mean().expand(len(part)) for part in parts])
         return means.clamp(min=float(means.clamp(min=0).mean()) * 1e-3 + self.posterior.localization + 1e-12)
-
-    def felt(self, position: Float[Tensor, " parameters"]) -> Bool[Tensor, " parameters"]:
-        """Parameters that the loss of one minibatch depends on at a position; the gradient of others is exactly 0."""
-        pull = (position - self.posterior.center) * self.posterior.localization
-        return self._gradient(position, self.posterior.batch_indices(self._order)) != pull
 
     def _distance(self, indices: Tensor | None) -> float:
         center, size = self.posterior.center, self.posterior.num_parameters

@@ -96,7 +96,7 @@ class Batched:
         self._free = {f"model.{name}": index for name, index in source.indices.items()}
         # of parameters that are free in part: their weights at the center, whatever a chain has left in the copy
         self._centers = {name: source.center(name.removeprefix("model.")) for name in self._free}
-        gradient = grad(self._loss, has_aux=True)
+        gradient = grad(self.loss, has_aux=True)
         self._shared, self._apart = vmap(gradient, in_dims=(0, None, None)), vmap(gradient, in_dims=(0, 0, None))
         if compiled:
             self._shared, self._apart = torch.compile(self._shared), torch.compile(self._apart)
@@ -109,7 +109,8 @@ class Batched:
             target.add_(gradient, alpha=scale)
         return losses.detach()
 
-    def _loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
+    def loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
+        """The mean loss of a batch at free weights of one chain, and the losses; a function without side effects."""
         named = {
             name: placed(self._centers[name], index, weight)
             for (name, index), weight in zip(self._free.items(), weights, strict=True)

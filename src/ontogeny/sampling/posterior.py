@@ -192,6 +192,14 @@ class LocalPosterior:
         batch = samples.take(indices, self.device)
         return self.one_by_one.losses(self._views(position[None]), batch, len(indices), samples.per_token)
 
+    def differentiable(self, indices: Tensor) -> tuple[Float[Tensor, " parameters"], Float[Tensor, ""]]:
+        """w* as a leaf in double precision, and the mean loss of some samples there: for derivatives of any order."""
+        model = copy.deepcopy(self._model).double()
+        weights = self.center.double().requires_grad_()
+        parts = [part[0] for part in self._views(weights[None])]
+        loss = Batched(OneByOne(model, self.loss_fn, self.one_by_one.indices, self.device)).loss
+        return weights, loss(parts, _double(self.samples.take(indices, self.device)), len(indices))[0]
+
     def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
         """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""
         found = self._center_losses[indices]
@@ -235,6 +243,18 @@ class LocalPosterior:
         parts: Sequence[Tensor] = flat.split(self.sizes, dim=1)
         rows = flat.shape[0]
         return [part.view(rows, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+
+def _double(batch: Any) -> Any:
+    """The batch with its floating-point tensors in double precision."""
+    if isinstance(batch, Tensor):
+        return batch.double() if batch.is_floating_point() else batch
+    if isinstance(batch, dict):
+        return {key: _double(value) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        parts = [_double(value) for value in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
 
 
 def _default_nbeta(num_samples: int) -> float:

@@ -139,7 +139,8 @@ def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> 
         num_warmup=warmup,
         gradient_evaluations=chains.gradient_evaluations,
         decrease=None if math.isnan(calibration.decrease) else calibration.decrease,
-        held=calibration.held,
+        quadratic=None if math.isnan(calibration.quadratic) else calibration.quadratic,
+        withheld=0.0 if math.isnan(calibration.withheld) else calibration.withheld,
         step_error=STEP_ERROR,
     )
     return joined(trees, warmup, settings, calibration.evidence)

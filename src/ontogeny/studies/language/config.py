@@ -43,6 +43,26 @@ class Probes(BaseModel):
     seed: int = 0
 
 
+class Refinement(BaseModel):
+    """How parts of the network are refined.
+
+    Attributes:
+        checkpoints: how many of the run's, evenly spaced in log step, have a coefficient for each part on each text.
+        sampler: of these coefficients.
+        responses: sampler of the susceptibilities at the last checkpoint.
+        probe_sequences, token_sequences: sequences of each text that losses, and single tokens' losses, are recorded
+            on there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoints: int
+    sampler: SamplerConfig
+    responses: SamplerConfig
+    probe_sequences: int = 32
+    token_sequences: int = 2
+
+
 class Thresholds(BaseModel):
     """What the claims are held to, and how curves are smoothed for them; fixed before the seeds that are reported.
 
@@ -53,6 +73,8 @@ class Thresholds(BaseModel):
         widest_boundary: boundaries with a wider 95 % interval are not counted, in decades.
         smoothing: standard deviation of the Gaussian kernel in log10 step, in decades.
         first_step: steepest slopes are looked for from this step on.
+        head_scores: final scores from which a head is of a type; the first that it reaches is its type.
+        fallen: relative fall from the peak, beyond twice its error, from which a curve counts as rising and falling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +86,12 @@ class Thresholds(BaseModel):
     smoothing: float = 0.08
     first_step: int = 100
     bootstrap: int = 1000
+    head_scores: tuple[tuple[str, float], ...] = (
+        ("prefix_matching", 0.05),
+        ("previous_token", 0.25),
+        ("current_token", 0.25),
+    )
+    fallen: float = 0.1
 
 
 class LanguageConfig(BaseModel):
@@ -73,6 +101,7 @@ class LanguageConfig(BaseModel):
         seed: of initial weights, order of training data, and sampling; the text and the probes are the same for all
             seeds.
         control_layers: layers of the control network.
+        refinement: of parts of the network; None leaves them out.
         device: where networks are trained and sampled, as torch names it: `cpu` or `cuda`.
         tested: ids of the claims that this preset trains long enough to test.
     """
@@ -89,6 +118,7 @@ class LanguageConfig(BaseModel):
     control_training: TrainingConfig
     sampler: SamplerConfig
     probes: Probes = Probes()
+    refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
     thresholds: Thresholds = Thresholds()
     tested: tuple[str, ...] = (
@@ -97,6 +127,10 @@ class LanguageConfig(BaseModel):
         "icl-with-induction",
         "one-layer-control",
         "stages",
+        "signatures",
+        "rise-and-fall",
+        "code-and-prose",
+        "relative",
     )
 
 
@@ -127,6 +161,9 @@ def _quick() -> LanguageConfig:
             loss_samples=128,
         ),
         probes=Probes(held_out_sequences=64),
+        refinement=_refinement(checkpoints=3, num_draws=12, response_draws=40).model_copy(
+            update={"probe_sequences": 8, "token_sequences": 1}
+        ),
         tested=("bigram-to-trigram",),  # heads and stages need longer training
     )
 
@@ -149,7 +186,23 @@ def _standard() -> LanguageConfig:
             batch_size=16,
             loss_samples=256,
         ),
+        refinement=_refinement(checkpoints=14, num_draws=40, response_draws=100),
     )
+
+
+def _refinement(checkpoints: int, num_draws: int, response_draws: int) -> Refinement:
+    sampler = SamplerConfig(
+        nbeta=30,
+        localization=300,
+        step_size=1e-3,
+        num_chains=2,
+        num_draws=num_draws,
+        num_warmup=10,
+        batch_size=8,
+        loss_samples=128,
+    )
+    responses = sampler.model_copy(update={"num_draws": response_draws, "thinning": 2})
+    return Refinement(checkpoints=checkpoints, sampler=sampler, responses=responses)
 
 
 def _paper() -> LanguageConfig:

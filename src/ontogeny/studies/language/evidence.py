@@ -68,7 +68,7 @@ def evidence(
         "one-layer-control": lambda: _one_layer_control(trajectory, control, config.thresholds, rng),
         "stages": lambda: _stages(trajectory, stages, config.thresholds),
     }
-    return {name: tests[name]() for name in config.tested}
+    return {name: test() for name, test in tests.items() if name in config.tested}
 
 
 def behavioural_changes(trajectory: xr.Dataset, thresholds: Thresholds) -> dict[str, float]:

@@ -26,16 +26,21 @@ from ontogeny.studies.claims import Evidence, judge
 from ontogeny.studies.clock import Clock
 from ontogeny.studies.language.config import LanguageConfig
 from ontogeny.studies.language.evidence import CLAIMS, evidence
+from ontogeny.studies.language.refined_evidence import CLAIMS as REFINED_CLAIMS
+from ontogeny.studies.language.refined_evidence import clustered, head_types, refined_evidence
+from ontogeny.studies.language.refinement import refine
 from ontogeny.training import TrainingConfig, train
 
 SNIPPET_LENGTH = 64
+PARTS = ("refined", "relative", "responses")
 
 
 def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress) -> None:
     """Train and measure one seed into `directory`, going on from whatever is there.
 
     Leaves `config.json`, `two-layer/` and `control/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
-    `control.zarr` and `snippet.zarr`; all but `timings.json` are the same however often the run was interrupted.
+    `control.zarr`, `snippet.zarr` and, where parts are refined, `refined.zarr`, `relative.zarr` and `responses.zarr`;
+    all but `timings.json` are the same however often the run was interrupted.
     """
     clock = Clock(directory)
     write_json(directory / "config.json", config.model_dump(mode="json"))
@@ -66,26 +71,40 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
     )
     trajectory = trajectory.assign_attrs(_attributes(config, shape, text))
     snippet = _snippet(text, network, shape, trajectory)
-    for name, content in {"trajectory": trajectory, "control": control, "snippet": snippet}.items():
+    found = {"trajectory": trajectory, "control": control, "snippet": snippet}
+    if config.refinement:
+        reference = _model_fn(config, control_shape)()
+        reference.load_state_dict(control_network.load(control_network.steps[-1]))
+        parts = partial(refine, config, directory, text, network, _model_fn(config, shape), reference, progress)
+        found |= clock.time("measuring parts", parts)
+    for name, content in found.items():
         write_tree(directory / f"{name}.zarr", content)
 
 
 def analyse(config: LanguageConfig, directory: Path) -> dict[str, Evidence]:
     """Find the stages of the curves that `run` left in `directory`, and the evidence for each claim tested."""
-    trajectory, control = (read_tree(directory / f"{name}.zarr").to_dataset() for name in ("trajectory", "control"))
+    trajectory, control = (_read(directory, name) for name in ("trajectory", "control"))
     found = stages(trajectory, config.stages)
     write_tree(directory / "stages.zarr", found)
-    return evidence(trajectory, control, found, config)
+    claims = evidence(trajectory, control, found, config)
+    if config.refinement:
+        parts = {name: _read(directory, name) for name in PARTS}
+        claims |= refined_evidence(trajectory, parts, config)
+        types = head_types(trajectory, config.thresholds)
+        write_tree(directory / "signatures.zarr", clustered(parts["refined"], types, config.seed))
+    return claims
 
 
 def report(config: LanguageConfig, directory: Path, title: str, target: Path, seeds: list[dict[str, Evidence]]) -> Path:
     """Judge the claims over `seeds` and write `claims.json` and `report.html` into `target`, with the curves of the
     run in `directory`.
     """
-    claims = [claim.record() for claim in judge(CLAIMS, seeds)]
+    claims = [claim.record() for claim in judge((*CLAIMS, *REFINED_CLAIMS), seeds)]
     write_json(target / "claims.json", claims)
-    names = ("trajectory", "control", "stages", "snippet")
-    trajectory, control, found, snippet = (read_tree(directory / f"{name}.zarr").to_dataset() for name in names)
+    trajectory, control, found, snippet = (
+        _read(directory, name) for name in ("trajectory", "control", "stages", "snippet")
+    )
+    parts = {name: _read(directory, name) for name in (*PARTS, "signatures")} if config.refinement else {}
     content = ReportContent(
         title=title,
         trajectory=trajectory,
@@ -96,8 +115,16 @@ def report(config: LanguageConfig, directory: Path, title: str, target: Path, se
         facts=json.loads(trajectory.attrs["facts"]),
         command=f"ontogeny study language --preset {config.preset} --seeds {len(seeds)}",
         controls={"one layer": control},
+        refined=parts.get("refined"),
+        relative=parts.get("relative"),
+        signatures=parts.get("signatures"),
+        susceptibility=parts.get("responses"),
     )
     return write_page(target / "report.html", content)
+
+
+def _read(directory: Path, name: str) -> xr.Dataset:
+    return read_tree(directory / f"{name}.zarr").to_dataset()
 
 
 def _train(

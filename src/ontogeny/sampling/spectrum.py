@@ -1,0 +1,126 @@
+"""The spectrum of the loss at w*: what a quadratic loss would give at any γ, and so how much of it γ withholds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
+
+from ontogeny.core.seeds import generator
+from ontogeny.sampling.posterior import LocalPosterior
+
+EXACT = 400  # parameters up to which all columns of the Hessian are taken
+STEPS, PROBES = 80, 2  # else Lanczos steps from each of some random vectors
+SAMPLES = 1024
+LARGEST = 200_000  # weights of a model: a copy in double precision is made, and the basis of Lanczos vectors
+FREED = 1e-3  # of γ: what a quadratic loss gives there is what γ takes from
+_COST = 3  # gradients that a product with the Hessian costs
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Curvatures of nβ L at w* with their weights, by stochastic Lanczos quadrature; exact for a few parameters.
+
+    Attributes:
+        curvatures: Ritz values, or all of them.
+        counts: how many of the P directions each stands for.
+        errors: norms of their residuals.
+        gradient_evaluations: per-sample gradients that it took.
+    """
+
+    curvatures: Float[np.ndarray, " ritz"]
+    counts: Float[np.ndarray, " ritz"]
+    errors: Float[np.ndarray, " ritz"]
+    gradient_evaluations: int
+
+    def quadratic(self, localization: float) -> float:
+        """nβ E[ΔL] = Σ ½ c/(c + γ), were the loss the quadratic that it is at w*; what bends down is left out."""
+        rising = self.curvatures.clip(0)
+        return float((self.counts * rising / (rising + localization)).sum() / 2)
+
+    def withheld(self, localization: float) -> float:
+        """Share of what it would give at a thousandth of γ that γ takes.
+
+        Curvatures below the largest downward one are not counted, which residuals and rounding make of flat directions,
+        and neither are those with an error of more than half of them, as of null spaces that Lanczos has not found yet:
+        of many parameters, whose low spectrum it does not resolve, it is a lower bound.
+        """
+        downward = max(-float(self.curvatures.min(initial=0.0)), 0.0)
+        told = self.curvatures > np.maximum(downward, 2 * self.errors)
+        each = self.curvatures[told, None] / (self.curvatures[told, None] + localization * np.array([1.0, FREED]))
+        held, freed = self.counts[told] @ each
+        return float(1 - held / freed) if freed else 0.0
+
+
+def spectrum(posterior: LocalPosterior, seed: int, samples: int = SAMPLES) -> Spectrum | None:
+    """The spectrum at the center, in double precision; None for large models, and where the loss cannot be
+    differentiated twice.
+
+    Args:
+        posterior: whose nβ scales the curvatures, and whose free coordinates they are of.
+        seed: of the random vectors and of the samples.
+        samples: that the Hessian is taken on at most; fewer than P per output show fewer directions.
+    """
+    if not posterior.num_parameters or posterior.model_size > LARGEST or not posterior.localization:
+        return None
+    order = generator(seed, "spectrum")
+    try:
+        products = _Products(posterior, min(samples, posterior.samples.stored, posterior.pass_size), order)
+        if posterior.num_parameters <= EXACT:
+            return _exactly(products)
+        found = [_lanczos(products, order) for _ in range(PROBES)]
+    except (RuntimeError, TypeError):  # as of fused attention, or of a loss that keeps its own precision
+        return None
+    values, weights, errors = (np.concatenate(each) for each in zip(*found, strict=True))
+    if not np.isfinite(values).all():
+        return None
+    return Spectrum(values, weights * posterior.num_parameters / PROBES, errors, products.spent)
+
+
+class _Products:
+    """Products with the Hessian of nβ L on some samples, through one graph that is kept."""
+
+    def __init__(self, posterior: LocalPosterior, size: int, order: torch.Generator) -> None:
+        self.size, self.count = size, 0
+        stored = posterior.samples.stored
+        chosen = torch.arange(stored) if size == stored else torch.randperm(stored, generator=order)[:size]
+        self.weights, loss = posterior.differentiable(chosen)
+        (self._gradient,) = torch.autograd.grad(loss * posterior.nbeta, self.weights, create_graph=True)
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        self.count += 1
+        (found,) = torch.autograd.grad(self._gradient @ vector, self.weights, retain_graph=True)
+        return found
+
+    @property
+    def spent(self) -> int:
+        return self.size * (1 + _COST * self.count)
+
+
+def _exactly(products: _Products) -> Spectrum:
+    matrix = torch.stack([products(column) for column in torch.eye(len(products.weights)).to(products.weights)])
+    values = torch.linalg.eigvalsh((matrix + matrix.T) / 2).cpu().numpy()
+    return Spectrum(values, np.ones(len(values)), np.zeros(len(values)), products.spent)
+
+
+def _lanczos(products: _Products, order: torch.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ritz values from a random vector, the squares of its components along their vectors, and their residuals."""
+    size = len(products.weights)
+    vector = torch.randn(size, dtype=torch.float64, generator=order).to(products.weights.device)
+    basis, diagonal, beside = [vector / vector.norm()], [], []
+    for _ in range(min(STEPS, size)):
+        product = products(basis[-1])
+        diagonal.append(float(product @ basis[-1]))
+        for _ in range(2):  # against all vectors before, twice: rounding would bring directions back
+            known = torch.stack(basis)
+            product = product - known.T @ (known @ product)
+        length = float(product.norm())
+        if length <= 1e-12 * max(abs(value) for value in diagonal):
+            break
+        beside.append(length)
+        basis.append(product / length)
+    values, vectors = eigh_tridiagonal(np.array(diagonal), np.array(beside[: len(diagonal) - 1]))
+    left = beside[-1] if len(beside) == len(diagonal) else 0.0
+    return values, vectors[0] ** 2, np.abs(left * vectors[-1])

@@ -1,0 +1,108 @@
+"""Evidence for the claims about parts, on curves that are made to meet them, and on ones that are made not to."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from ontogeny.studies.language import LanguageConfig, preset
+from ontogeny.studies.language.config import Thresholds
+from ontogeny.studies.language.refined_evidence import OTHER, falls, head_types, refined_evidence
+
+STEPS = np.geomspace(1, 4000, 14).round().astype(int)
+T = np.linspace(0, 1, 14)
+HEADS = [f"L{layer}H{head}" for layer in range(2) for head in range(8)]
+RISING = 1 + 9 * T
+FALLING = 1 + 9 * np.where(T < 0.6, T / 0.6, 1 - (T - 0.6))
+INDUCTION = ("L1H2", "L1H5", "L1H6")
+
+
+@pytest.fixture
+def config() -> LanguageConfig:
+    return preset("standard").model_copy(update={"thresholds": Thresholds(bootstrap=200)})
+
+
+def scores() -> xr.Dataset:
+    names = ["previous_token", "current_token", "duplicate_token", "prefix_matching"]
+    values = np.full((4, 1, 2, 8), 0.01)
+    values[0, 0, 0, :3] = 0.5
+    for head in INDUCTION:
+        values[3, 0, 1, int(head[3])] = 0.2
+    return xr.Dataset({"head_score": (("score", "step", "layer", "head"), values)}, coords={"score": names})
+
+
+def coefficients(curves: dict[str, np.ndarray], code: dict[str, float] | None = None) -> xr.Dataset:
+    """Coefficients with an error of 0.1; on code a multiple of those on prose, which are those of the main text."""
+    rng = np.random.default_rng(0)
+    values = np.stack([curves[head] for head in curves])[:, :, None] * np.ones(3)
+    for row, head in enumerate(curves):
+        values[row, :, 1] *= (code or {}).get(head, 1.0)
+    values += 0.1 * rng.standard_normal(values.shape)
+    dims = ("component", "step", "dataset")
+    coords = {"component": list(curves), "step": STEPS, "dataset": ["mixed", "code", "prose"]}
+    return xr.Dataset({"llc": (dims, values), "llc_mcse": (dims, np.full(values.shape, 0.1))}, coords=coords)
+
+
+def noise(code: float = 1.0) -> xr.Dataset:
+    values = np.tile([1.0, code, 1.0], (16, 1))
+    dims, coords = ("component", "probe"), {"component": HEADS, "probe": ["mixed", "code", "prose"]}
+    return xr.Dataset({"rise_noise": (dims, values), "rise_mcse_noise": (dims, 0.01 * values)}, coords=coords)
+
+
+def parts(refined: xr.Dataset, relative: xr.Dataset | None = None, responses: xr.Dataset | None = None) -> dict:
+    return {
+        "refined": refined,
+        "relative": relative if relative is not None else coefficients(dict.fromkeys(HEADS, RISING)),
+        "responses": responses if responses is not None else noise(),
+    }
+
+
+def by_type() -> dict[str, np.ndarray]:
+    types = head_types(scores(), Thresholds())
+    return {head: FALLING if types[head] == OTHER else RISING for head in HEADS}
+
+
+def test_heads_are_of_the_first_type_whose_threshold_they_reach() -> None:
+    found = head_types(scores(), Thresholds())
+    assert [found[head] for head in ("L0H0", "L0H3", "L1H2")] == ["previous_token", OTHER, "prefix_matching"]
+
+
+def test_claims_are_met_where_parts_develop_as_claimed(config: LanguageConfig) -> None:
+    refined = coefficients(by_type(), dict.fromkeys(INDUCTION, 2.0))
+    relative = coefficients({head: FALLING if head.startswith("L0") else RISING for head in HEADS})
+    found = refined_evidence(scores(), parts(refined, relative), config)
+    assert {name: item.met for name, item in found.items()} == dict.fromkeys(config.tested[5:], True)
+    assert found["rise-and-fall"].measured == pytest.approx(10 / 16)
+    assert found["code-and-prose"].measured == pytest.approx(np.log(2), abs=0.05)
+    assert found["code-and-prose"].p_value < 0.05
+    assert found["signatures"].p_value < 0.05
+    assert found["relative"].p_value < 0.05
+
+
+def test_claims_are_not_met_where_all_parts_are_alike(config: LanguageConfig) -> None:
+    alike = coefficients(dict.fromkeys(HEADS, RISING))
+    found = refined_evidence(scores(), parts(alike), config)
+    assert not any(found[name].met for name in ("rise-and-fall", "code-and-prose", "relative"))
+    assert min(item.p_value for item in found.values()) > 0.05
+    assert found["rise-and-fall"].measured == 0
+
+
+def test_a_ratio_that_noise_has_as_well_is_no_evidence(config: LanguageConfig) -> None:
+    refined = coefficients(dict.fromkeys(HEADS, RISING), dict.fromkeys(INDUCTION, 2.0))
+    same = noise()
+    same["rise_noise"].loc[{"component": list(INDUCTION), "probe": "code"}] = 2.0
+    found = refined_evidence(scores(), parts(refined, responses=same), config)["code-and-prose"]
+    assert not found.met
+    assert "under the loss alone 0.69" in found.control
+
+
+def test_without_an_induction_head_types_say_nothing(config: LanguageConfig) -> None:
+    blank = scores() * 0
+    found = refined_evidence(blank, parts(coefficients(dict.fromkeys(HEADS, FALLING))), config)
+    assert set(found) == {"rise-and-fall", "relative"}
+
+
+def test_a_curve_that_ends_at_its_peak_falls_by_nothing() -> None:
+    made = coefficients({"L0H0": RISING, "L0H1": FALLING}).isel(dataset=0)
+    fall, error = falls(made["llc"], made["llc_mcse"])
+    assert fall[0] == error[0] == 0
+    assert fall[1] == pytest.approx(0.36, abs=0.05)

@@ -28,7 +28,7 @@ def write_section(title: str, text: str) -> None:
     """Put a section of RESULTS.md in the place of the last one of its title, or at the end."""
     sections = RESULTS.read_text(encoding="utf-8").split("\n## ") if RESULTS.exists() else ["# Benchmark results\n"]
     titles = [section.partition("\n")[0] for section in sections]
-    section = f"{title}\n{text.rstrip()}\n"
+    section = f"{title}\n\n{text.strip()}\n"
     if title in titles:
         sections[titles.index(title)] = section
     else:

@@ -14,10 +14,17 @@ import torch
 import typer
 
 import ontogeny as og
+from benchmarks.__main__ import write_section
 from ontogeny.testing.cases import CASES, Case, stored_references
 
 FOLDER = Path("runs/known_truths")
 FIRST_SEED = 5000  # settings were chosen on other seeds
+TITLES = {True: "The default call on known truths", False: "By minibatches alone on known truths"}
+SAID = {
+    True: f"Default calls at fresh seeds from {FIRST_SEED} on, against references by long HMC at the same data, w*, nβ "
+    "and γ.",
+    False: "Every gradient on a minibatch of this size but for one pass over the data at w*; the same references.",
+}
 SLOW_SEEDS = 5  # of a case of more than 50,000 parameters, which come last
 
 
@@ -112,6 +119,7 @@ def main(
     only: str = "",
     batch_size: Annotated[int | None, typer.Option(help="by minibatches of this size alone")] = None,
     show: Annotated[bool, typer.Option("--table", help="print what the runs so far say")] = False,
+    write: Annotated[bool, typer.Option(help="write that as the section of RESULTS.md")] = False,
 ) -> None:
     """Run what is not yet done; `--part i/n` takes every n-th run."""
     torch.set_num_threads(1)
@@ -119,7 +127,11 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     runs = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
     runs = [run for run in runs if run["seed"] >= FIRST_SEED]
-    if show:
+    if write:
+        by = "" if batch_size is None else f" --batch-size {batch_size}"
+        said = f"Command: `python -m benchmarks.known_truths{by}`, then `--write`. {SAID[batch_size is None]}\n\n"
+        write_section(TITLES[batch_size is None], said + table(runs))
+    if show or write:
         typer.echo(table(runs))
         return
     done = {(run["case"], run["seed"]) for run in runs}

@@ -161,8 +161,8 @@ def _quick() -> LanguageConfig:
             loss_samples=128,
         ),
         probes=Probes(held_out_sequences=64),
-        refinement=_refinement(checkpoints=3, num_draws=12, response_draws=40).model_copy(
-            update={"probe_sequences": 8, "token_sequences": 1}
+        refinement=_refinement(checkpoints=3, num_draws=6, num_warmup=4, thinning=1).model_copy(
+            update={"probe_sequences": 4, "token_sequences": 1}
         ),
         tested=("bigram-to-trigram",),  # heads and stages need longer training
     )
@@ -186,22 +186,22 @@ def _standard() -> LanguageConfig:
             batch_size=16,
             loss_samples=256,
         ),
-        refinement=_refinement(checkpoints=14, num_draws=40, response_draws=100),
+        refinement=_refinement(checkpoints=14, num_draws=40, num_warmup=10, thinning=2),
     )
 
 
-def _refinement(checkpoints: int, num_draws: int, response_draws: int) -> Refinement:
+def _refinement(checkpoints: int, num_draws: int, num_warmup: int, thinning: int) -> Refinement:
     sampler = SamplerConfig(
         nbeta=30,
         localization=300,
         step_size=1e-3,
         num_chains=2,
         num_draws=num_draws,
-        num_warmup=10,
+        num_warmup=num_warmup,
         batch_size=8,
         loss_samples=128,
     )
-    responses = sampler.model_copy(update={"num_draws": response_draws, "thinning": 2})
+    responses = sampler.model_copy(update={"num_draws": 50 * thinning, "thinning": thinning})
     return Refinement(checkpoints=checkpoints, sampler=sampler, responses=responses)
 
 

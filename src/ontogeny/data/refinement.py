@@ -88,8 +88,8 @@ def relative_to(reference: nn.Module) -> LossFn:
     """KL(reference ‖ model) of the next token in nats: a loss whose data are a reference model's own predictions.
 
     The refined coefficient under it is the complexity that the model spends on what the reference, a one-layer model in
-    the source, predicts too. At w* it is not at a minimum in general: `decrease` in the
-    settings of an estimate says how far.
+    the source, predicts too. At w* it is not at a minimum in general: `decrease` in the settings of an estimate
+    says how far.
 
     Args:
         reference: a language model over the same vocabulary; a copy of it is kept, in eval mode.

@@ -130,17 +130,18 @@ def _against(found: xr.Dataset, types: np.ndarray, rng: np.random.Generator, con
     layers = np.array([str(member).partition("H")[0] for member in found["member"].values])
     clusters = found["cluster"].values
     agreement = adjusted_rand_score(types, clusters)
-    null = [adjusted_rand_score(_permuted(types, layers, rng), clusters) for _ in range(config.num_permutations)]
+    null = [adjusted_rand_score(permuted_within(types, layers, rng), clusters) for _ in range(config.num_permutations)]
     p_value = (1 + int(np.sum(np.array(null) >= agreement - 1e-12))) / (1 + config.num_permutations)
     attrs = {"agreement": float(agreement), "p_value": p_value, "null_mean": float(np.mean(null))}
     return found.assign(label=("member", types)).assign_attrs(found.attrs | attrs)
 
 
-def _permuted(types: np.ndarray, layers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    moved = types.copy()
-    for layer in np.unique(layers):
-        at = np.flatnonzero(layers == layer)
-        moved[at] = types[rng.permutation(at)]
+def permuted_within(values: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Values in random order within each group."""
+    moved = values.copy()
+    for group in np.unique(groups):
+        at = np.flatnonzero(groups == group)
+        moved[at] = values[rng.permutation(at)]
     return moved
 
 

@@ -23,8 +23,8 @@ MAX_LOCALIZED, MAX_WITHHELD = 0.2, 0.15
 MAX_LOCALIZED_ERROR = 0.1
 MAX_DECREASE = 0.5  # noise of unit variance in the labels alone gives 2/(2 + log n) at the weights that made them
 _DOUBT = 0.25  # of what is taken off for noise: some of it is in directions that the loss does not hold
-# Of the value, for each degree beyond the quadratic's and were no direction mixed, by halves: deep rank-deficient
-# networks, of degrees 4 to 8, came out 2 to 8 % low; generic ones, of degrees 2 to 3, not at all.
+# Of the value, times degree/2 - 1 and the share of directions that have not mixed: deep rank-deficient networks,
+# of degrees 4 to 8, came out 2 to 9 % low; generic ones, of degrees 2 to 3, not at all.
 _UNMIXED = 0.05
 _QUADRATIC = 0.15  # how far the quadratic's value may be from the value, for its spectrum to be believed
 _BLOCK = 5  # draws: a quarter of a swing at the steps that calibration takes

@@ -43,7 +43,7 @@ STUDIES = {
         "How a small language model develops",
         "A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
         "its LLC stages are held against these changes, with a one-layer control.",
-        {"quick": "7 minutes", "standard": "80 minutes a seed", "paper": "hours on a GPU"},
+        {"quick": "7 minutes", "standard": "hours a seed", "paper": "hours on a GPU"},
         language.preset,
         language.run,
         language.analyse,

@@ -8,6 +8,7 @@ from scipy.stats import binom, binomtest
 
 from ontogeny.core.seeds import derive
 from ontogeny.development import SignatureConfig, signatures
+from ontogeny.development.clusters import permuted_within
 from ontogeny.studies.claims import Claim, Evidence
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
 
@@ -136,7 +137,7 @@ def _code_and_prose(
     beyond = (under_loss - under_noise)[known]
     layers = np.array([head.partition("H")[0] for head in heads])[known]
     observed = _difference(beyond, induction[known])
-    null = np.array([_difference(beyond, _permuted(induction[known], layers, rng)) for _ in range(PERMUTATIONS)])
+    null = np.array([_difference(beyond, permuted_within(induction[known], layers, rng)) for _ in range(PERMUTATIONS)])
     p_value = float((1 + np.sum(np.abs(null) >= abs(observed) - 1e-12)) / (1 + PERMUTATIONS))
     squares = (error**2 + noise_error**2)[known]
     groups = (induction[known], ~induction[known])
@@ -183,11 +184,3 @@ def _log_ratio(values: xr.DataArray, errors: xr.DataArray, dim: str) -> tuple[np
 
 def _difference(values: np.ndarray, chosen: np.ndarray) -> float:
     return float(values[chosen].mean() - values[~chosen].mean())
-
-
-def _permuted(chosen: np.ndarray, layers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    moved = chosen.copy()
-    for layer in np.unique(layers):
-        at = np.flatnonzero(layers == layer)
-        moved[at] = chosen[rng.permutation(at)]
-    return moved

@@ -1,5 +1,7 @@
 """A restricted posterior moves the free coordinates alone, and its value is that of their block."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,35 @@ def test_all_parameters_named_are_all_parameters() -> None:
         for pattern in (None, "weight | bias")
     )
     np.testing.assert_array_equal(whole["posterior"]["loss_difference"], named["posterior"]["loss_difference"])
+
+
+class Twice(nn.Module):
+    """One module under two paths, and a matrix tied to one of its own; it speaks of its parameters by other names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        direct = nn.Linear(3, 3)
+        self.wrapped, self.direct = nn.ModuleDict({"inside": direct}), direct
+        self.last = nn.Linear(3, 3, bias=False)
+        self.last.weight = direct.weight
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.direct(batch)))
+
+    def named_parameters(self, *args: object, **kwargs: object) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((f"mine.{name}", tensor) for name, tensor in super().named_parameters())
+
+
+def test_a_module_with_two_paths_is_sampled_and_left_alone() -> None:
+    torch.manual_seed(0)
+    model = Twice()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    data, lengths = (torch.randn(9, 3), torch.randn(9, 3)), {"num_chains": 2, "num_draws": 5, "num_warmup": 0}
+    posterior = og.LocalPosterior(model, data, og.losses.mse, restriction="wrapped.inside.*")
+    assert posterior.num_parameters == 12
+    one, all_at_once = (
+        og.sample(posterior, og.SGLD(1e-2), vectorized=each, **lengths)["posterior"]["loss_difference"]
+        for each in (False, True)
+    )
+    np.testing.assert_allclose(one, all_at_once, rtol=1e-4, atol=1e-7)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -121,18 +121,27 @@ def placed(center: Tensor, index: Int[Tensor, " free"] | None, values: Float[Ten
     return center.flatten().index_copy(0, index.to(center.device), values).view(center.shape)
 
 
+def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Every parameter once, by its first path in the tree of modules, as `torch.func.functional_call` wants it.
+
+    A model's own `named_parameters` may answer in other names, as a wrapper that speaks for the model inside it does.
+    """
+    return dict(nn.Module.named_parameters(model))
+
+
 def modules_and_parameters(model: nn.Module) -> dict[str, Component]:
     """Every part of `model` that has a name of its own: each module that holds parameters, and each parameter.
 
     A module whose parameters are tied to earlier ones holds those, under their first names.
     """
-    first_names = {id(tensor): name for name, tensor in model.named_parameters()}
+    parameters = parameters_of(model)
+    first_names = {id(tensor): name for name, tensor in parameters.items()}
     inside: dict[str, dict[str, None]] = {}
-    for path, tensor in model.named_parameters(remove_duplicate=False):
+    for path, tensor in nn.Module.named_parameters(model, remove_duplicate=False):
         pieces = path.split(".")
         for depth in range(1, len(pieces)):
             inside.setdefault(".".join(pieces[:depth]), {})[first_names[id(tensor)]] = None
-    sizes = {name: tensor.numel() for name, tensor in model.named_parameters()}
+    sizes = {name: tensor.numel() for name, tensor in parameters.items()}
     parts = {module: tuple(names) for module, names in sorted(inside.items())} | {name: (name,) for name in sizes}
     return {
         name: Component(name, dict.fromkeys(names), sum(sizes[each] for each in names)) for name, names in parts.items()
@@ -141,7 +150,7 @@ def modules_and_parameters(model: nn.Module) -> dict[str, Component]:
 
 def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter, tied ones once."""
-    return {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+    return {name: tuple(tensor.shape) for name, tensor in parameters_of(model).items()}
 
 
 def matching(pattern: str, parts: Mapping[str, Component], shapes: Shapes) -> Restriction:

@@ -12,6 +12,7 @@ from ontogeny.core.restriction import (
     Slice,
     matching,
     modules_and_parameters,
+    parameters_of,
     shapes_of,
 )
 from ontogeny.models.structure import Layer, structure
@@ -87,8 +88,8 @@ class _Names:
     """Components from slices by any path of a parameter, under the first name of a tied one."""
 
     def __init__(self, model: nn.Module) -> None:
-        first = {id(tensor): name for name, tensor in model.named_parameters()}
-        paths = model.named_parameters(remove_duplicate=False)
+        first = {id(tensor): name for name, tensor in parameters_of(model).items()}
+        paths = nn.Module.named_parameters(model, remove_duplicate=False)
         self._first = {path: first[id(tensor)] for path, tensor in paths}
         self._shapes = shapes_of(model)
 

@@ -84,9 +84,9 @@ class _Search:
         probe = self._probe(path)
         if probe is not None and not probe.mixes_positions():
             return []
-        inner = [
-            found for name, _ in self._modules[path].named_children() for found in self.attentions(f"{path}.{name}")
-        ]
+        children = (f"{path}.{name}" for name, _ in self._modules[path].named_children())
+        # a child that is not at a known path is a module that has another path, and is searched there
+        inner = [found for child in children if child in self._modules for found in self.attentions(child)]
         if inner or probe is None:
             return inner
         return [path] if probe.projection(set(probe.parameters)) else []

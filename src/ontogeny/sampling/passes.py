@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from ontogeny.core.losses import LossFn, per_sample, per_token
-from ontogeny.core.restriction import picked, placed
+from ontogeny.core.restriction import parameters_of, picked, placed
 
 Free = Mapping[str, Int[Tensor, " free"] | None]
 
@@ -44,7 +44,7 @@ class OneByOne:
         self.loss_fn = loss_fn
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
         self.model = _skeleton(model, self.indices, device)
-        parameters = dict(self.model.named_parameters())
+        parameters = parameters_of(self.model)
         self._live = [parameters[name] for name in free]
         self._centers = {
             name: parameters[name].detach().clone() for name, index in self.indices.items() if index is not None
@@ -93,9 +93,9 @@ class Batched:
 
     def __init__(self, source: OneByOne, compiled: bool = False) -> None:
         self._source = _LossModule(source.model, source.loss_fn)
-        self._free = {f"model.{name}": index for name, index in source.indices.items()}
+        self._free, self._places = source.indices, _places(source.model)
         # of parameters that are free in part: their weights at the center, whatever a chain has left in the copy
-        self._centers = {name: source.center(name.removeprefix("model.")) for name in self._free}
+        self._centers = {name: source.center(name) for name in self._free}
         gradient = grad(self.loss, has_aux=True)
         self._shared, self._apart = vmap(gradient, in_dims=(0, None, None)), vmap(gradient, in_dims=(0, 0, None))
         if compiled:
@@ -111,11 +111,11 @@ class Batched:
 
     def loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch at free weights of one chain, and the losses; a function without side effects."""
-        named = {
-            name: placed(self._centers[name], index, weight)
-            for (name, index), weight in zip(self._free.items(), weights, strict=True)
-        }
-        losses = functional_call(self._source, named, (batch, size))
+        named: dict[str, Tensor] = {}
+        for (name, index), weight in zip(self._free.items(), weights, strict=True):
+            tensor = placed(self._centers[name], index, weight)
+            named |= dict.fromkeys((f"model.{path}" for path in self._places[name]), tensor)
+        losses = functional_call(self._source, named, (batch, size), tie_weights=False)
         return losses.mean(), losses
 
 
@@ -132,12 +132,25 @@ class _LossModule(nn.Module):
         return per_sample(self.loss_fn, self.model, batch, batch_size)
 
 
+def _places(model: nn.Module) -> dict[str, list[str]]:
+    """Parameter -> a path for each module that holds it, tied ones in several.
+
+    A module with two paths is named by one: `functional_call` fills both and empties one, and its weights would stay.
+    """
+    first = {id(tensor): name for name, tensor in parameters_of(model).items()}
+    places: dict[str, list[str]] = {name: [] for name in first.values()}
+    for path, module in model.named_modules():
+        for name, tensor in nn.Module.named_parameters(module, recurse=False, remove_duplicate=False):
+            places[first[id(tensor)]].append(f"{path}.{name}" if path else name)
+    return places
+
+
 def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
     """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage,
     and those that are free in part are copied, to be written into.
     """
     memo: dict[int, Any] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters_of(model).items():
         detached = parameter.detach()
         if free.get(name) is not None:
             memo[id(parameter)] = nn.Parameter(

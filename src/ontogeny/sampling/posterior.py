@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
-from ontogeny.core.restriction import Restriction, picked
+from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
@@ -82,7 +82,7 @@ class LocalPosterior:
         if isinstance(restriction, str):
             restriction = restrict(model, restriction)
         self.restriction = restriction
-        parameters = dict(model.named_parameters())
+        parameters = parameters_of(model)
         if not parameters:
             raise InvalidArgument("model", expected="a module with parameters", found="none", instead="another module")
         free = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)

@@ -95,7 +95,20 @@ def table(runs: list[dict[str, Any]]) -> str:
                 name=name, **found
             )
         )
-    return "\n".join([*lines, "", _all_cases(every)])
+    return "\n".join([*lines, "", _all_cases(every), "", _against_lambda(runs)])
+
+
+def _against_lambda(runs: list[dict[str, Any]]) -> str:
+    """Mean error against λ itself where the loss is the population's and n = 10⁶, averaged over cases."""
+    found: dict[str, float] = {}
+    for case in CASES:
+        mine = [run["value"] for run in runs if run["case"] == case.name]
+        if mine and case.name.endswith("-n1e6-population"):
+            found[case.name] = 100 * float(np.abs(np.array(mine) / case.make().learning_coefficient - 1).mean())
+    each = ", ".join(f"{name} {error:.1f} %" for name, error in found.items())
+    if not found:
+        return ""
+    return f"Population loss against λ at n = 10⁶: mean absolute error {np.mean([*found.values()]):.1f} % ({each})."
 
 
 def _all_cases(every: list[dict[str, float]]) -> str:

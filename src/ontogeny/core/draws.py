@@ -41,7 +41,8 @@ class SamplingSettings:
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
         step_error: relative error that is counted for finite steps where the loss is not quadratic.
         decrease: nβ (L(w*) - L) found by descent from w*, where one was made.
-        quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at.
+        quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at;
+            that share is a lower bound unless the spectrum is `complete`.
         control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
     """
 
@@ -64,6 +65,7 @@ class SamplingSettings:
     step_error: float = 0.0
     quadratic: float | None = None
     withheld: float = 0.0
+    complete: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -110,7 +110,7 @@ def llc(draws: xr.DataTree) -> Estimate:
         return Estimate(0.0, 0.0, math.nan, math.nan, Outcome.CONVERGED, "", settings, None, draws)
     failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
     found = diagnose(draws)
-    outcome = judge(found, failed=not np.isnan(failed_at).all())
+    outcome = judge(found, failed=not np.isnan(failed_at).all(), complete=settings.complete)
     advice = outcome.advice
     if outcome is Outcome.DIVERGED:
         which = ", ".join(

@@ -137,8 +137,14 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     )
 
 
-def judge(found: Diagnostics, failed: bool) -> Outcome:
-    """The gravest thing that the diagnostics say."""
+def judge(found: Diagnostics, failed: bool, complete: bool) -> Outcome:
+    """The gravest thing that the diagnostics say.
+
+    Args:
+        found: the diagnostics.
+        failed: whether a chain left the finite numbers.
+        complete: whether `withheld`, where it is known, is more than a lower bound.
+    """
     if found.decrease > MAX_DECREASE:
         return Outcome.NOT_A_MINIMUM
     if failed:
@@ -156,6 +162,7 @@ def judge(found: Diagnostics, failed: bool) -> Outcome:
     if found.ess < MIN_ESS or unmoved:
         return Outcome.TOO_FEW_DRAWS
     known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
+    known &= not complete or math.isnan(found.withheld)  # the spectrum has no noise
     pinned = known and found.localized > max(MAX_LOCALIZED, 3 * found.localized_error)
     return Outcome.LOCALIZED if pinned or found.withheld > MAX_WITHHELD else Outcome.CONVERGED
 

@@ -40,7 +40,8 @@ class Calibration:
         decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
             value over log n at weights whose data carry noise; NaN where a budget did not allow to look.
         quadratic, withheld: of the quadratic loss that the curvature at w* would make (`spectrum`), the value at γ, and
-            the share that γ takes from that at a thousandth of γ; NaN where the spectrum is not known.
+            the share that γ takes from that at a thousandth of γ, a lower bound unless the spectrum is `complete`; NaN
+            where it is not known.
         gradient_evaluations: per-sample gradients that it took.
         evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
@@ -57,6 +58,7 @@ class Calibration:
     decrease: float
     quadratic: float
     withheld: float
+    complete: bool
     gradient_evaluations: int
     evidence: xr.Dataset = field(repr=False)
     positions: Float[Tensor, "chain parameters"] = field(repr=False)
@@ -170,7 +172,7 @@ class _Search:
 
     def result(self) -> Calibration:
         chains, outcome = self.chains, Outcome.DIVERGED if self.failed else Outcome.CONVERGED
-        quadratic, withheld = self._quadratic()
+        quadratic, withheld, complete = self._quadratic()
         names = ("step_size", "batch_size", "curvature", "inflation")
         columns = {name: np.array([float(row.get(name, math.nan)) for row in self.rows]) for name in names}
         traces = np.array(self.traces)
@@ -192,18 +194,20 @@ class _Search:
             decrease=self.decrease,
             quadratic=quadratic,
             withheld=withheld,
+            complete=complete,
             gradient_evaluations=self.spent + chains.gradient_evaluations + self.curvature.spent,
             evidence=evidence,
             positions=chains.positions,
         )
 
-    def _quadratic(self) -> tuple[float, float]:
-        """What the loss would give were it quadratic, and the share that γ takes of it."""
+    def _quadratic(self) -> tuple[float, float, bool]:
+        """What the loss would give were it quadratic, the share that γ takes of it, and whether that is all of it."""
         found = spectrum(self.first, self.seed, self.allowance.spectrum) if self.allowance.spectrum else None
         if found is None:
-            return math.nan, math.nan
+            return math.nan, math.nan, False
         self.spent += found.gradient_evaluations
-        return found.quadratic(self.first.localization), found.withheld(self.first.localization)
+        gamma = self.first.localization
+        return found.quadratic(gamma), found.withheld(gamma), found.complete
 
     def _step(self) -> list[tuple[Tensor, Tensor, float]]:
         """One step; of each block losses, summed squares of gradients, and (w - w*)·∇U/P where it began."""

@@ -80,7 +80,7 @@ class Chains:
         self.positions = posterior.center.repeat(num_chains, 1) if start is None else start.clone()
         rows = num_chains if self.engine or kernel.exact else 1  # one after another can share one buffer
         self._gradients = torch.empty_like(self.positions[:rows])
-        self._noise = [generator(seed, "noise", chain, device=posterior.device) for chain in range(num_chains)]
+        self._noise = Noise.of(seed, num_chains, posterior.num_parameters, posterior.device)
         self._order = [generator(seed, "order", chain) for chain in range(num_chains)]
         self.failed_at = [math.nan] * num_chains
         self.gradient_evaluations = 0
@@ -89,7 +89,7 @@ class Chains:
         if self.control_variate:
             self._center = posterior.center_gradient()
             self.gradient_evaluations += posterior.samples.stored
-        memory = kernel.start(self.positions, Noise(self._noise))
+        memory = kernel.start(self.positions, self._noise)
         self._states = [self._state(block, memory) for block in self._blocks()]
 
     def __len__(self) -> int:
@@ -141,7 +141,7 @@ class Chains:
             state.evaluated = True
 
     def step(self, block: list[int], state: State, potential: Potential) -> None:
-        self.kernel.step(state, potential, Noise([self._noise[chain] for chain in block]))
+        self.kernel.step(state, potential, self._noise.chains(block))
         self.gradient_evaluations += potential.spent
 
     def _blocks(self) -> list[list[int]]:

@@ -131,7 +131,7 @@ def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halve
     return found
 
 
-def describe(chains: Chains, **lengths: int) -> SamplingSettings:
+def describe(chains: Chains, **lengths: Any) -> SamplingSettings:
     """Everything that was set for a run of these chains."""
     posterior, kernel = chains.posterior, chains.kernel
     return SamplingSettings(

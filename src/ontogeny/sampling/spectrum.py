@@ -28,12 +28,14 @@ class Spectrum:
         counts: how many of the P directions each stands for.
         errors: norms of their residuals.
         gradient_evaluations: per-sample gradients that it took.
+        complete: whether the curvatures are all of them.
     """
 
     curvatures: Float[np.ndarray, " ritz"]
     counts: Float[np.ndarray, " ritz"]
     errors: Float[np.ndarray, " ritz"]
     gradient_evaluations: int
+    complete: bool = False
 
     def quadratic(self, localization: float) -> float:
         """nβ E[ΔL] = Σ ½ c/(c + γ), were the loss the quadratic that it is at w*; what bends down is left out."""
@@ -102,7 +104,7 @@ class _Products:
 def _exactly(products: _Products) -> Spectrum:
     matrix = torch.stack([products(column) for column in torch.eye(len(products.weights)).to(products.weights)])
     values = torch.linalg.eigvalsh((matrix + matrix.T) / 2).cpu().numpy()
-    return Spectrum(values, np.ones(len(values)), np.zeros(len(values)), products.spent)
+    return Spectrum(values, np.ones(len(values)), np.zeros(len(values)), products.spent, complete=True)
 
 
 def _lanczos(products: _Products, order: torch.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -141,6 +141,7 @@ def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> 
         decrease=None if math.isnan(calibration.decrease) else calibration.decrease,
         quadratic=None if math.isnan(calibration.quadratic) else calibration.quadratic,
         withheld=0.0 if math.isnan(calibration.withheld) else calibration.withheld,
+        complete=calibration.complete,
         step_error=STEP_ERROR,
     )
     return joined(trees, warmup, settings, calibration.evidence)

@@ -3,9 +3,9 @@
 from ontogeny.sampling.kernels.hamiltonian import HMC as HMC
 from ontogeny.sampling.kernels.mala import MALA as MALA
 from ontogeny.sampling.kernels.microcanonical import MCLMC as MCLMC
+from ontogeny.sampling.kernels.noise import Noise as Noise
 from ontogeny.sampling.kernels.preconditioned import PreconditionedSGLD as PreconditionedSGLD
 from ontogeny.sampling.kernels.protocol import Kernel as Kernel
-from ontogeny.sampling.kernels.protocol import Noise as Noise
 from ontogeny.sampling.kernels.protocol import Potential as Potential
 from ontogeny.sampling.kernels.protocol import State as State
 from ontogeny.sampling.kernels.protocol import dot as dot

@@ -1,4 +1,4 @@
-"""What a kernel is given and what it must do: the state of some chains, their potential, and their noise."""
+"""What a kernel is given and what it must do: the state of some chains, and their potential."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.sampling.kernels.noise import Noise
 
 
 @dataclass
@@ -46,23 +47,6 @@ class Potential(Protocol):
     ) -> Float[Tensor, " chain"]:
         """U(w) - U(w*) of positions whose losses are known."""
         ...
-
-
-class Noise:
-    """One generator a chain: what a chain draws does not depend on which others are stepped with it."""
-
-    def __init__(self, generators: list[torch.Generator]) -> None:
-        self.generators = generators
-
-    def normal(self, out: Float[Tensor, "chain size"]) -> Float[Tensor, "chain size"]:
-        """Fill `out` with standard normals."""
-        for row, generator in zip(out, self.generators, strict=True):
-            row.normal_(generator=generator)
-        return out
-
-    def uniform(self) -> Float[Tensor, " chain"]:
-        """One number in [0, 1) a chain."""
-        return torch.cat([torch.rand(1, generator=each, device=each.device) for each in self.generators])
 
 
 @runtime_checkable

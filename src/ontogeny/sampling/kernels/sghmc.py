@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ontogeny.sampling.kernels.protocol import Noise, Potential, State, check_positive
+from ontogeny.sampling.kernels.noise import Noise
+from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from ontogeny.sampling.kernels.protocol import Noise, Potential, State, check_positive, dot
+from ontogeny.sampling.kernels.noise import Noise
+from ontogeny.sampling.kernels.protocol import Potential, State, check_positive, dot
 
 
 @dataclass(frozen=True)

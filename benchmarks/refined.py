@@ -11,8 +11,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from torch import Tensor
 
 import ontogeny as og
 from benchmarks.__main__ import write_section
-from benchmarks.interleaved import interleaved, ratio
+from benchmarks.interleaved import interleaved
 from benchmarks.peers.client import Worker
-from benchmarks.peers.environments import PEERS
+from benchmarks.refined_tables import PEER, PUBLISHED, Found, scale, text
 from ontogeny.core.restriction import matching, shapes_of
 from ontogeny.data import TextConfig, load_text
 from ontogeny.estimators.diagnostics import summarize
@@ -34,14 +33,8 @@ from ontogeny.models import Transformer, TransformerConfig
 
 SHAPE = TransformerConfig(vocabulary_size=5000, context_length=128, num_layers=2, d_model=256, num_heads=8)
 HEADS = [f"L{layer}H{head}" for layer in range(SHAPE.num_layers) for head in range(SHAPE.num_heads)]
-PEER = replace(PEERS["devinterp 2.0.1"], worker="run_devinterp2_refined.py")
 TITLE = "Refined coefficients of the heads of a two-layer transformer"
-# as published for refined coefficients (2410.02984)
-PUBLISHED = {"step_size": 1e-3, "nbeta": 30.0, "localization": 200.0, "batch": 32, "baseline_batches": 16}
-FULL_SHARE = 0.01  # of the full coefficient: smaller ones are held to the error of that
 PARTS = ("speed", "error", "memory")
-
-Found = dict[str, Any]
 
 
 def case(path: Path, num_sequences: int, num_steps: int) -> tuple[Transformer, Tensor]:
@@ -123,7 +116,7 @@ def error(part: str, ours: Ours, ask: Callable[..., Found], full: float, asked: 
     runs: list[Found] = []
     for draws in rungs:
         runs.append(ours.estimate(part, asked.chains, draws, asked.warmup))
-        if runs[-1]["error"] <= asked.target * _scale(runs[-1]["value"], full):
+        if runs[-1]["error"] <= asked.target * scale(runs[-1]["value"], full):
             break
     answer = ask("run", part=part, draws=asked.peer_draws)
     return {"ours": runs, PEER.name: theirs(answer, asked.chains, matched=asked.matched)}
@@ -143,27 +136,6 @@ def theirs(answer: Found, chains: int, *, matched: bool) -> Found:
         runs.append(found | {"error": math.hypot(nbeta * spread, of_baseline), "of_trace": nbeta * spread})
     rest = {"of_baseline": of_baseline, "seconds_of_a_batch": answer["seconds_of_a_batch"]}
     return {"runs": runs, "baselines": len(baselines)} | rest
-
-
-def first(runs: Sequence[Found], full: float, target: float) -> Found | None:
-    """The first run whose error is at most `target` of the value, or of a hundredth of the full coefficient."""
-    return next((run for run in runs if run["error"] <= target * _scale(run["value"], full)), None)
-
-
-def kindest(found: Found, goal: float, chains: int) -> Found:
-    """Draws, batches at w* and seconds that reach the goal soonest, by errors that fall with the root of each number.
-
-    A / draws + B / batches = goal², at the price of a draw and of a batch of all chains.
-    """
-    last = found["runs"][-1]
-    batches = found["baselines"] / chains
-    of_draws, of_batches = last["of_trace"] ** 2 * last["draws"], found["of_baseline"] ** 2 * batches
-    batch = found["seconds_of_a_batch"] * chains
-    draw = (last["seconds"] - batch * PUBLISHED["baseline_batches"]) / last["draws"]
-    both = math.sqrt(of_draws * of_batches)
-    draws = (of_draws + both * math.sqrt(batch / draw)) / goal**2
-    needed = (of_batches + both * math.sqrt(draw / batch)) / goal**2
-    return {"draws": draws, "batches": needed, "seconds": draws * draw + needed * batch}
 
 
 def memory(part: str, asked: argparse.Namespace) -> Found:
@@ -191,76 +163,6 @@ ours = Ours(*case(Path(sys.argv[1]), 0, 0))
 ours.sample(ours.posterior(sys.argv[2]), int(sys.argv[3]), 4)
 print(json.dumps(peak() - imported))
 """
-
-
-def text(found: Found, asked: argparse.Namespace) -> str:
-    """The section of RESULTS.md."""
-    return "\n\n".join(part(found, asked) for part in (_head, _speed, _error, _memory) if part(found, asked)) + "\n"
-
-
-def _head(found: Found, asked: argparse.Namespace) -> str:
-    settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in PUBLISHED.items())
-    return (
-        f"Command: `python -m benchmarks.refined`. {settings}; {asked.chains} chains, {asked.threads} threads, CPU, "
-        f"torch {torch.__version__}. Ours after {asked.warmup} steps of warm-up, theirs without, as published."
-    )
-
-
-def _speed(found: Found, asked: argparse.Namespace) -> str:
-    """Milliseconds of a step of one chain, and theirs over ours."""
-    lines = ["| part | rounds | ours, ms a step | theirs, ms a step | theirs over ours |", "|" + "---|" * 5]
-    everything: dict[str, list[float]] = {"ours": [], PEER.name: []}
-    for part, values in found["speed"].items():
-        ours, other = (np.array(values[name]) for name in everything)
-        everything["ours"] += values["ours"]
-        everything[PEER.name] += values[PEER.name]
-        lines.append(_speed_row(part, ours, other, values["steps"]))
-    if len(found["speed"]) > 1:
-        ours, other = (np.array(column) for column in everything.values())
-        lines.append(_speed_row("all", ours, other, next(iter(found["speed"].values()))["steps"]))
-    return "The same number of steps, losses at w* aside:\n\n" + "\n".join(lines) if found["speed"] else ""
-
-
-def _speed_row(part: str, ours: np.ndarray, other: np.ndarray, steps: int) -> str:
-    middle, low, high = ratio(other, ours)
-    each = [1e3 * float(np.median(values)) / steps for values in (ours, other)]
-    return f"| {part} | {len(ours)} | {each[0]:.0f} | {each[1]:.0f} | {middle:.2f} ({low:.2f}–{high:.2f}) |"
-
-
-def _error(found: Found, asked: argparse.Namespace) -> str:
-    """Seconds to the error; where theirs never gets there, its last error and what it would take at the kindest."""
-    full = found.get("full", {}).get("value", 0.0)
-    head = ["part", "ours", "error", "draws", "seconds", "theirs", "error", "draws", "seconds", "theirs over ours"]
-    head += ["at its kindest: draws, batches at w*", "seconds", "over ours"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for part, sides in found["error"].items():
-        ours = first(sides["ours"], full, asked.target)
-        run, others = ours or sides["ours"][-1], sides[PEER.name]
-        there = first(others["runs"], full, asked.target)
-        other = there or others["runs"][-1]
-        kind = kindest(others, asked.target * _scale(run["value"], full), asked.chains)
-        beyond, never = ("" if there else "> "), ("" if ours else "≥ ")
-        cells = [part, f"{run['value']:.3g}", f"{run['error']:.2g}", f"{never}{run['draws']}", f"{run['seconds']:.0f}"]
-        cells += [f"{other['value']:.3g}", f"{other['error']:.2g}", f"{beyond}{other['draws']}"]
-        over = [f"{seconds / run['seconds']:.1f}" if ours else "–" for seconds in (other["seconds"], kind["seconds"])]
-        cells += [f"{beyond}{other['seconds']:.0f}", (beyond if ours else "") + over[0]]
-        cells += [f"{kind['draws']:.0f}, {kind['batches']:.0f}", f"{kind['seconds']:.0f}"]
-        lines.append("| " + " | ".join([*cells, over[1]]) + " |")
-    title = (
-        f"Time to an error of {asked.target:.0%} of the value, or of {FULL_SHARE:.0%} of the full coefficient "
-        f"{full:.4g} if that is more. At its kindest: by the root law, with as many batches at w* as pay off.\n\n"
-    )
-    return title + "\n".join(lines) if found["error"] else ""
-
-
-def _memory(found: Found, asked: argparse.Namespace) -> str:
-    sides = found["memory"].items()
-    rows = [f"{part}: ours {each['ours']:.0f} MB, theirs {each[PEER.name]:.0f} MB" for part, each in sides]
-    return "Peak memory, imports subtracted. " + "; ".join(rows) + "." if rows else ""
-
-
-def _scale(value: float, full: float) -> float:
-    return max(abs(value), FULL_SHARE * full)
 
 
 def _path(asked: argparse.Namespace) -> Path:

@@ -1,12 +1,17 @@
 """Responses of parts to data, where a quadratic loss gives them in closed form."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.measurement import SamplerConfig, measure_responses
+from ontogeny.measurement import SamplerConfig, measure_responses, responses
+from ontogeny.sampling import LocalPosterior, sample
 
 NBETA, GAMMA = 50.0, 10.0
 CURVATURES = torch.tensor([4.0, 3.0, 2.0, 3.0])
@@ -67,3 +72,23 @@ def test_tokens_that_a_part_does_not_touch_do_not_answer() -> None:
 def test_a_base_alone_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="a base and at least one dataset"):
         measure_responses(Two(), torch.ones(30), loss, {"base": torch.ones(5)}, ["a"])
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
+    short = SAMPLER.model_copy(update={"num_draws": 20, "thinning": 1})
+    asked = (Two(), torch.ones(30), loss, probes)
+    whole = measure_responses(*asked, ["a", "b"], sampler=short)
+    measure_responses(*asked, ["b"], sampler=short, store=tmp_path)
+    sampled: list[str] = []
+
+    def watched(posterior: LocalPosterior, *args: Any, **options: Any) -> xr.DataTree:
+        sampled.append(posterior.restriction.name if posterior.restriction else "all")
+        return sample(posterior, *args, **options)
+
+    monkeypatch.setattr(responses, "sample", watched)
+    resumed = measure_responses(*asked, ["a", "b"], sampler=short, store=tmp_path)
+    assert set(sampled) == {"a"}
+    xr.testing.assert_identical(resumed, whole)
+    measure_responses(*asked, ["b"], sampler=short.model_copy(update={"nbeta": 2 * NBETA}), store=tmp_path)
+    assert set(sampled) == {"a", "b"}

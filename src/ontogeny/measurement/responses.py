@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from torch import nn
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import matching, shapes_of
@@ -19,6 +21,7 @@ from ontogeny.estimators.quantity import at_center, mean_of, per_sample
 from ontogeny.measurement.trajectory import SamplerConfig
 from ontogeny.models import components as components_of
 from ontogeny.sampling import SGLD, LocalPosterior, as_progress, sample
+from ontogeny.stores import read_tree, write_tree
 
 _TOKENS = "tokens"
 
@@ -32,6 +35,7 @@ def measure_responses(
     *,
     tokens: Any = None,
     sampler: SamplerConfig | None = None,
+    store: str | Path | None = None,
     progress: Progress | bool = False,
 ) -> xr.Dataset:
     """Susceptibilities of components to datasets and to tokens at one set of weights, with the nβ = 0 control.
@@ -47,6 +51,7 @@ def measure_responses(
         components: patterns for `restrict`.
         tokens: samples whose per-token losses are recorded too.
         sampler: settings; at least 80 draws over all chains.
+        store: a folder where each component's answers go as they are made; what is there is not measured again.
         progress: a `Progress`, or True for a bar in the terminal.
 
     Returns:
@@ -76,9 +81,18 @@ def measure_responses(
     restrictions = [matching(name, parts, shapes) for name in components]
     reporter = as_progress(progress)
     reporter.start("responses", len(restrictions))
+    asked = (model, data, loss_fn, probes, tokens, config)
+    folder = Path(store) / fingerprint("responses, format 1", asked)[:24] if store else None
     rows = []
     for restriction in restrictions:
-        rows.append(_row(whole.restricted(restriction), observables, config, derive(config.seed, restriction.name)))
+        place = folder / f"part-{fingerprint(restriction.name)[:12]}.zarr" if folder else None
+        if place and place.exists():
+            rows.append(read_tree(place).to_dataset())
+        else:
+            posterior = whole.restricted(restriction)
+            rows.append(_row(posterior, observables, config, derive(config.seed, restriction.name)))
+            if place:
+                write_tree(place, rows[-1])
         reporter.advance("responses", note=restriction.name)
     reporter.finish("responses")
     return xr.concat(rows, "component").assign_coords(component=list(components))

@@ -9,14 +9,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import next_token
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.data import TextData, random_repeats, relative_to
 from ontogeny.measurement import measure, measure_responses
 from ontogeny.models import Transformer, TransformerConfig
-from ontogeny.stores import Checkpoints, read_tree, write_tree
+from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement
 
 BASE, CODE, PROSE = "mixed", "code", "prose"
@@ -90,10 +89,6 @@ def _responses(
     progress: Progress,
 ) -> xr.Dataset:
     model, last = model_fn(), network.steps[-1]
-    key = fingerprint(refinement, config.seed, config.text, network.checksum(last))[:24]
-    place = directory / "measurements" / f"responses-{key}.zarr"
-    if place.exists():
-        return read_tree(place).to_dataset()
     model.load_state_dict(network.load(last))
     tokens = torch.cat([text.validation[name][: refinement.token_sequences] for name in (CODE, PROSE)])
     found = measure_responses(
@@ -104,10 +99,10 @@ def _responses(
         parts_of(model.config),
         tokens=tokens,
         sampler=refinement.responses.model_copy(update={"seed": derive(config.seed, "responses")}),
+        store=directory / "measurements",
         progress=progress,
-    ).assign_coords(_tokens_in_context(text, tokens, refinement.token_sequences))
-    write_tree(place, found)
-    return found
+    )
+    return found.assign_coords(_tokens_in_context(text, tokens, refinement.token_sequences))
 
 
 def _probes(config: LanguageConfig, refinement: Refinement, text: TextData) -> dict[str, Tensor]:

@@ -71,7 +71,7 @@ def test_a_loss_without_second_derivatives_has_none() -> None:
     assert spectrum(og.LocalPosterior(model, data, loss), seed=0) is None
 
 
-@pytest.mark.parametrize(("weak", "outcome"), [(0.3, "localized"), (1e3, "converged")])
+@pytest.mark.parametrize(("weak", "outcome"), [(0.3, "localized"), (4.0, "converged"), (1e3, "converged")])
 def test_a_localization_that_holds_half_of_all_directions_is_said(weak: float, outcome: str) -> None:
     curvatures = torch.tensor([1e4, weak], dtype=torch.float64).repeat_interleave(15)
     model, data = least_squares(curvatures)
@@ -80,3 +80,5 @@ def test_a_localization_that_holds_half_of_all_directions_is_said(weak: float, o
     assert found.diagnostics is not None
     expected = 1 - float((curvatures / (curvatures + 1)).sum() / 30)
     assert found.diagnostics.withheld == pytest.approx(expected, abs=0.02)
+    told = f"γ takes {found.diagnostics.withheld:.0%}"
+    assert (told in str(found), "localization takes" in found.advice) == (expected > 0.05,) * 2

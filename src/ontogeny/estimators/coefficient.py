@@ -14,6 +14,7 @@ from ontogeny.estimators.diagnostics import Diagnostics, diagnose, judge
 from ontogeny.stores import read_tree, write_tree
 
 _NORMAL_95 = 1.959964
+_TELLING = 0.05  # share of the value
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Estimate:
             off included.
         rhat: rank-normalised split R-hat over chains; 1 is agreement.
         ess: bulk effective sample size of the paired loss trace.
-        outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
+        outcome, advice: the verdict, and a sentence on what to do unless it is `converged`; with any verdict, what γ
+            takes of the value where the spectrum at w* says more than 5 %.
         settings: everything that was set (`SamplingSettings`), None for a difference.
         diagnostics: the numbers behind the verdict (`Diagnostics`), None for a difference.
         draws: what it was computed from (see `ontogeny.core.draws`), None for a difference.
@@ -52,6 +54,8 @@ class Estimate:
         half = _NORMAL_95 * self.mcse
         verdict = self.outcome.value.replace("_", " ")
         text = f"LLC {self.value:.4g} ± {half:.2g} (95%), {verdict}: R-hat {self.rhat:.3f}, ESS {self.ess:.0f}"
+        if self.diagnostics and self.diagnostics.withheld > _TELLING:
+            text += f", γ takes {self.diagnostics.withheld:.0%}"
         if self.settings:
             s = self.settings
             text += f" [nβ {s.nbeta:.4g}, γ {s.localization:g}, ε {s.step_size:g}, n {s.num_samples}]"
@@ -119,4 +123,6 @@ def llc(draws: xr.DataTree) -> Estimate:
         advice += f" ({which}; the value is that of the {int(np.isnan(failed_at).sum())} chains that remain.)"
     if outcome is Outcome.NOT_A_MINIMUM and math.isfinite(found.decrease):
         advice += f" (The loss can fall by {found.decrease * 100:.0f} % of the value at the local minimum.)"
+    if found.withheld > _TELLING:
+        advice = f"{advice} By the spectrum at w*, localization takes {found.withheld:.0%} of the value.".strip()
     return Estimate(found.value, found.mcse, found.rhat, found.ess, outcome, advice, settings, found, draws)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 import ontogeny as og
 from ontogeny.core import seeds
 from ontogeny.core.losses import mse
-from ontogeny.sampling.kernels import Noise
 from ontogeny.testing import Point
 
 VECTORIZED = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
@@ -162,19 +161,3 @@ def test_progress_is_told_of_every_step() -> None:
     posterior = og.LocalPosterior(Point(3), torch.arange(10.0), numbered)
     og.sample(posterior, og.SGLD(0.01), num_chains=2, num_draws=3, num_warmup=2, thinning=2, progress=Listener())
     assert told == [("start", 10), *[("advance", 1)] * 10, ("finish", 0)]
-
-
-def test_noise_of_a_long_row_is_its_chains_alone_in_any_number_of_threads() -> None:
-    size, threads = 600_000, torch.get_num_threads()
-    drawn = []
-    try:
-        for number in (1, 2):
-            torch.set_num_threads(number)
-            drawn.append(Noise.of(3, 2, size, torch.device("cpu")).normal(torch.empty(2, size)))
-            alone = Noise.of(3, 2, size, torch.device("cpu")).chains([1]).normal(torch.empty(1, size))
-            assert torch.equal(alone[0], drawn[-1][1])
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(*drawn)
-    pieces = drawn[0].view(-1, 60_000)  # from six generators, none of which repeats another
-    assert float((torch.cov(pieces) - torch.eye(20)).abs().max()) < 5 / 60_000**0.5 * 2**0.5

@@ -80,7 +80,7 @@ class Chains:
         self.positions = posterior.center.repeat(num_chains, 1) if start is None else start.clone()
         rows = num_chains if self.engine or kernel.exact else 1  # one after another can share one buffer
         self._gradients = torch.empty_like(self.positions[:rows])
-        self._noise = Noise.of(seed, num_chains, posterior.num_parameters, posterior.device)
+        self._noise = Noise([generator(seed, "noise", chain, device=posterior.device) for chain in range(num_chains)])
         self._order = [generator(seed, "order", chain) for chain in range(num_chains)]
         self.failed_at = [math.nan] * num_chains
         self.gradient_evaluations = 0

@@ -104,10 +104,10 @@ def _against_lambda(runs: list[dict[str, Any]]) -> str:
     for case in CASES:
         mine = [run["value"] for run in runs if run["case"] == case.name]
         if mine and case.name.endswith("-n1e6-population"):
-            found[case.name] = 100 * float(np.abs(np.array(mine) / case.make().learning_coefficient - 1).mean())
-    each = ", ".join(f"{name} {error:.1f} %" for name, error in found.items())
+            found[case.name] = 100 * float(np.abs(np.array(mine) / case.target.learning_coefficient - 1).mean())
     if not found:
         return ""
+    each = ", ".join(f"{name} {error:.1f} %" for name, error in found.items())
     return f"Population loss against λ at n = 10⁶: mean absolute error {np.mean([*found.values()]):.1f} % ({each})."
 
 

@@ -72,7 +72,7 @@ def test_a_loss_without_second_derivatives_has_none() -> None:
 
 
 @pytest.mark.parametrize(("weak", "outcome"), [(0.3, "localized"), (4.0, "converged"), (1e3, "converged")])
-def test_a_localization_that_holds_half_of_all_directions_is_said(weak: float, outcome: str) -> None:
+def test_what_localization_takes_is_said(weak: float, outcome: str) -> None:
     curvatures = torch.tensor([1e4, weak], dtype=torch.float64).repeat_interleave(15)
     model, data = least_squares(curvatures)
     found = og.estimate_llc(model, data, og.losses.mse)

@@ -59,8 +59,9 @@ def main(
     typer.echo("\n".join(lines))
     if write:
         said = (
-            f"Command: `python -m benchmarks.rescaling --write`. 6-8-6, 96 weights, n = 5,000, default call, seeds from "
-            f"{first_seed} on. What γ takes is by the spectrum at w*; nan where the quadratic there is not the value.\n\n"
+            f"Command: `python -m benchmarks.rescaling --write`. 6-8-6, 96 weights, n = 5,000, default call, seeds "
+            f"from {first_seed} on. What γ takes is by the spectrum at w*, nan where the quadratic there is not the "
+            "value.\n\n"
         )
         write_section(TITLE, said + "\n".join(lines))
 

@@ -25,13 +25,6 @@ SAID = {
     "and γ.",
     False: "Every gradient on a minibatch of this size but for one pass over the data at w*; the same references.",
 }
-SLOW_SEEDS = 5  # of a case of more than 50,000 parameters, which come last
-
-
-def seeds_of(case: Case, seeds: int) -> range:
-    """Seeds that a case is scored on."""
-    count = min(seeds, SLOW_SEEDS) if case.num_parameters > 50_000 else seeds
-    return range(FIRST_SEED, FIRST_SEED + count)
 
 
 def score(case: Case, seed: int, batch_size: int | None) -> dict[str, Any]:
@@ -152,7 +145,7 @@ def main(
     cases = sorted(
         (case for case in CASES if case.name in stored and only in case.name), key=lambda c: c.num_parameters
     )
-    todo = [(seed, case) for case in cases for seed in seeds_of(case, seeds)]
+    todo = [(seed, case) for case in cases for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
     todo.sort(key=lambda each: (each[1].num_parameters > 50_000, each[0]))  # slow ones last, else seed by seed
     index, parts = map(int, part.split("/"))
     with (folder / f"{index}of{parts}.jsonl").open("a") as sink:

@@ -1,6 +1,6 @@
 """Large networks: an estimate with its verdict, and what a draw costs as parameters and chains grow.
 
-`python -m benchmarks.scaling estimate 500` and `python -m benchmarks.scaling cost`.
+`python -m benchmarks.scaling estimate --width 500` and `python -m benchmarks.scaling cost`.
 """
 
 import json
@@ -72,7 +72,7 @@ def cost(out: Path = Path("runs/scaling.json"), picture: Path = Path("runs/scali
     typer.echo(f"log-log slope in parameters from 10⁵ on {slope['parameters']:.2f}, in chains {slope['chains']:.2f}")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"rows": rows, "slope": slope}, indent=1), encoding="utf-8")
-    _figure(rows).write_html(picture)
+    _figure(rows).write_html(picture, config={"displayModeBar": False})
 
 
 def _slope(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -96,7 +96,7 @@ def _figure(rows: list[dict[str, Any]]) -> go.Figure:
     )
     figure.update_xaxes(type="log", title="parameters")
     figure.update_yaxes(type="log", title="seconds a draw, all chains")
-    figure.update_layout(template="simple_white", width=720, height=430)
+    figure.update_layout(template="simple_white", width=720, height=400, margin={"t": 20})
     return figure
 
 

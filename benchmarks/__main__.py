@@ -14,9 +14,9 @@ HEADER = """
 Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process,
 with the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
 
-The floor is the eager forward and backward pass of the same model and batch, once a chain. Steps are those of chains
-that have begun. "A paired draw each" records a draw at every step, with losses at the center cached per sample as in a
-long run.
+The floor is the eager forward and backward pass of the same model and batch, once a chain, by PyTorch's own loss; next
+to it stands that by `og.losses.next_token`, which steps are made of. Steps are those of chains that have begun. "A
+paired draw each" records a draw at every step, with losses at the center cached per sample as in a long run.
 
 | model | chains | threads | contestant | ms a step, all chains | ratio to the floor |
 |---|---|---|---|---|---|

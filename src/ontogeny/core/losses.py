@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.token_losses import token_losses
 
 LossFn = Callable[[Any, Any], Tensor]
 
@@ -40,7 +41,7 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"]:
     tokens = batch[0] if isinstance(batch, (tuple, list)) else batch
     logits, targets = model(tokens), F.pad(tokens[:, 1:], (0, 1))
     # every position in one run, the last against a stand-in: no copy of the logits, whose last dimension stays in place
-    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    losses = token_losses(logits.flatten(0, 1), targets.flatten())
     return losses.view(targets.shape)[:, :-1]
 
 

@@ -97,7 +97,7 @@ class Attention(nn.Module):
         z = self.hook_z(self._mix(q, k, v))  # b p h e
         if self.hook_result.watched:  # the heads' own outputs are only formed when somebody looks
             return self.hook_result(torch.einsum("bphe,hed->bphd", z, self.W_O)).sum(dim=2) + self.b_O
-        return z.flatten(2) @ self.W_O.flatten(0, 1) + self.b_O
+        return _affine(z.flatten(2), self.W_O.flatten(0, 1), self.b_O)
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # b h p e
@@ -121,7 +121,8 @@ class MLP(nn.Module):
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.hook_post(F.gelu(self.hook_pre(x @ self.W_in + self.b_in))) @ self.W_out + self.b_out
+        hidden = self.hook_post(F.gelu(self.hook_pre(_affine(x, self.W_in, self.b_in))))
+        return _affine(hidden, self.W_out, self.b_out)
 
 
 class Block(nn.Module):
@@ -181,7 +182,7 @@ class Unembed(nn.Module):
         self.b_U = nn.Parameter(torch.zeros(config.vocabulary_size))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x @ self.W_U + self.b_U
+        return _affine(x, self.W_U, self.b_U)
 
 
 class Transformer(nn.Module):
@@ -236,4 +237,9 @@ def _norm(config: TransformerConfig) -> nn.Module:
 def _per_head(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     heads, width, d_head = weight.shape
     flat = weight.transpose(0, 1).reshape(width, heads * d_head)
-    return (x @ flat + bias.flatten()).unflatten(-1, (heads, d_head))
+    return _affine(x, flat, bias.flatten()).unflatten(-1, (heads, d_head))
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The product and its bias in one run: a sum of its own would write a batch's logits to memory once more."""
+    return torch.addmm(bias, x.flatten(0, -2), weight).unflatten(0, x.shape[:-1])

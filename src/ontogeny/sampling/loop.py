@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
 
 from ontogeny.core.draws import MemorySink, SamplingSettings
 from ontogeny.core.errors import InvalidArgument
@@ -112,7 +114,6 @@ def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halve
     """Evaluate the state on its minibatch by way of both halves of it."""
     assert potential.indices is not None
     size = (potential.batch_size + 1) // 2
-    away = state.positions - chains.posterior.center
     shares, gradients, losses = (size / potential.batch_size, 1 - size / potential.batch_size), [], []
     for part in (potential.indices[..., :size], potential.indices[..., size:]):
         control = chains.control(part) if potential.control is not None else None
@@ -120,15 +121,20 @@ def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halve
         gradients.append(torch.empty_like(state.gradients))
         losses.append(half(state.positions, gradients[-1]))
         if control is not None:  # of mean 0, and close to what the labels' noise adds to the loss
-            losses[-1] = losses[-1] + (away @ control) / max(chains.posterior.nbeta, 1e-30)
+            losses[-1] = losses[-1] + _slope(chains, state, control)
         potential.spent += half.spent
     torch.add(gradients[0] * shares[0], gradients[1], alpha=shares[1], out=state.gradients)
-    found = Halves((gradients[0] - gradients[1]) / 2, torch.stack(losses, 1), gradients)
+    found = Halves(torch.sub(*gradients).div_(2), torch.stack(losses, 1), gradients)
     state.losses = shares[0] * losses[0] + shares[1] * losses[1]
     if potential.control is not None:
-        state.losses = state.losses - (away @ potential.control) / max(chains.posterior.nbeta, 1e-30)
+        state.losses = state.losses - _slope(chains, state, potential.control)
     state.evaluated = True
     return found
+
+
+def _slope(chains: Chains, state: State, control: Float[Tensor, " parameters"]) -> Float[Tensor, " chain"]:
+    """What the control adds to the loss of each chain, to first order."""
+    return ((state.positions - chains.posterior.center) @ control) / max(chains.posterior.nbeta, 1e-30)
 
 
 def describe(chains: Chains, **lengths: Any) -> SamplingSettings:

@@ -31,7 +31,7 @@ class Halves:
     Attributes:
         noise: half of the difference of their ∇U, which has the covariance of the minibatch's error.
         losses: L(w) - L(w*) of each half, the first order of its noise taken out under a control variate.
-        gradients: ∇U of each half.
+        gradients: ∇U of each half; recording uses them up, since at 10⁷ weights each copy counts.
     """
 
     noise: Float[Tensor, "chain parameters"]
@@ -88,10 +88,10 @@ class Recorder:
         }
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
-            first, second = (each - away * self.posterior.localization for each in both.gradients)
-            columns["sample_stats/half_product"] = (first * second).sum(1)
             columns["sample_stats/half_loss"] = both.losses
-            columns["sample_stats/half_virial"] = torch.stack([(away * each).mean(1) for each in both.gradients], 1)
+            columns["sample_stats/half_virial"] = torch.stack([dot(away, each) for each in both.gradients], 1) / size
+            first, second = (each.sub_(away, alpha=self.posterior.localization) for each in both.gradients)
+            columns["sample_stats/half_product"] = dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
             columns["sample_stats/control"] = -(away @ potential.control) / self.posterior.nbeta
         loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in the same memory

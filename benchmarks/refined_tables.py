@@ -28,8 +28,8 @@ def text(found: Found, asked: argparse.Namespace) -> str:
 def _head(found: Found, asked: argparse.Namespace) -> str:
     settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in PUBLISHED.items())
     return (
-        f"Command: `python -m benchmarks.refined`. {settings}; {asked.chains} chains, {asked.threads} threads, CPU, "
-        f"torch {torch.__version__}. Ours after {asked.warmup} steps of warm-up, theirs without, as published."
+        f"Command: `python -m benchmarks.refined --parts {' '.join(asked.parts)}`. {settings}; "
+        f"{asked.chains} chains, {asked.threads} threads, CPU, torch {torch.__version__}."
     )
 
 
@@ -75,7 +75,8 @@ def _error(found: Found, asked: argparse.Namespace) -> str:
         lines.append("| " + " | ".join([*cells, over[1]]) + " |")
     title = (
         f"Time to an error of {asked.target:.0%} of the value, or of {FULL_SHARE:.0%} of the full coefficient "
-        f"{full:.4g} if that is more. At its kindest: by the root law, with as many batches at w* as pay off.\n\n"
+        f"{full:.4g} if that is more. Ours after {asked.warmup} steps of warm-up, theirs without, as "
+        "published. At its kindest: by the root law, with as many batches at w* as pay off.\n\n"
     )
     return title + "\n".join(lines) if found["error"] else ""
 

@@ -3,6 +3,7 @@
 `python -m benchmarks.rescaling`: the first layer of a two-layer network times a factor, the second over it.
 """
 
+import math
 from typing import Annotated
 
 import torch
@@ -32,6 +33,11 @@ def rescaled(activation: nn.Module, factor: float) -> tuple[nn.Module, tuple[Ten
     return model, (inputs, labels)
 
 
+def _share(estimate: og.Estimate) -> str:
+    withheld = estimate.diagnostics.withheld if estimate.diagnostics else math.nan
+    return "–" if math.isnan(withheld) else f"{withheld:.0%}"
+
+
 def main(
     seeds: int = 2,
     first_seed: Annotated[int, typer.Option(help="settings and verdicts were chosen on lower ones")] = 30,
@@ -53,14 +59,14 @@ def main(
         for factor, estimates in sorted(found.items()):
             values = ", ".join(f"{each.value:.1f} ± {1.96 * each.mcse:.1f}" for each in estimates)
             off = 100 * (sum(each.value for each in estimates) / seeds / base - 1)
-            shares = ", ".join(f"{each.diagnostics.withheld:.0%}" if each.diagnostics else "–" for each in estimates)
+            shares = ", ".join(_share(each) for each in estimates)
             verdicts = ", ".join(each.outcome.value for each in estimates)
             lines.append(f"| {kind} | {factor:g} | {values} | {off:+.1f} % | {shares} | {verdicts} |")
     typer.echo("\n".join(lines))
     if write:
         said = (
             f"Command: `python -m benchmarks.rescaling --write`. 6-8-6, 96 weights, n = 5,000, default call, seeds "
-            f"from {first_seed} on. What γ takes is by the spectrum at w*, nan where the quadratic there is not the "
+            f"from {first_seed} on. What γ takes is by the spectrum at w*, – where the quadratic there is not the "
             "value.\n\n"
         )
         write_section(TITLE, said + "\n".join(lines))

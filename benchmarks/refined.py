@@ -26,10 +26,15 @@ from benchmarks.__main__ import write_section
 from benchmarks.interleaved import interleaved
 from benchmarks.peers.client import Worker
 from benchmarks.refined_tables import PEER, PUBLISHED, Found, scale, text
+from ontogeny.core.draws import MemorySink, joined, settings_of
+from ontogeny.core.protocols import Silent
 from ontogeny.core.restriction import matching, shapes_of
 from ontogeny.data import TextConfig, load_text
 from ontogeny.estimators.diagnostics import summarize
 from ontogeny.models import Transformer, TransformerConfig
+from ontogeny.sampling.chains import Chains
+from ontogeny.sampling.loop import describe, run
+from ontogeny.sampling.recorder import Recorder
 
 SHAPE = TransformerConfig(vocabulary_size=5000, context_length=128, num_layers=2, d_model=256, num_heads=8)
 HEADS = [f"L{layer}H{head}" for layer in range(SHAPE.num_layers) for head in range(SHAPE.num_heads)]
@@ -85,15 +90,31 @@ class Ours:
         kernel = og.SGLD(PUBLISHED["step_size"])
         return og.sample(posterior, kernel, num_chains=chains, num_draws=draws, num_warmup=warmup)
 
-    def estimate(self, part: str, chains: int, draws: int, warmup: int) -> Found:
-        """Value, errors and seconds of a run that begins with nothing known but what parts share."""
-        begun = time.perf_counter()
-        found = og.llc(self.sample(self.posterior(part), chains, draws, warmup))
-        seconds = time.perf_counter() - begun
-        assert found.diagnostics
-        numbers = {"value": found.value, "error": found.mcse, "monte_carlo_error": found.diagnostics.monte_carlo_error}
-        more = {"draws": draws, "warmup": warmup, "rhat": found.rhat, "ess": found.ess, "outcome": found.outcome.value}
-        return {"seconds": seconds} | numbers | more | {"inflation": found.diagnostics.inflation}
+    def reached(self, part: str, wanted: Callable[[Found], bool], asked: argparse.Namespace) -> list[Found]:
+        """One run that begins with nothing known but what parts share, read every so many draws until it is enough.
+
+        The error is the Monte Carlo error alone, as theirs is, of which the paired baseline's is part.
+        """
+        begun, runs, trees = time.perf_counter(), [], []
+        chains = Chains(self.posterior(part), og.SGLD(PUBLISHED["step_size"]), asked.chains, seed=0)
+        while not runs or (runs[-1]["draws"] + asked.every <= asked.most and not wanted(runs[-1])):
+            trees.append(_round(chains, asked.every if runs else asked.warmup + asked.fewest))
+            estimate = og.llc(joined(trees, asked.warmup, settings_of(trees[-1]), xr.Dataset()))
+            seconds, draws = time.perf_counter() - begun, asked.fewest + asked.every * len(runs)
+            assert estimate.diagnostics
+            numbers = {"value": estimate.value, "error": estimate.diagnostics.monte_carlo_error, "mcse": estimate.mcse}
+            verdict = {"rhat": estimate.rhat, "ess": estimate.ess, "outcome": estimate.outcome.value}
+            runs.append({"seconds": seconds, "draws": draws} | numbers | verdict)
+        return runs
+
+
+def _round(chains: Chains, length: int) -> xr.DataTree:
+    """The next draws of chains that go on."""
+    recorder = Recorder(chains.posterior, MemorySink(), {})
+    recorder.open(len(chains), length, 0)
+    run(chains, recorder, 0, length, 1, Silent())
+    settings = describe(chains, num_draws=length, num_warmup=0, thinning=1, seed=0)
+    return recorder.close(chains.failed_at, settings)
 
 
 def speed(part: str, ours: Ours, ask: Callable[..., Found], asked: argparse.Namespace) -> Found:
@@ -111,26 +132,21 @@ def speed(part: str, ours: Ours, ask: Callable[..., Found], asked: argparse.Name
 
 
 def error(part: str, ours: Ours, ask: Callable[..., Found], full: float, asked: argparse.Namespace) -> Found:
-    """Ours with twice the draws until the error is small enough; theirs once, read at every number of draws."""
-    rungs = [asked.fewest * 2**power for power in range(32) if asked.fewest * 2**power <= asked.most]
-    runs: list[Found] = []
-    for draws in rungs:
-        runs.append(ours.estimate(part, asked.chains, draws, asked.warmup))
-        if runs[-1]["error"] <= asked.target * scale(runs[-1]["value"], full):
-            break
+    """One run of each side, read every so many draws: ours until the error is small enough, theirs to its end."""
+    runs = ours.reached(part, lambda each: each["error"] <= asked.target * scale(each["value"], full), asked)
     answer = ask("run", part=part, draws=asked.peer_draws)
-    return {"ours": runs, PEER.name: theirs(answer, asked.chains, matched=asked.matched)}
+    return {"ours": runs, PEER.name: theirs(answer, asked)}
 
 
-def theirs(answer: Found, chains: int, *, matched: bool) -> Found:
+def theirs(answer: Found, asked: argparse.Namespace) -> Found:
     """Value, error and seconds at each number of draws of their run, and the parts that the error is made of."""
     trace, nbeta = np.array(answer["trace"]), PUBLISHED["nbeta"]
     baselines = np.array(answer["baseline_losses"])
     of_baseline = nbeta * float(baselines.std(ddof=1)) / math.sqrt(len(baselines))
-    begin = answer["seconds_of_a_batch"] * PUBLISHED["baseline_batches"] * chains
+    begin = answer["seconds_of_a_batch"] * PUBLISHED["baseline_batches"] * asked.chains
     total, runs = trace.shape[1], []
-    for draws in sorted({*range(10, total, 10), total}):
-        mean, spread, *_ = summarize(trace[:, :draws], shared=matched)
+    for draws in sorted({*range(asked.fewest, total, asked.every), total}):
+        mean, spread, *_ = summarize(trace[:, :draws], shared=asked.matched)
         seconds = begin + (answer["seconds"] - begin) * draws / total
         found = {"draws": draws, "seconds": seconds, "value": nbeta * (mean - answer["baseline"])}
         runs.append(found | {"error": math.hypot(nbeta * spread, of_baseline), "of_trace": nbeta * spread})
@@ -197,7 +213,7 @@ def measure(asked: argparse.Namespace) -> Found:
         ask = partial(worker.ask, **_task(asked))
         check(ours.model, ours.tokens, ask, folder)
         if "error" in asked.parts and "full" not in found:
-            keep(found, "full", ours.estimate("full", asked.chains, asked.full_draws, asked.warmup))
+            keep(found, "full", ours.reached("full", lambda _: True, asked)[-1])
         for part in asked.heads:
             if "speed" in asked.parts and part not in found["speed"]:
                 keep(found["speed"], part, speed(part, ours, ask, asked))
@@ -229,12 +245,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4, help="steps of each chain in a round")
     parser.add_argument("--target", type=float, default=0.02, help="the error wanted, as a share")
     parser.add_argument("--warmup", type=int, default=40, help="our steps before the first draw; the clock runs")
-    parser.add_argument("--fewest", type=int, default=10, help="our draws at first; then twice as many")
+    parser.add_argument("--fewest", type=int, default=40, help="draws at which a run is first read")
+    parser.add_argument("--every", type=int, default=20, help="draws from one reading to the next")
     parser.add_argument("--most", type=int, default=1280, help="our draws at most")
-    parser.add_argument("--peer-draws", type=int, default=200, help="their draws")
+    parser.add_argument("--peer-draws", type=int, default=50, help="their draws")
     parser.add_argument("--matched", action="store_true", help="their default: all chains share their minibatches")
     parser.add_argument("--shared", action="store_true", help="our parts share the losses at the center")
-    parser.add_argument("--full-draws", type=int, default=40, help="our draws of the full coefficient")
     parser.add_argument("--train-steps", type=int, default=400)
     parser.add_argument("--sequences", type=int, default=16384)
     parser.add_argument("--out", default="runs/refined", help="where results go")

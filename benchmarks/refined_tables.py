@@ -74,9 +74,11 @@ def _error(found: Found, asked: argparse.Namespace) -> str:
         cells += [f"{kind['draws']:.0f}, {kind['batches']:.0f}", f"{kind['seconds']:.0f}"]
         lines.append("| " + " | ".join([*cells, over[1]]) + " |")
     title = (
-        f"Time to an error of {asked.target:.0%} of the value, or of {FULL_SHARE:.0%} of the full coefficient "
-        f"{full:.4g} if that is more. Ours after {asked.warmup} steps of warm-up, theirs without, as "
-        "published. At its kindest: by the root law, with as many batches at w* as pay off.\n\n"
+        f"Time to a Monte Carlo error, the baseline's included, of {asked.target:.0%} of the value, or of "
+        f"{FULL_SHARE:.0%} of the full coefficient {full:.4g} if that is more. Runs are read from {asked.fewest} draws "
+        f"a chain on; ours has {asked.warmup} steps of warm-up before, theirs none, as published. Our parts share the "
+        "losses at w*, which the first of a run pays for. Theirs at its kindest: by the root law from its last "
+        "reading, with as many batches at w* as pay off.\n\n"
     )
     return title + "\n".join(lines) if found["error"] else ""
 

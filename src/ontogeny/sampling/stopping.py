@@ -12,13 +12,14 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import Estimate, llc
 from ontogeny.estimators.diagnostics import MAX_EQUIPARTITION
-from ontogeny.sampling.calibration import REACH, Calibration
+from ontogeny.sampling.calibration import Calibration
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.loop import as_progress, describe, run
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Recorder
+from ontogeny.sampling.windows import REACH
 
 ERROR = 0.0175  # relative Monte Carlo error at which sampling stops
 ROUND = 300  # draws of the first round; each later one doubles what there is

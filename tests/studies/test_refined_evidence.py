@@ -86,6 +86,15 @@ def test_claims_are_not_met_where_all_parts_are_alike(config: LanguageConfig) ->
     assert found["rise-and-fall"].measured == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_that_are_the_layers_say_nothing_of_types(config: LanguageConfig, seed: int) -> None:
+    by_layer = coefficients({head: FALLING if head.startswith("L0") else RISING for head in HEADS})
+    found = refined_evidence(scores(), parts(by_layer), config.model_copy(update={"seed": seed}))["signatures"]
+    assert found.measured > 0
+    assert not found.met
+    assert found.p_value == 1
+
+
 def test_a_ratio_that_noise_has_as_well_is_no_evidence(config: LanguageConfig) -> None:
     refined = coefficients(dict.fromkeys(HEADS, RISING), dict.fromkeys(INDUCTION, 2.0))
     same = noise()

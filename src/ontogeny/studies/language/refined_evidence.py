@@ -108,7 +108,8 @@ def _signatures(refined: xr.Dataset, types: dict[str, str], config: LanguageConf
     best = float(found["stability"].sel(num_clusters=found.attrs["chosen"]))
     agreement, null, p_value = (float(found.attrs[name]) for name in ("agreement", "null_mean", "p_value"))
     control = f"permuted within layers {null:.2f} on average; {found.attrs['chosen']} clusters, stability {best:.2f}"
-    return Evidence(agreement, None, p_value, agreement > null, control)
+    met = agreement > null + 1e-9  # clusters that are the layers agree as well with every permutation
+    return Evidence(agreement, None, p_value, met, control)
 
 
 def _rise_and_fall(refined: xr.Dataset, heads: list[str], thresholds: Thresholds) -> Evidence:

@@ -46,26 +46,22 @@ def speed(part: str, ours: Ours, ask: Callable[..., Found], asked: argparse.Name
 
 
 def error(part: str, ours: Ours, ask: Callable[..., Found], full: float, asked: argparse.Namespace) -> Found:
-    """One run of each side, read every so many draws: ours until the error is small enough, theirs to its end."""
+    """One run of each side: ours read every so many draws until the error is small enough, theirs at its end."""
     runs = ours.reached(part, lambda each: each["error"] <= asked.target * scale(each["value"], full), asked)
     answer = ask("run", part=part, draws=asked.peer_draws)
     return {"ours": runs, PEER.name: theirs(answer, asked)}
 
 
 def theirs(answer: Found, asked: argparse.Namespace) -> Found:
-    """Value, error and seconds at each number of draws of their run, and the parts that the error is made of."""
+    """Value, error and seconds of their run, and the parts that the error is made of."""
     trace, nbeta = np.array(answer["trace"]), PUBLISHED["nbeta"]
     baselines = np.array(answer["baseline_losses"])
     of_baseline = nbeta * float(baselines.std(ddof=1)) / math.sqrt(len(baselines))
-    begin = answer["seconds_of_a_batch"] * PUBLISHED["baseline_batches"] * asked.chains
-    total, runs = trace.shape[1], []
-    for draws in sorted({*range(asked.fewest, total, asked.every), total}):
-        mean, spread, *_ = summarize(trace[:, :draws], shared=asked.matched)
-        seconds = begin + (answer["seconds"] - begin) * draws / total
-        found = {"draws": draws, "seconds": seconds, "value": nbeta * (mean - answer["baseline"])}
-        runs.append(found | {"error": math.hypot(nbeta * spread, of_baseline), "of_trace": nbeta * spread})
-    rest = {"of_baseline": of_baseline, "seconds_of_a_batch": answer["seconds_of_a_batch"]}
-    return {"runs": runs, "baselines": len(baselines)} | rest
+    mean, spread, *_ = summarize(trace, shared=asked.matched)
+    of_trace, value = nbeta * spread, nbeta * (mean - answer["baseline"])
+    errors = {"error": math.hypot(of_trace, of_baseline), "of_trace": of_trace, "of_baseline": of_baseline}
+    costs = {name: answer[name] for name in ("seconds", "seconds_of_a_batch")}
+    return {"draws": trace.shape[1], "baselines": len(baselines), "value": value} | errors | costs
 
 
 def memory(part: str, asked: argparse.Namespace) -> Found:
@@ -159,8 +155,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4, help="steps of each chain in a round")
     parser.add_argument("--target", type=float, default=0.02, help="the error wanted, as a share")
     parser.add_argument("--warmup", type=int, default=40, help="our steps before the first draw; the clock runs")
-    parser.add_argument("--fewest", type=int, default=40, help="draws at which a run is first read")
-    parser.add_argument("--every", type=int, default=20, help="draws from one reading to the next")
+    parser.add_argument("--fewest", type=int, default=40, help="our draws at the first reading")
+    parser.add_argument("--every", type=int, default=20, help="our draws from one reading to the next")
     parser.add_argument("--most", type=int, default=1280, help="our draws at most")
     parser.add_argument("--peer-draws", type=int, default=50, help="their draws")
     parser.add_argument("--matched", action="store_true", help="their default: all chains share their minibatches")

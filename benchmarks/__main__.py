@@ -7,15 +7,16 @@ import torch
 
 from benchmarks import memory
 from benchmarks.interleaved import ROUNDS
-from benchmarks.sampler import measure, mlp_case, transformer_case
+from benchmarks.sampler import measure, mlp_case, plain_next_token, transformer_case
+from ontogeny import losses
 
 TITLE = "A sampling step over the bare forward and backward pass"
 HEADER = """
 Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process,
 with the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
 
-The floor is the eager forward and backward pass of the same model and batch, once a chain, by PyTorch's own loss; next
-to it stands that by `og.losses.next_token`, which steps are made of. Steps are those of chains that have begun. "A
+The floor is the eager forward and backward pass of the same model, batch and loss, once a chain; of the transformer
+both by PyTorch's cross-entropy and by the faster `og.losses.next_token`. Steps are those of chains that have begun. "A
 paired draw each" records a draw at every step, with losses at the center cached per sample as in a long run.
 
 | model | chains | threads | contestant | ms a step, all chains | ratio to the floor |
@@ -39,8 +40,10 @@ def write_section(title: str, text: str) -> None:
 def main() -> None:
     """Measure, and write the section of RESULTS.md."""
     rows = measure("MLP, 9.6k parameters, batch 128", mlp_case(), steps=100, threads=1, small=True)
-    for chains, steps in ((1, 3), (4, 1)):
-        rows += measure("transformer, 3.1M, context 128, batch 8", transformer_case(chains), steps, threads=2)
+    for loss, loss_fn in (("PyTorch's loss", plain_next_token), ("our loss", losses.next_token)):
+        for chains, steps in ((1, 3), (4, 1)):
+            case = transformer_case(chains, loss_fn)
+            rows += measure(f"transformer, 3.1M, context 128, batch 8, {loss}", case, steps, threads=2)
     text = HEADER.format(rounds=ROUNDS, python=platform.python_version(), torch=torch.__version__)
     text += "\n".join(rows) + "\n\n" + memory.measure() + "\n"
     write_section(TITLE, text)

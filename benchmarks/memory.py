@@ -8,7 +8,7 @@ CHAINS = 4
 _MEASURE = """
 import json, sys, torch
 from benchmarks.sampler import _floor, transformer_case
-from ontogeny import SGLD, LocalPosterior, sample
+from ontogeny import SGLD, LocalPosterior, losses, sample
 
 def peak():
     with open("/proc/self/status") as status:
@@ -17,7 +17,7 @@ def peak():
 torch.set_num_threads(2)
 imported = peak()
 chains = int(sys.argv[2])
-model, data, loss_fn, batch_size, _ = transformer_case(chains)
+model, data, loss_fn, batch_size, _ = transformer_case(chains, losses.next_token)
 if sys.argv[1] == "floor":
     _floor(model, data, loss_fn, batch_size, 1, 3)()
 else:

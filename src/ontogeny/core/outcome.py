@@ -29,10 +29,7 @@ _ADVICE = {
         "Localisation takes much of the value (15 to 20 % or more): lower localization, raise nbeta, or read the value "
         "as that of the pinned posterior."
     ),
-    Outcome.TOO_FEW_DRAWS: (
-        "The draws are too few to judge convergence, or to know the value within 20 %: raise num_draws or num_chains, "
-        "or the budget."
-    ),
+    Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains, or the budget.",
     Outcome.NOT_CONVERGED: (
         "The chains disagree or are still drifting: raise num_warmup and num_draws (the budget of a calibrated run), "
         "take larger steps if the bias by the step allows it, or raise localization to hold them."

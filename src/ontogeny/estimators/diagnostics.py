@@ -15,7 +15,6 @@ from ontogeny.core.outcome import Outcome
 # The usual limit of R-hat (Vehtari et al. 2021), the effective sample size halved because only a mean is wanted.
 MAX_RHAT = 1.05
 MIN_ESS = 50
-MAX_ERROR = 0.1  # of the value, or of 1 where that is more: the interval then spans 20 % either way
 MAX_DRIFT = 0.06  # of the value, in an e-fold of time
 MIN_EQUIPARTITION, MAX_DRIFT_ERROR = 0.1, 0.3  # a chain that has hardly left w* looks like one that has settled
 MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
@@ -160,8 +159,7 @@ def judge(found: Diagnostics, failed: bool, complete: bool) -> Outcome:
     if found.rhat > MAX_RHAT or drifts:
         return Outcome.NOT_CONVERGED
     unmoved = found.equipartition < MIN_EQUIPARTITION and found.drift_error > MAX_DRIFT_ERROR
-    vague = found.monte_carlo_error > MAX_ERROR * max(abs(found.value), 1.0)
-    if found.ess < MIN_ESS or unmoved or vague:
+    if found.ess < MIN_ESS or unmoved:
         return Outcome.TOO_FEW_DRAWS
     known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
     known &= not complete or math.isnan(found.withheld)  # the spectrum has no noise

@@ -36,7 +36,7 @@ def measure() -> str:
         found[name], weights = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     more = (found["sampling"] - found["floor"]) / weights
     return (
-        f"Peak memory, imports subtracted: floor (by our loss, which takes less) {found['floor']:.0f} MB, {CHAINS}"
+        f"Peak memory, imports subtracted: floor by our loss {found['floor']:.0f} MB, {CHAINS}"
         f" chains {found['sampling']:.0f} MB,"
         f" which is {more:.1f} copies of the {weights:.1f} MB of weights more, {more / CHAINS:.2f} a chain."
     )

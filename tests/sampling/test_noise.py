@@ -29,13 +29,6 @@ def test_a_chain_draws_the_same_alone(size: int) -> None:
 
 
 @SIZES
-def test_what_is_added_is_what_would_be_drawn(size: int) -> None:
-    start = torch.linspace(-1, 1, 2 * size).view(2, size)
-    added = noise(0, 1).add(start.clone(), 0.3, torch.empty(2, size))
-    torch.testing.assert_close(added, start + 0.3 * drawn(noise(0, 1), 2, size))
-
-
-@SIZES
 def test_draws_are_normal(size: int) -> None:
     draws = drawn(noise(0), 1, size).numpy()[0]
     assert kstest(draws, "norm").pvalue > 1e-4

@@ -1,6 +1,5 @@
 """The random numbers of chains: of each its own, the same however chains are batched."""
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -32,41 +31,24 @@ class Noise:
     def normal(self, out: Float[Tensor, "chain size"]) -> Float[Tensor, "chain size"]:
         """Fill `out` with standard normals."""
         for row, generator in zip(out, self._generators, strict=True):
-            if _by_quantiles(row):
-                for block, normals in _blocks(row.numpy(), _quantiles(), generator):
-                    block[:] = normals
+            if len(row) >= _LONG and row.device.type == "cpu" and row.dtype == torch.float32:
+                _fill_by_quantiles(row.numpy(), generator)
             else:
                 row.normal_(generator=generator)
         return out
-
-    def add(
-        self, to: Float[Tensor, "chain size"], scale: float, buffer: Float[Tensor, "chain size"]
-    ) -> Float[Tensor, "chain size"]:
-        """Add `scale` times standard normals, those of `normal`, to `to`; `buffer` may be used up."""
-        for row, spare, generator in zip(to, buffer, self._generators, strict=True):
-            if _by_quantiles(row):
-                for block, normals in _blocks(row.numpy(), _quantiles() * np.float32(scale), generator):
-                    block += normals
-            else:
-                row.add_(spare.normal_(generator=generator), alpha=scale)
-        return to
 
     def uniform(self) -> Float[Tensor, " chain"]:
         """One number in [0, 1) a chain."""
         return torch.cat([torch.rand(1, generator=each, device=each.device) for each in self._generators])
 
 
-def _by_quantiles(row: Tensor) -> bool:
-    return len(row) >= _LONG and row.device.type == "cpu" and row.dtype == torch.float32
-
-
-def _blocks(row: np.ndarray, values: np.ndarray, generator: torch.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Parts of a row, each with as many of the values, chosen by 16 bits of a fast generator that the chain's seeds."""
-    bits, found = np.random.SFC64(int(torch.randint(2**62, (), generator=generator))), np.empty(_BLOCK, np.float32)
+def _fill_by_quantiles(row: np.ndarray, generator: torch.Generator) -> None:
+    """Each number by 16 bits of a fast generator, which the chain's own seeds."""
+    bits = np.random.SFC64(int(torch.randint(2**62, (), generator=generator)))
     for first in range(0, len(row), _BLOCK):
         block = row[first : first + _BLOCK]
         drawn = bits.random_raw(-(-len(block) // 4)).view(np.uint16)[: len(block)]
-        yield block, np.take(values, drawn, out=found[: len(block)], mode="wrap")
+        np.take(_quantiles(), drawn, out=block, mode="wrap")
 
 
 @cache

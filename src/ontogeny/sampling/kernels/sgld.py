@@ -37,7 +37,7 @@ class SGLD:
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         state.positions.add_(state.gradients, alpha=-self.step_size / 2)
-        noise.add(state.positions, self.step_size**0.5, buffer=state.gradients)
+        state.positions.add_(noise.normal(state.gradients), alpha=self.step_size**0.5)
         state.evaluated = False
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:

@@ -1,11 +1,12 @@
 """What verdicts say of results that are known to be wrong: `python -m benchmarks.verdicts`.
 
-Chains at bad settings, localizations of known share, and weights that are no minimum.
+Chains at bad settings, budgets that end early, localizations of known share, and weights that are no minimum.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import ontogeny as og
 from benchmarks.__main__ import write_section
+from benchmarks.peers.cases import LARGE, build, reference
 from ontogeny.testing.cases import CASES, Case
 
 TITLE = "Verdicts on results that are known to be wrong"
@@ -26,6 +28,15 @@ NETWORKS = (
     "planted-tanh-5x15x2",
     "least-squares-200",
 )
+NOISY = (
+    "linear-5x10x5-generic-n1e3-noise1",
+    "linear-10x5x10-generic-n1e4-noise1",
+    "linear-10x10x10x10-generic-n1e5-noise1",
+    "linear-18x18x18x18-rank4-n1e6-noise0.1",
+)
+BUDGETS = tuple(round(5e5 * 2**doubled) for doubled in range(5))
+REFERENCES = Path("runs/peers/references")
+FIRST_SEED = 5000  # the rule was chosen on other seeds
 STEPS = 10.0 ** np.arange(-9, -2.9)
 LENGTHS = ((300, 300), (50, 50), (400, 0))  # draws and warm-up: enough for some steps, too few, none
 FAR = 0.2
@@ -60,6 +71,48 @@ def bad_settings(seeds: int) -> str:
     lines.append(f"| all | {totals[0]} | {totals[1]} | {totals[2]} ({totals[2] / totals[1]:.1%}) |")
     said = f"SGLD at steps 1e-9 to 1e-3, {len(LENGTHS)} lengths (draws, warm-up: {LENGTHS}), {seeds} seeds.\n\n"
     return said + "\n".join(lines)
+
+
+def small_budgets(seeds: int) -> str:
+    """Default calls under budgets: of results more than a fifth off, how many say so; and of those near."""
+    lines = [
+        "| network | runs | more than 20 % off | of these flagged | within 5 % | of these flagged | not flagged |"
+        " of these covered by their interval |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    totals = np.zeros(7, dtype=int)
+    for name, made, truth in _networks():
+        found = []
+        for budget in BUDGETS:
+            for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+                estimate = og.estimate_llc(*made(), budget=budget, seed=seed)
+                error = abs(estimate.value / truth - 1)
+                trusted = estimate.outcome in (og.Outcome.CONVERGED, og.Outcome.LOCALIZED)
+                far, near, covered = not error <= FAR, error < 0.05, error * truth < 1.96 * estimate.mcse
+                found.append((far, far and not trusted, near, near and not trusted, trusted, trusted and covered))
+        counts = np.array([len(found), *np.array(found).sum(0)])
+        totals += counts
+        lines.append("| " + " | ".join([name, *map(str, counts)]) + " |")
+        typer.echo(lines[-1])
+    lines.append("| " + " | ".join(["all", *map(str, totals)]) + " |")
+    budgets = ", ".join(f"{budget / 1e6:g}" for budget in BUDGETS)
+    return f"Default calls within {budgets} million per-sample gradients, {seeds} seeds.\n\n" + "\n".join(lines)
+
+
+def _networks() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, Any, Any]], float]]:
+    """Noisy ones of up to a million samples: what is called, and the reference."""
+    for name in NOISY:
+        yield name, named(name).build, named(name).reference.value
+    for case in LARGE:
+        weights, x, y = build(case)
+
+        def made(weights: list[Tensor] = weights, data: tuple[Tensor, Tensor] = (x, y)) -> tuple[nn.Module, Any, Any]:
+            model = nn.Sequential(*[nn.Linear(*weight.T.shape, bias=False) for weight in weights])
+            for layer, weight in zip(model, weights, strict=True):
+                layer.weight.data = weight.clone()
+            return model, data, og.losses.mse
+
+        yield f"{case.name}, noise 1", made, reference(case, REFERENCES)["value"]
 
 
 def spectra() -> Iterator[tuple[str, Tensor]]:
@@ -143,7 +196,12 @@ def main(
 ) -> None:
     """Provoke them and count."""
     torch.set_num_threads(1)
-    parts = {"Bad settings": bad_settings, "Localization": localizations, "Weights that are no minimum": no_minima}
+    parts = {
+        "Bad settings": bad_settings,
+        "Budgets that end early": small_budgets,
+        "Localization": localizations,
+        "Weights that are no minimum": no_minima,
+    }
     found = {name: part(seeds) for name, part in parts.items() if name.startswith(only)}
     text = "Command: `python -m benchmarks.verdicts --write`.\n\n"
     text += "\n\n".join(f"{name}: {said}" for name, said in found.items()) + "\n"

@@ -42,6 +42,19 @@ def test_too_few_draws(num_chains: int, num_draws: int) -> None:
     assert "raise num_draws or num_chains" in found.advice
 
 
+@pytest.mark.parametrize("step_size", [5e-4, 1e-3])
+@pytest.mark.parametrize("num_draws", [30, 60])
+def test_chains_that_only_stiff_directions_have_settled_in_are_not_trusted(step_size: float, num_draws: int) -> None:
+    """Half of the value is in directions that take 180 steps and more: R-hat and ESS see the other half alone."""
+    target = Gaussian((100.0,) * 5 + (1.0,) * 5)
+    posterior = og.LocalPosterior(target.model(), torch.zeros(4), target.loss, nbeta=10.0, localization=1.0)
+    for seed in range(6):
+        lengths: dict[str, Any] = {"num_chains": 4, "num_draws": num_draws, "num_warmup": num_draws // 3}
+        found = og.llc(og.sample(posterior, og.SGLD(step_size), seed=seed, **lengths))
+        assert found.value < 0.8 * target.llc(10.0, 1.0, step_size), seed
+        assert found.outcome in (og.Outcome.NOT_CONVERGED, og.Outcome.TOO_FEW_DRAWS), seed
+
+
 def test_one_chain_cannot_be_told_to_have_converged() -> None:
     found = estimate(num_chains=1, num_draws=1000)
     assert found.ess > 50

@@ -36,7 +36,7 @@ NOISY = (
 )
 BUDGETS = tuple(round(5e5 * 2**doubled) for doubled in range(5))
 REFERENCES = Path("runs/peers/references")
-FIRST_SEED = 5000  # the rule was chosen on other seeds
+FIRST_SEED = 6000  # the rule was chosen on other seeds
 STEPS = 10.0 ** np.arange(-9, -2.9)
 LENGTHS = ((300, 300), (50, 50), (400, 0))  # draws and warm-up: enough for some steps, too few, none
 FAR = 0.2

@@ -96,8 +96,8 @@ def small_budgets(seeds: int) -> str:
         typer.echo(lines[-1])
     lines.append("| " + " | ".join(["all", *map(str, totals)]) + " |")
     budgets = ", ".join(f"{budget / 1e6:g}" for budget in BUDGETS)
-    said = f"Within {budgets} million per-sample gradients, {seeds} seeds from {FIRST_SEED} on; the rule was chosen on others."
-    return said + "\n\n" + "\n".join(lines)
+    said = f"Within {budgets} million per-sample gradients, {seeds} seeds from {FIRST_SEED} on; the rule was chosen on"
+    return "\n\n".join([f"{said} others.", "\n".join(lines)])
 
 
 def _networks() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, Any, Any]], float]]:

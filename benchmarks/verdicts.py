@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import ontogeny as og
 from benchmarks.__main__ import write_section
 from benchmarks.peers.cases import LARGE, build, reference
+from benchmarks.peers.ours import network
 from ontogeny.testing.cases import CASES, Case
 
 TITLE = "Verdicts on results that are known to be wrong"
@@ -108,10 +109,7 @@ def _networks() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, Any, Any]],
         weights, x, y = build(case)
 
         def made(weights: list[Tensor] = weights, data: tuple[Tensor, Tensor] = (x, y)) -> tuple[nn.Module, Any, Any]:
-            model = nn.Sequential(*[nn.Linear(*weight.T.shape, bias=False) for weight in weights])
-            for layer, weight in zip(model, weights, strict=True):
-                layer.weight.data = weight.clone()
-            return model, data, og.losses.mse
+            return network(weights), data, og.losses.mse
 
         yield f"{case.name}, noise 1", made, reference(case, REFERENCES)["value"]
 

@@ -15,15 +15,26 @@ from benchmarks.peers.cases import LOCALIZATION, Case, build
 BUDGETS = tuple(round(16_384 * 2 ** (k / 2)) for k in range(19))  # 16 thousand … 8.4 million, as the peers' longest
 
 
-def ours(case: Case, data: tuple[list[Tensor], Tensor, Tensor], seed: int, budget: int) -> tuple[float, int]:
-    """The estimate within a budget, and the per-sample gradients spent: calibration and the gradient at w* included."""
-    weights, x, y = data
+def network(weights: list[Tensor]) -> nn.Module:
+    """The linear network of these weights, (out, in) of each layer."""
     model = nn.Sequential(*[nn.Linear(w.shape[1], w.shape[0], bias=False) for w in weights])
     with torch.no_grad():
         for parameter, weight in zip(model.parameters(), weights, strict=True):
             parameter.copy_(weight)
+    return model
+
+
+def ours(case: Case, data: tuple[list[Tensor], Tensor, Tensor], seed: int, budget: int) -> tuple[float, int]:
+    """The estimate within a budget, and the per-sample gradients spent: calibration and the gradient at w* included."""
+    weights, x, y = data
     estimate = ontogeny.estimate_llc(
-        model, (x, y), ontogeny.losses.mse, nbeta=case.nbeta, localization=LOCALIZATION, budget=budget, seed=seed
+        network(weights),
+        (x, y),
+        ontogeny.losses.mse,
+        nbeta=case.nbeta,
+        localization=LOCALIZATION,
+        budget=budget,
+        seed=seed,
     )
     assert estimate.settings
     return estimate.value, estimate.settings.gradient_evaluations

@@ -16,7 +16,7 @@ from ontogeny.core.outcome import Outcome
 MAX_RHAT = 1.05
 MIN_ESS = 50
 MAX_DRIFT = 0.06  # of the value, in an e-fold of time
-MIXED, MAX_UNSEEN = 0.9, 0.3  # while directions have not mixed, more of a drift than this has to be ruled out
+MIN_EQUIPARTITION, MAX_UNSEEN = 0.9, 0.3  # below, a drift of more than this has to be ruled out
 MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
 MAX_EQUIPARTITION = 1.08
 MAX_LOCALIZED, MAX_WITHHELD = 0.2, 0.15
@@ -159,7 +159,7 @@ def judge(found: Diagnostics, failed: bool, complete: bool) -> Outcome:
     if found.rhat > MAX_RHAT or drifts:
         return Outcome.NOT_CONVERGED
     unseen = abs(found.drift) + 2 * found.drift_error
-    if found.ess < MIN_ESS or (found.equipartition < MIXED and unseen > MAX_UNSEEN):
+    if found.ess < MIN_ESS or (found.equipartition < MIN_EQUIPARTITION and unseen > MAX_UNSEEN):
         return Outcome.TOO_FEW_DRAWS
     known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
     known &= not complete or math.isnan(found.withheld)  # the spectrum has no noise

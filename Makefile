@@ -25,8 +25,8 @@ demo: $(INSTALLED) ## follow a small language model through its stages, in about
 test: $(INSTALLED) ## run the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-test-all: $(INSTALLED) ## run every test, slow ones too
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m ""
+test-all: $(INSTALLED) ## run every test, slow ones too, with annotations checked at run time
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "" --jaxtyping-packages=ontogeny,beartype.beartype
 
 lint: $(INSTALLED) ## check style, format, types and import contracts
 	$(BIN)/ruff check

@@ -3,7 +3,6 @@
 `python -m benchmarks.rescaling`: the first layer of a two-layer network times a factor, the second over it.
 """
 
-import math
 from typing import Annotated
 
 import torch
@@ -34,8 +33,7 @@ def rescaled(activation: nn.Module, factor: float) -> tuple[nn.Module, tuple[Ten
 
 
 def _share(estimate: og.Estimate) -> str:
-    withheld = estimate.diagnostics.withheld if estimate.diagnostics else math.nan
-    return "–" if math.isnan(withheld) else f"{withheld:.0%}"
+    return f"{estimate.withheld:.0%} ± {1.96 * estimate.withheld_mcse:.0%}"
 
 
 def main(
@@ -66,8 +64,8 @@ def main(
     if write:
         said = (
             f"Command: `python -m benchmarks.rescaling --write`. 6-8-6, 96 weights, n = 5,000, default call, seeds "
-            f"from {first_seed} on. What γ takes is by the spectrum at w*, – where the quadratic there is not the "
-            "value.\n\n"
+            f"from {first_seed} on. What γ takes, at least, is by the spectrum at w* where the quadratic there gives "
+            "the value, else by the draws.\n\n"
         )
         write_section(TITLE, said + "\n".join(lines))
 

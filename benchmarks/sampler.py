@@ -13,7 +13,7 @@ from ontogeny.core.draws import MemorySink
 from ontogeny.core.losses import LossFn
 from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.sampling.chains import Chains
-from ontogeny.sampling.loop import advance
+from ontogeny.sampling.loop import Controller, advance
 from ontogeny.sampling.recorder import Recorder
 
 
@@ -79,7 +79,7 @@ def _stepped(
 
     def work() -> None:
         for step in range(steps):
-            advance(chains, step, step if recorded else None, recorder)
+            advance(chains, step, step if recorded else None, recorder, Controller())
 
     return work
 

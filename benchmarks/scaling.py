@@ -39,7 +39,7 @@ def estimate(width: int = 500, budget: int | None = None, chains: int = 4, seed:
     begun = time.perf_counter()
     posterior = og.LocalPosterior(target.model(), target.data(), target.loss)
     calibration = og.calibrate(posterior, seed, num_chains=chains, budget=budget)
-    found = og.sampling.sample_until(posterior, calibration, budget=budget, seed=seed)
+    found = og.llc(og.sampling.sample_until(posterior, calibration, budget=budget, seed=seed))
     seconds = time.perf_counter() - begun
     truth = float(target.learning_coefficient)
     typer.echo(f"{found}")

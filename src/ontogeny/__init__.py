@@ -4,11 +4,13 @@ Public names are loaded when they are first used, so that importing the package 
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ontogeny import execution as execution
     from ontogeny.core import losses as losses
     from ontogeny.core.errors import CorruptFile as CorruptFile
     from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from ontogeny.estimators import loss_kernel as loss_kernel
     from ontogeny.estimators import susceptibilities as susceptibilities
     from ontogeny.estimators import susceptibility as susceptibility
-    from ontogeny.measurement import SamplerConfig as SamplerConfig
-    from ontogeny.measurement import forecast as forecast
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
     from ontogeny.models import components as components
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from ontogeny.sampling import SGHMC as SGHMC
     from ontogeny.sampling import SGLD as SGLD
     from ontogeny.sampling import SGNHT as SGNHT
+    from ontogeny.sampling import Calibrated as Calibrated
     from ontogeny.sampling import Calibration as Calibration
+    from ontogeny.sampling import Fixed as Fixed
     from ontogeny.sampling import LocalPosterior as LocalPosterior
+    from ontogeny.sampling import PosteriorConfig as PosteriorConfig
     from ontogeny.sampling import PreconditionedSGLD as PreconditionedSGLD
     from ontogeny.sampling import RMSPropSGLD as RMSPropSGLD
     from ontogeny.sampling import calibrate as calibrate
@@ -62,14 +65,17 @@ _HOMES = {
         "susceptibilities",
         "susceptibility",
     ),
-    "ontogeny.measurement": ("SamplerConfig", "forecast", "measure", "write_report"),
+    "ontogeny.measurement": ("measure", "write_report"),
     "ontogeny.models": ("components", "restrict"),
     "ontogeny.sampling": (
+        "Calibrated",
         "Calibration",
+        "Fixed",
         "HMC",
         "LocalPosterior",
         "MALA",
         "MCLMC",
+        "PosteriorConfig",
         "PreconditionedSGLD",
         "RMSPropSGLD",
         "SGHMC",
@@ -85,12 +91,18 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["losses", *sorted(_HOME_OF)]
+_MODULES = {"execution": "ontogeny.execution", "losses": "ontogeny.core.losses"}
+_RENAMED = {"SamplerConfig": "Fixed"}
+
+__all__ = [*sorted(_MODULES), *sorted(_HOME_OF)]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module("ontogeny.core.losses")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _RENAMED:
+        warnings.warn(f"og.{name} is now og.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME_OF:
         raise AttributeError(f"module 'ontogeny' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

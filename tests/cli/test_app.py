@@ -52,7 +52,7 @@ from torch import nn
 def make_network(width):
     return nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 1))
 """
-QUICK = ["--set", "num_draws=6", "--set", "num_warmup=2", "--set", "num_chains=2", "--set", "step_size=1e-4"]
+QUICK = ["--set", "nbeta=10", "--set", "localization=5", "--set", "sampler.budget=6000", "--jobs", "1"]
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -103,13 +103,18 @@ def test_help_lists_every_command() -> None:
         assert re.search(rf"\b{command}\b", result.stdout), command
 
 
-def test_measure_says_what_it_will_cost_and_writes_a_report(
+def test_measure_says_what_it_will_do_and_writes_a_report(
     ontogeny: Command, setup: Path, run: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     code, output, _ = ontogeny("measure", run, setup, "--out", out, "--dry-run", *QUICK)
     assert code == 0
-    assert re.fullmatch(r"\d+ checkpoints, steps 0 to 50: about \d+ s on this machine\n", output)
+    count = len(list(run.glob("checkpoints/*.safetensors")))
+    first, budget, *jobs = output.splitlines()
+    assert first == f"{count} checkpoints, steps 0 to 50: {3 * count} jobs"
+    assert budget == f"at most 6,000 per-sample gradients a coefficient, {6000 * count:,} in all"
+    assert jobs[:3] == ["  step 0: loss data", "  step 0: llc whole network", "  step 0: behaviour"]
+    assert len(jobs) == 3 * count
     assert not out.exists()
     code, output, errors = ontogeny("measure", run, setup, "--out", out, *QUICK)
     assert code == 0, errors
@@ -117,8 +122,15 @@ def test_measure_says_what_it_will_cost_and_writes_a_report(
     assert "<html" in (out / "report.html").read_text(encoding="utf-8")
     trajectory = read_tree(out / "trajectory.zarr").to_dataset()
     assert {"loss", "llc", "llc_outcome", "llc_trace", "outputs"} <= set(trajectory.data_vars)
-    assert trajectory.sizes["draw"] == 6
-    assert '"num_warmup": 2' in trajectory.attrs["settings"]
+    assert '"nbeta": 10.0' in trajectory.attrs["settings"]
+    assert (trajectory["llc_gradients"] <= 6000).all()
+    assert len(list(out.glob("measurements/*/*.zarr"))) >= 3 * count
+
+
+def test_what_choosing_may_take_is_said_too(ontogeny: Command, setup: Path, run: Path) -> None:
+    code, output, _ = ontogeny("measure", run, setup, "--dry-run", "--set", "sampler.budget=1000")
+    assert code == 0
+    assert "before, nβ and γ are chosen at 4 pilot checkpoints, by at most 5,600 more" in output
 
 
 def test_measure_takes_a_pattern_and_shows_few_checkpoints_without_stages(
@@ -138,8 +150,10 @@ def test_llc_prints_an_estimate_with_its_verdict(ontogeny: Command, setup: Path,
     setup.write_text(SETUP.replace("40", "300"))  # of full batches the chains take fewer
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
-    code, output, errors = ontogeny("llc", tmp_path / "weights.safetensors", setup)
+    options = ("--set", "nbeta=50", "--set", "sampler.error=0.1", "--set", "localization=2")
+    code, output, errors = ontogeny("llc", tmp_path / "weights.safetensors", setup, *options)
     assert code == 0, errors
+    assert "nβ = 50" in output or "nβ 50" in output, output
     assert re.search(r"LLC -?\d+(\.\d+)?.* ± .*\(95%\), [a-z ]+: R-hat .*nβ", output.replace("\n", " "))
 
 
@@ -157,9 +171,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["measure", "{run}", "{here}/nowhere.py"], "`SETUP`: expected a Python file"),
     (["measure", "{run}", "{here}/network.py"], "network.py without model_fn, data, loss_fn"),
     (["measure", "{here}", "{setup}"], "`source`: expected a folder with step-*.safetensors files"),
-    (["measure", "{run}", "{setup}", "--set", "num_draws"], "`--set`: expected key=value, found 'num_draws'"),
-    (["measure", "{run}", "{setup}", "--set", "draws=3"], "found draws=3. Write instead: one of nbeta, localization"),
-    (["measure", "{run}", "{setup}", "--set", "num_draws=many"], "found num_draws=many"),
+    (["measure", "{run}", "{setup}", "--set", "nbeta"], "`--set`: expected key=value, found 'nbeta'"),
+    (["measure", "{run}", "{setup}", "--set", "draws=3"], "expected a name in the config (nbeta, localization"),
+    (["measure", "{run}", "{setup}", "--set", "sampler.draws=3"], "expected a name in the config (error, budget"),
+    (["measure", "{run}", "{setup}", "--set", "nbeta=many"], "found nbeta='many'"),
     (["llc", "{here}/nowhere.pt", "{setup}"], "nowhere.pt: cannot be read as weights"),
     (["llc", "{here}/other.pt", "{setup}"], "`WEIGHTS`: expected weights that model_fn() can take"),
     (["study", "nothing"], "`name`: expected a study"),

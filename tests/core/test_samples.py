@@ -67,9 +67,31 @@ def test_what_is_no_tensor_comes_through_the_collation() -> None:
     assert batch["text"] == ["4", "0", "4"]
 
 
-def test_n_is_what_the_caller_says_where_it_is_said() -> None:
-    samples = Samples((INPUTS, LABELS), num_samples=1000)
-    assert (len(samples), samples.stored) == (1000, 6)
+@pytest.mark.parametrize("num_samples", [5, 7, 1000])
+@pytest.mark.parametrize("kind", [*PAIRS, "iterable", "loader"])
+def test_another_n_than_the_data_hold_is_refused(kind: str, num_samples: int) -> None:
+    data: Any = PAIRS.get(kind, Batches())
+    if kind == "loader":
+        data = DataLoader(TensorDataset(INPUTS, LABELS), batch_size=4)
+    with pytest.raises(InvalidArgument) as caught:
+        Samples(data, num_samples=num_samples)
+    assert caught.value.argument == "num_samples"
+    assert str(num_samples) in str(caught.value)
+    said = 6 if kind == "iterable" else None  # as it advises: all of them, and no number where the data know it
+    assert len(Samples(data, num_samples=6 if kind == "loader" else said)) == 6
+
+
+def test_an_iterable_that_never_ends_is_read_no_further_than_one_batch_beyond_n() -> None:
+    given = []
+
+    def endless() -> Iterator[Tensor]:
+        while True:
+            given.append(len(INPUTS))
+            yield INPUTS
+
+    with pytest.raises(InvalidArgument, match="the batches hold 18 or more"):
+        Samples(endless(), num_samples=12)
+    assert len(given) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from ontogeny.development import SignatureConfig, signatures
 
 STEPS = np.array([0, *np.unique(np.geomspace(1, 1000, 25).round().astype(int))])
 NAMES = [f"L{layer}H{head}" for layer in range(2) for head in range(6)]
+FEW = SignatureConfig(num_resamples=10, num_permutations=99)
 KINDS = {name: "rising" if int(name[-1]) % 2 else "peaked" for name in NAMES}
 
 
@@ -78,6 +79,48 @@ def test_runs_are_pooled_on_common_steps() -> None:
     assert found.sizes["member"] == 24
     assert found["at"].values[-1] <= STEPS[19]
     assert found.attrs["agreement"] > 0.8
+
+
+def judged(spoiled: dict[str, list[int]], outcome: str) -> xr.Dataset:
+    """The trajectory with verdicts: these checkpoints of these components failed, with values far off."""
+    run = trajectory()
+    verdicts = np.full(run["llc"].shape, "converged", dtype=object)
+    values = run["llc"].values.copy()
+    for name, places in spoiled.items():
+        component = run["component"].values.tolist().index(name)
+        verdicts[places, component], values[places, component] = outcome, -300.0
+    return run.assign(llc=(run["llc"].dims, values), llc_outcome=(run["llc"].dims, verdicts))
+
+
+def test_estimates_that_did_not_converge_make_no_curve() -> None:
+    found = signatures(judged({"L0H0": [5, 6], "L1H3": [9]}, "not_a_minimum"), KINDS, config=FEW)
+    assert found.attrs["agreement"] == 1
+    assert found.attrs["excluded_members"] == []
+    assert np.abs(found["curve"]).max() < 5
+
+
+def test_a_component_with_few_usable_estimates_is_left_out_and_listed() -> None:
+    found = signatures(judged({"L0H0": list(range(1, 20))}, "not_converged"), KINDS, config=FEW)
+    assert found.attrs["excluded_members"] == ["0/L0H0"]
+    assert found.attrs["excluded_outcome"] == ["19 not_converged"]
+    assert found["member"].values.tolist() == [f"0/{name}" for name in NAMES[1:]]
+    with pytest.raises(og.InvalidArgument, match=r"found 0 of 12 \(left out: 228 diverged\)"):
+        signatures(judged({name: list(range(1, 20)) for name in NAMES}, "diverged"), KINDS, config=FEW)
+
+
+def test_no_curve_is_extrapolated() -> None:
+    found = signatures(judged({"L0H0": [1, 2, 3], "L1H0": [len(STEPS) - 1]}, "not_a_minimum"), config=FEW)
+    assert found["at"].values[[0, -1]] == pytest.approx([STEPS[4], STEPS[-2]])
+
+
+def test_the_complexity_is_clustered_where_it_was_measured() -> None:
+    run = trajectory()
+    same = trajectory(kinds=dict.fromkeys(NAMES, "rising"))["llc"]
+    apart = run.assign(llc=same, llc_complexity=run["llc"], llc_complexity_mcse=run["llc_mcse"])
+    assert signatures(apart, KINDS, config=FEW).attrs["agreement"] == 1
+    by_value = signatures(apart, KINDS, config=FEW.model_copy(update={"coefficient": "llc"}))
+    assert by_value.attrs["coefficient"] == "llc"
+    assert by_value.attrs["agreement"] < 0.7
 
 
 def test_wrong_use_is_named() -> None:

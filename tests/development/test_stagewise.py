@@ -143,6 +143,7 @@ def test_unusable_checkpoints_are_left_out_and_named(peak):
     spoiled["llc_outcome"] = ("step", np.where(spoiled.step == third, "diverged", "converged"))
     found = stages(spoiled)
     assert found.attrs["excluded_steps"] == [first, second, third]
+    assert found.attrs["excluded_outcome"] == ["not_finite", "not_finite", "diverged"]
     xr.testing.assert_equal(found, stages(clean.drop_sel(step=[first, second, third])))
     assert peak.attrs["excluded_steps"] == []
 

@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import xarray as xr
 from torch import Tensor, nn
 
 from ontogeny.core import losses
-from ontogeny.measurement import SamplerConfig, measure
+from ontogeny.execution import Serial
+from ontogeny.measurement import measure
+from ontogeny.sampling import Fixed
 from ontogeny.stores import MemoryCheckpoints, write_tree
 
 
@@ -30,12 +33,11 @@ def main(folder: Path) -> None:
         state = make_model().state_dict()
         return {name: torch.randn(tensor.shape, generator=generator) / (1 + step) for name, tensor in state.items()}
 
-    run = MemoryCheckpoints({step: weights(step) for step in range(40)})
-    sampler = SamplerConfig(num_chains=2, num_draws=40, num_warmup=20)
-    options = {"components": ["all", "2"], "behaviour": outputs, "sampler": sampler}
-    write_tree(
-        folder / "trajectory.zarr", measure(run, make_model, data, losses.mse, store=folder / "store", **options)
-    )
+    run = MemoryCheckpoints({step: weights(step) for step in range(12)})
+    options: dict[str, Any] = {"components": ["all", "2"], "behaviour": outputs, "nbeta": 10.0, "localization": 1.0}
+    options |= {"sampler": Fixed(num_chains=2, num_draws=40, num_warmup=20), "executor": Serial()}
+    found = measure(run, make_model, data, losses.mse, store=folder / "store", **options)
+    write_tree(folder / "trajectory.zarr", found)
 
 
 if __name__ == "__main__":

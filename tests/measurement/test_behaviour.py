@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import next_token
-from ontogeny.measurement import LanguageBehaviour, SamplerConfig, measure
+from ontogeny.execution import Serial
+from ontogeny.measurement import LanguageBehaviour, measure
 from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.stores import MemoryCheckpoints
 
@@ -106,8 +107,8 @@ def test_along_training_only_the_reference_lines_have_no_step(behaviour: Languag
     run = MemoryCheckpoints(
         {step: model.state_dict() for step, model in enumerate((without_preferences(), make_model()))}
     )
-    data, sampler = random_tokens(4, 8), SamplerConfig(num_chains=2, num_draws=4, num_warmup=1)
-    found = measure(run, make_model, data, next_token, behaviour=behaviour, sampler=sampler)
+    data = random_tokens(4, 8)
+    found = measure(run, make_model, data, next_token, behaviour=behaviour, components=[], executor=Serial())
     alone = behaviour(make_model())
     without = [name for name in found.data_vars if "step" not in found[name].dims]
     assert without == ["ngram_entropy"]

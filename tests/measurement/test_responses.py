@@ -10,13 +10,18 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.measurement import SamplerConfig, measure_responses, responses
-from ontogeny.sampling import LocalPosterior, sample
+from ontogeny.execution import Serial
+from ontogeny.measurement import Responses, Run, measure_parts
+from ontogeny.models import restrict
+from ontogeny.sampling import SGLD, Calibrated, Fixed, PosteriorConfig, Sampler
+from ontogeny.stores import MemoryCheckpoints
+from ontogeny.terminal import as_progress
 
 NBETA, GAMMA = 50.0, 10.0
 CURVATURES = torch.tensor([4.0, 3.0, 2.0, 3.0])
 # a step adds up to εh/4 = 6 % to a variance
-SAMPLER = SamplerConfig(nbeta=NBETA, localization=GAMMA, step_size=2e-3, num_chains=4, num_draws=250, thinning=20)
+SAMPLER = Fixed(kernel=SGLD(2e-3), num_chains=4, num_draws=250, thinning=20)
+POSTERIOR = PosteriorConfig(nbeta=NBETA, localization=GAMMA)
 
 
 class Two(nn.Module):
@@ -33,11 +38,20 @@ def loss(model: Two, batch: Tensor) -> Tensor:
     return torch.stack([batch * parts[0], batch * parts[1]], dim=1)
 
 
+def measured(
+    probes: dict[str, Tensor], names: list[str], sampler: Sampler, tokens: Any = None, store: Path | None = None
+) -> xr.Dataset:
+    """Responses of the parts of one checkpoint, at the origin."""
+    components = {name: restrict(Two(), name) for name in names}
+    asked = Responses(torch.ones(30), loss, probes, components, POSTERIOR, sampler, tokens)
+    run = Run(MemoryCheckpoints({0: Two().state_dict()}), Two)
+    found = measure_parts(run, [0], [asked], store=store, executor=Serial(), progress=as_progress(False))
+    return found.isel(step=0, drop=True)
+
+
 def test_susceptibilities_and_their_control_are_those_of_gaussians() -> None:
-    ones, threes = torch.ones(30), 3 * torch.ones(7)
-    found = measure_responses(
-        Two(), ones, loss, {"base": torch.ones(5), "threes": threes}, ["a", "b"], tokens=threes[:2], sampler=SAMPLER
-    )
+    threes = 3 * torch.ones(7)
+    found = measured({"base": torch.ones(5), "threes": threes}, ["a", "b"], SAMPLER, threes[:2])
     for part, h in zip(("a", "b"), CURVATURES.double().split(2), strict=True):
         row = found.sel(component=part)
         # losses of both positions are averaged: K = ¼ Σ h w²
@@ -63,7 +77,7 @@ def test_susceptibilities_and_their_control_are_those_of_gaussians() -> None:
 def test_tokens_that_a_part_does_not_touch_do_not_answer() -> None:
     probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
     short = SAMPLER.model_copy(update={"num_draws": 100})
-    found = measure_responses(Two(), torch.ones(30), loss, probes, ["a"], tokens=torch.zeros(2), sampler=short)
+    found = measured(probes, ["a"], short, torch.zeros(2))
     assert found["token_susceptibility"].shape == (1, 4)
     assert np.ptp(found["token_susceptibility"].values) == 0  # samples of no weight: what is left is the base's own
     assert (found["token_susceptibility"].values > 0).all()
@@ -71,24 +85,24 @@ def test_tokens_that_a_part_does_not_touch_do_not_answer() -> None:
 
 def test_a_base_alone_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="a base and at least one dataset"):
-        measure_responses(Two(), torch.ones(30), loss, {"base": torch.ones(5)}, ["a"])
+        measured({"base": torch.ones(5)}, ["a"], SAMPLER)
 
 
-def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_part_more_measures_that_part_alone(tmp_path: Path) -> None:
     probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
     short = SAMPLER.model_copy(update={"num_draws": 20, "thinning": 1})
-    asked = (Two(), torch.ones(30), loss, probes)
-    whole = measure_responses(*asked, ["a", "b"], sampler=short)
-    measure_responses(*asked, ["b"], sampler=short, store=tmp_path)
-    sampled: list[str] = []
+    whole = measured(probes, ["a", "b"], short)
+    measured(probes, ["b"], short, store=tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*")}
+    xr.testing.assert_identical(measured(probes, ["a", "b"], short, store=tmp_path), whole)
+    assert len(before) == 1
+    assert len(list(tmp_path.glob("responses/*"))) == 2
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
-    def watched(posterior: LocalPosterior, *args: Any, **options: Any) -> xr.DataTree:
-        sampled.append(posterior.restriction.name if posterior.restriction else "all")
-        return sample(posterior, *args, **options)
 
-    monkeypatch.setattr(responses, "sample", watched)
-    resumed = measure_responses(*asked, ["a", "b"], sampler=short, store=tmp_path)
-    assert set(sampled) == {"a"}
-    xr.testing.assert_identical(resumed, whole)
-    measure_responses(*asked, ["b"], sampler=short.model_copy(update={"nbeta": 2 * NBETA}), store=tmp_path)
-    assert set(sampled) == {"a", "b"}
+def test_the_default_sampler_agrees_with_chains_of_fixed_settings() -> None:
+    probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
+    fixed, calibrated = (measured(probes, ["a"], each) for each in (SAMPLER, Calibrated(budget=100_000)))
+    error = float(np.hypot(fixed["mcse"], calibrated["mcse"]).squeeze())
+    assert abs(float((fixed["susceptibility"] - calibrated["susceptibility"]).squeeze())) < 4 * error
+    assert error < 0.3 * abs(float(fixed["susceptibility"].squeeze()))

@@ -1,11 +1,13 @@
 """A run is measured at every checkpoint, once, and goes on where it stopped with the same numbers."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -18,22 +20,43 @@ from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc
-from ontogeny.measurement import SamplerConfig, forecast, measure, trajectory
-from ontogeny.sampling import SGLD, LocalPosterior, sample
+from ontogeny.execution import Processes, Serial
+from ontogeny.measurement import measure as measure_run
+from ontogeny.sampling import SGLD, Fixed, LocalPosterior, PosteriorConfig
 from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints
 from ontogeny.training import TrainingConfig, train
 
-SAMPLER = SamplerConfig(step_size=1e-4, localization=10.0, num_chains=2, num_draws=6, num_warmup=3, batch_size=16)
+SAMPLER = Fixed(kernel=SGLD(1e-4), num_chains=2, num_draws=6, num_warmup=3)
+POSTERIOR = PosteriorConfig(nbeta=20.0, localization=10.0, batch_size=16)
 STEPS = [0, 3, 30]
 Data = tuple[Tensor, Tensor]
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
-# Counted outside of the functions that are measured: what a function captures is part of the key of a measurement.
+# Counted by a hook, outside of the functions that are measured: what these reach is part of the key of a measurement.
 CALLS = {"loss": 0, "behaviour": 0}
 FAILS_AT = {"behaviour": -1}
+EVENT = "ontogeny.tests."
 
 
 class Crash(BaseException):
     """Ends a measurement like a signal does: nothing catches it."""
+
+
+def count(event: str, arguments: tuple[Any, ...]) -> None:
+    if event.startswith(EVENT):
+        name = event.removeprefix(EVENT)
+        if CALLS[name] == FAILS_AT.get(name):
+            raise Crash
+        CALLS[name] += 1
+
+
+sys.addaudithook(count)
+
+
+def measure(*args: Any, **options: Any) -> xr.Dataset:
+    """In this process, at one nβ and γ, unless told otherwise."""
+    defaults: dict[str, Any] = {"executor": Serial(), "posterior": POSTERIOR}
+    return measure_run(*args, **(defaults | options))
 
 
 def make_model() -> nn.Sequential:
@@ -41,14 +64,12 @@ def make_model() -> nn.Sequential:
 
 
 def counted_loss(model: nn.Module, batch: Data) -> Tensor:
-    CALLS["loss"] += 1
+    sys.audit("ontogeny.tests.loss")
     return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
 
 def behaviour(model: nn.Module) -> xr.Dataset:
-    if CALLS["behaviour"] == FAILS_AT["behaviour"]:
-        raise Crash
-    CALLS["behaviour"] += 1
+    sys.audit("ontogeny.tests.behaviour")
     with torch.no_grad():
         outputs = model(torch.eye(64)[:2]).flatten()
     entropy = xr.DataArray([2.3], dims="order", coords={"order": ["unigram"]}, attrs={"constant": 1})
@@ -107,14 +128,15 @@ def test_the_result_is_a_trajectory(run: Checkpoints, data: Data) -> None:
     each, trace = ("step", "component", "dataset"), {"chain": 2}
     dims = {name: dict(zip(found[name].dims, found[name].shape, strict=True)) for name in found.data_vars}
     sizes = {"step": 2, "component": 3, "dataset": 2}
-    for name in ("llc", "llc_mcse", "llc_rhat", "llc_ess", "llc_outcome"):
+    shared = ("complexity", "complexity_mcse", "descent", "descent_mcse", "withheld", "withheld_mcse", "gradients")
+    for name in ("llc", *(f"llc_{each}" for each in ("mcse", "rhat", "ess", "outcome", *shared))):
         assert set(found[name].dims) == set(each), name
         assert dims.pop(name) == sizes
     assert dims == {
         "loss": {"step": 2, "dataset": 2},
         "loss_sem": {"step": 2, "dataset": 2},
-        "llc_trace": sizes | trace | {"draw": 6},
-        "llc_warmup_trace": sizes | trace | {"warmup_draw": 3},
+        "llc_trace": sizes | trace | {"draw": 200},  # those that were not drawn are NaN
+        "llc_warmup_trace": sizes | trace | {"warmup_draw": 100},
         "outputs": {"step": 2, "output": 20},
         "ngram_entropy": {"order": 1},  # a reference line has no steps
         "icl_score": {"step": 2},
@@ -143,9 +165,8 @@ def test_a_coefficient_is_that_of_the_posterior_at_the_checkpoint(run: Checkpoin
     found = measure(run, make_model, data, losses.cross_entropy, components=["0"], sampler=SAMPLER, steps=[3])
     model = make_model()
     model.load_state_dict(run.load(3))
-    posterior = LocalPosterior(model, data, losses.cross_entropy, None, 10.0, "0", 16)
-    draws = sample(posterior, SGLD(1e-4), num_chains=2, num_draws=6, num_warmup=3, seed=derive(0, "0", "data", 3))
-    assert float(found.llc.squeeze()) == llc(draws).value
+    posterior = LocalPosterior(model, data, losses.cross_entropy, restriction="0", **POSTERIOR.options())
+    assert float(found.llc.squeeze()) == llc(SAMPLER.draw(posterior, seed=derive(0, "0", "data", 3))).value
 
 
 def test_steps_are_a_subset_in_order(run: Checkpoints, data: Data) -> None:
@@ -158,16 +179,34 @@ def test_steps_are_a_subset_in_order(run: Checkpoints, data: Data) -> None:
 
 
 def test_nothing_that_was_passed_in_is_changed(run: Checkpoints, data: Data) -> None:
+    """A model that `model_fn` returns again and again comes back with its own weights and modes."""
+    model = nn.Sequential(*make_model(), nn.Dropout(0.5))
+    model[0].eval()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
     before = [run.checksum(step) for step in STEPS], data[0].clone(), torch.get_rng_state()
-    measure(run, make_model_quietly, data, losses.cross_entropy, sampler=SAMPLER)
+    found = measure(run, lambda: model, data, losses.cross_entropy, sampler=SAMPLER)
+    xr.testing.assert_identical(found, measure(run, make_model, data, losses.cross_entropy, sampler=SAMPLER))
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
     assert [run.checksum(step) for step in STEPS] == before[0]
     assert torch.equal(data[0], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
-def make_model_quietly() -> nn.Module:
-    with torch.random.fork_rng():
-        return make_model()
+def test_who_runs_the_jobs_does_not_matter(run: Checkpoints, data: Data) -> None:
+    options: dict[str, Any] = {"behaviour": behaviour, "components": ["all", "2"], "sampler": SAMPLER}
+    found = [
+        measure(run, make_model, data, losses.cross_entropy, executor=executor, **options)
+        for executor in (Serial(), Processes(2))
+    ]
+    xr.testing.assert_identical(*found)
+
+
+def test_settings_that_are_given_in_full_are_not_tried_out(run: Checkpoints, data: Data) -> None:
+    sampler = SAMPLER.model_copy(update={"num_draws": 2, "num_warmup": 1})
+    calls = loss_calls(lambda: measure(run, make_model, data, counted_loss, sampler=sampler, steps=[3]))
+    assert calls < 200  # a calibration takes thousands
 
 
 def test_a_second_call_reads_what_the_first_one_stored(run: Checkpoints, data: Data, tmp_path: Path) -> None:
@@ -188,32 +227,47 @@ def test_a_second_call_reads_what_the_first_one_stored(run: Checkpoints, data: D
 
 
 def doubled_loss(model: nn.Module, batch: Data) -> Tensor:
-    CALLS["loss"] += 1
+    sys.audit("ontogeny.tests.loss")
     return 2 * nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+
+def other_behaviour(model: nn.Module) -> xr.Dataset:
+    return behaviour(model) + 1
 
 
 def make_other_model() -> nn.Sequential:
     return nn.Sequential(nn.Linear(64, 4), nn.Sigmoid(), nn.Linear(4, 10))
 
 
-def test_changed_inputs_are_measured_anew(run: Checkpoints, data: Data, tmp_path: Path) -> None:
+def test_only_what_changed_is_measured_anew(run: Checkpoints, data: Data, tmp_path: Path) -> None:
     given: dict[str, Any] = {"model_fn": make_model, "data": data, "loss_fn": counted_loss, "sampler": SAMPLER}
-    given["steps"] = [3]
-    changes: list[dict[str, Any]] = [
-        {"data": (data[0].flip(0), data[1])},
-        {"loss_fn": doubled_loss},
-        {"model_fn": make_other_model},
-        {"sampler": SAMPLER.model_copy(update={"seed": 1})},
-        {"sampler": SAMPLER.model_copy(update={"step_size": 2e-4})},
-        {"components": ["0"]},
-        {"datasets": {"other": data}},
-        {"behaviour": behaviour},
+    given |= {"steps": [3], "behaviour": behaviour}
+    changes: list[tuple[dict[str, Any], set[str]]] = [
+        ({"data": (data[0].flip(0), data[1])}, {"loss", "llc"}),
+        ({"loss_fn": doubled_loss}, {"loss", "llc"}),
+        ({"model_fn": make_other_model}, {"loss", "llc", "behaviour"}),
+        ({"seed": 1}, {"loss", "llc"}),
+        ({"sampler": SAMPLER.model_copy(update={"kernel": SGLD(2e-4)})}, {"llc"}),
+        ({"localization": 20.0}, {"llc"}),
+        ({"components": ["all", "0"]}, {"llc"}),
+        ({"behaviour": other_behaviour}, {"behaviour"}),
+        ({"components": ["0", "all"]}, set()),  # in another order
     ]
     measure(run, store=tmp_path, **given)
-    for change in changes:
-        assert loss_calls(lambda change=change: measure(run, store=tmp_path, **(given | change))) > 0, change
+    for change, anew in changes:
+        before = set(files_below(tmp_path))
+        measure(run, store=tmp_path, **(given | change))
+        made = {Path(name).parts[0] for name in set(files_below(tmp_path)) - before}
+        assert made == anew, change
     assert loss_calls(lambda: measure(run, store=tmp_path, **given)) == 0
-    assert len(list(tmp_path.iterdir())) == 1 + len(changes)
+
+
+def test_datasets_are_parts_of_their_own(run: Checkpoints, data: Data, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"sampler": SAMPLER, "steps": [3], "store": tmp_path}
+    measure(run, make_model, data, counted_loss, **given)
+    both = measure(run, make_model, data, counted_loss, datasets={"other": (data[0] + 1, data[1])}, **given)
+    assert len(list(tmp_path.glob("llc/*.zarr"))) == 2
+    assert both.dataset.values.tolist() == ["data", "other"]
 
 
 def measured_with_behaviour(run: Checkpoints, data: Data, store: Path | None) -> xr.Dataset:
@@ -243,21 +297,21 @@ def whole(
 
 
 def crash_after(moments: int) -> Callable[[Any, Any], None]:
-    """`os.replace` that ends the process before or after a folder takes its place, when so many moments have passed."""
-    replace, left = os.replace, [moments]
+    """`os.rename` that ends the process before or after a folder takes its place, when so many moments have passed."""
+    rename, left = os.rename, [moments]
 
-    def replace_or_crash(source: Any, target: Any) -> None:
-        for act in (lambda: None, lambda: replace(source, target)):
+    def rename_or_crash(source: Any, target: Any) -> None:
+        for act in (lambda: None, lambda: rename(source, target)):
             act()
             left[0] -= Path(target).suffix == ".zarr"
             if left[0] < 0:
                 raise Crash
 
-    return replace_or_crash
+    return rename_or_crash
 
 
-@pytest.mark.parametrize("moment", range(2 * len(STEPS)))
-def test_a_measurement_that_stops_at_any_checkpoint_continues(
+@pytest.mark.parametrize("moment", range(0, 6 * len(STEPS), 5))
+def test_a_measurement_that_stops_at_any_part_continues(
     moment: int,
     whole: tuple[xr.Dataset, dict[str, bytes]],
     run: Checkpoints,
@@ -266,12 +320,14 @@ def test_a_measurement_that_stops_at_any_checkpoint_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", crash_after(moment))
+        patch.setattr(os, "rename", crash_after(moment))
         with pytest.raises(Crash):
             measured_with_behaviour(run, data, tmp_path)
-    CALLS["behaviour"] = 0
+    kept = len(list(tmp_path.glob("*/*.zarr")))
+    assert kept == (moment + 1) // 2  # what was measured was kept
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.zarr")}
     xr.testing.assert_identical(measured_with_behaviour(run, data, tmp_path), whole[0])
-    assert CALLS["behaviour"] == len(STEPS) - (moment + 1) // 2  # what was measured was kept
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     assert files_below(tmp_path) == whole[1]
 
 
@@ -283,7 +339,6 @@ def test_a_behaviour_that_fails_loses_nothing_that_was_measured(
         measured_with_behaviour(run, data, tmp_path)
     FAILS_AT["behaviour"] = -1
     xr.testing.assert_identical(measured_with_behaviour(run, data, tmp_path), whole[0])
-    assert CALLS["behaviour"] == len(STEPS)
     assert files_below(tmp_path) == whole[1]
 
 
@@ -297,10 +352,8 @@ def test_a_truncated_checkpoint_is_named_and_the_others_are_kept(
     damaged.write_bytes(damaged.read_bytes()[:-1])
     with pytest.raises(CorruptFile, match=damaged.name):
         measured_with_behaviour(stored, data, tmp_path / "store")
-    assert CALLS["behaviour"] == 1
     stored.save(3, run.load(3))
     xr.testing.assert_identical(measured_with_behaviour(stored, data, tmp_path / "store"), whole[0])
-    assert CALLS["behaviour"] == len(STEPS)
 
 
 class Guarded(nn.Module):
@@ -319,8 +372,10 @@ def test_a_chain_without_a_loss_is_an_outcome_of_its_checkpoint() -> None:
         {step: {"weight": torch.tensor([value])} for step, value in {1: 0.0, 2: 0.98, 3: 0.1}.items()}
     )
     x = torch.linspace(-1, 1, 20)[:, None]
-    sampler = SamplerConfig(step_size=1e-4, num_chains=4, num_draws=15, num_warmup=0)
-    found = measure(run, Guarded, (x, 0.3 * x), losses.mse, sampler=sampler)
+    sampler = Fixed(kernel=SGLD(1e-4), num_draws=15, num_warmup=0)
+    posterior = PosteriorConfig(nbeta=20 / np.log(20), localization=1.0)
+    found = measure(run, Guarded, (x, 0.3 * x), losses.mse, sampler=sampler, posterior=posterior)
+    found = found.isel(draw=slice(15))
     failed = np.isnan(found.llc_trace.squeeze(["component", "dataset"])).any("draw")
     assert failed.any("chain").values.tolist() == [False, True, False]
     assert 1 <= int(failed.sel(step=2).sum()) < 4  # some chains only: the test is about those
@@ -342,33 +397,22 @@ def test_wrong_use_is_refused_before_anything_is_measured(run: Checkpoints, data
         ({"datasets": {"data": data}}, "`datasets`"),
         ({"data": iter([data])}, "`data`.*unknown length"),
         ({"data": (data[0][:0], data[1][:0])}, "`data`.*empty"),
-        ({"loss_fn": lambda model, batch: counted_loss(model, batch).mean()}, "`loss_fn`.*a scalar"),
         ({"model_fn": lambda: nn.Linear(64, 10)}, "`model_fn`: expected a module that the weights of step 0 fit"),
     ]:
         with pytest.raises(InvalidArgument, match=told):
             measured(**wrong)
     assert CALLS["behaviour"] == 0
     assert not (tmp_path / "store").exists()
+    with pytest.raises(InvalidArgument, match=r"`loss_fn`.*a scalar"):
+        measured(loss_fn=lambda model, batch: counted_loss(model, batch).mean())
 
 
-def test_a_forecast_counts_what_measuring_costs(run: Checkpoints, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that ticks once a call of the loss, so that the test does not depend on the machine."""
-    monkeypatch.setattr(trajectory, "time", SimpleNamespace(perf_counter=lambda: float(CALLS["loss"])))
-
-    def predicted(update: dict[str, Any], **options: Any) -> float:
-        return forecast(run, make_model, data, counted_loss, sampler=SAMPLER.model_copy(update=update), **options)
-
-    config = {"num_draws": 60, "num_warmup": 40}
-    once = predicted(config)
-    sampler = SAMPLER.model_copy(update=config)
-    calls = loss_calls(lambda: measure(run, make_model, data, counted_loss, sampler=sampler, steps=[30]))
-    assert calls / 2 < once / len(STEPS) < calls * 2
-    assert predicted({"num_draws": 600, "num_warmup": 400}) == pytest.approx(10 * once)
-    assert predicted(config | {"thinning": 3}) == pytest.approx(3 * once)
-    assert predicted(config, components=["0", "2"], datasets={"more": data}) == pytest.approx(4 * once)
-    assert predicted(config, steps=[3]) == pytest.approx(once / len(STEPS))
-    assert predicted(config, components=[]) == 0
+SCRIPT = Path(__file__).with_name("run_alone.py")
 
 
-def test_a_forecast_is_in_seconds(run: Checkpoints, data: Data) -> None:
-    assert 0 < forecast(run, make_model, data, losses.cross_entropy, sampler=SAMPLER, behaviour=behaviour) < 60
+def test_two_processes_may_share_a_store(tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert subprocess.run([sys.executable, SCRIPT, alone], check=False).returncode == 0
+    started = [subprocess.Popen([sys.executable, SCRIPT, shared]) for _ in range(2)]
+    assert [process.wait() for process in started] == [0, 0]
+    assert files_below(shared / "store") == files_below(alone / "store")

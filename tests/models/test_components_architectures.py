@@ -1,20 +1,21 @@
 """Heads, groups, MLPs and ends of decoder families, checked through the forward passes of their own modules."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from ontogeny.core.restriction import Component, Masks, Slice, matching, shapes_of
 from ontogeny.models import components
 
-transformers = pytest.importorskip("transformers")
-
-WIDTHS = {"vocab_size": 31, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
-IDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+WIDTHS: dict[str, Any] = {"vocab_size": 31, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
+IDS: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 WIDE = WIDTHS | IDS | {"num_attention_heads": 6, "max_position_embeddings": 16}
 GROUPED = WIDE | {"num_key_value_heads": 2}
 GPT = IDS | {"vocab_size": 31, "n_embd": 24, "n_layer": 2, "n_head": 3, "n_positions": 16}
@@ -283,9 +284,27 @@ def test_an_output_projection_outside_the_module_that_mixes() -> None:
 
 
 def test_heads_with_queries_from_a_shared_latent_vector_are_not_told_apart() -> None:
-    latent = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4}
-    experts = {"n_routed_experts": 4, "moe_intermediate_size": 16, "n_group": 2, "topk_group": 1}
-    settings = WIDE | latent | experts | {"num_key_value_heads": 6, "num_experts_per_tok": 2}
+    settings: dict[str, Any] = WIDE | {"num_key_value_heads": 6, "num_experts_per_tok": 2}
+    settings |= {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4}
+    settings |= {"n_routed_experts": 4, "moe_intermediate_size": 16, "n_group": 2, "topk_group": 1}
     parts = components(transformers.AutoModelForCausalLM.from_config(transformers.DeepseekV3Config(**settings)))
     assert "L1.attn" in parts
     assert not any(part.startswith(("L1H", "L1G")) for part in parts)
+
+
+@every_family
+def test_parts_do_not_depend_on_how_gradients_are_rounded(
+    name: str, other_rounding: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    model, parts = network(name)
+    with other_rounding(0):
+        assert components(model) == parts
+
+
+@pytest.mark.slow
+@every_family
+def test_nor_in_ten_other_roundings(name: str, other_rounding: Callable[[int], AbstractContextManager[None]]) -> None:
+    model, parts = network(name)
+    for seed in range(1, 11):
+        with other_rounding(seed):
+            assert components(model) == parts

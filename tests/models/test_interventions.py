@@ -1,8 +1,13 @@
 """The one intervention mechanism: it reads, it replaces, and it leaves nothing behind."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.models import Transformer, TransformerConfig, intervene, run_with_cache
@@ -128,3 +133,101 @@ def test_ablating_a_head_takes_its_result_away() -> None:
         after = run_with_cache(model, tokens, names=sites)[1]
     taken = before[sites[0]] - before[sites[1]][:, :, 1]
     torch.testing.assert_close(after[sites[0]], taken)
+
+
+class Named(NamedTuple):
+    scale: float
+    hidden: Tensor
+    other: Tensor
+
+
+class Returns(nn.Module):
+    """A module whose inner module returns what `form` makes of its output."""
+
+    def __init__(self, form: Callable[[Tensor], Any], read: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.read = Inner(form), read
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.read(self.inner(x))
+
+
+class Inner(nn.Module):
+    def __init__(self, form: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        return self.form(2 * x)
+
+
+class Around(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.inner(*inputs)
+
+
+@pytest.mark.parametrize(
+    ("form", "read"),
+    [
+        (lambda x: (x, 3 * x), lambda output: output[0] + output[1]),
+        (lambda x: [None, x, 3 * x], lambda output: output[1] + output[2]),
+        (lambda x: Named(1.0, x, 3 * x), lambda output: output.hidden + output.other),
+        (lambda x: {"hidden": x, "other": 3 * x}, lambda output: output["hidden"] + output["other"]),
+        (
+            lambda x: BaseModelOutput(last_hidden_state=x, attentions=(3 * x,)),
+            lambda output: output.last_hidden_state + output[0] - output[0] + output.attentions[0],
+        ),
+    ],
+    ids=["tuple", "list", "named tuple", "mapping", "output of transformers"],
+)
+def test_of_several_things_the_first_tensor_is_read_and_replaced(
+    form: Callable[[Tensor], Any], read: Callable[[Any], Tensor]
+) -> None:
+    model = Returns(form, read)
+    output, cache = run_with_cache(model, X, names="inner")
+    torch.testing.assert_close(output, 8 * X)
+    torch.testing.assert_close(cache["inner"], 2 * X)
+    with intervene(model, {"inner": torch.zeros_like}):
+        torch.testing.assert_close(model(X), 6 * X)
+    with intervene(model, {"inner": lambda activation: None}):
+        torch.testing.assert_close(model(X), 8 * X)
+
+
+def test_modules_of_torch_and_transformers_that_return_tuples() -> None:
+    lstm, attention = nn.LSTM(2, 3, batch_first=True), nn.MultiheadAttention(2, 1, batch_first=True)
+    x = torch.ones(1, 4, 2)
+    for model, inputs in ((lstm, (x,)), (attention, (x, x, x))):
+        around = Around(model)
+        output, cache = run_with_cache(around, *inputs, names="inner")
+        assert torch.equal(cache["inner"], output[0])
+        with intervene(around, {"inner": torch.zeros_like}):
+            changed = around(*inputs)
+        assert not changed[0].any()
+        torch.testing.assert_close(changed[1], output[1])
+    config = transformers.GPT2Config(vocab_size=5, n_embd=4, n_layer=1, n_head=2, n_positions=4)
+    model, tokens = transformers.GPT2LMHeadModel(config).eval(), torch.tensor([[0, 1, 2]])
+    output, cache = run_with_cache(model, tokens, names=["transformer.h.0.attn", "transformer"])
+    assert cache["transformer.h.0.attn"].shape == cache["transformer"].shape == (1, 3, 4)
+    with intervene(model, {"transformer": torch.zeros_like}):
+        assert not model(tokens).logits.any()
+
+
+def test_a_module_that_is_called_twice_is_not_cached_and_every_call_can_be_seen() -> None:
+    model, seen = Pair(), []
+    model.second = model.first
+    with pytest.raises(InvalidArgument, match=r"'first', called again.*intervene\(model, \{'first': seen.append\}\)"):
+        run_with_cache(model, X, names="first")
+    assert hooks(model) == 0
+    with intervene(model, {"first": seen.append}):
+        model(X)
+    assert len(seen) == 2
+
+
+def test_a_module_that_returns_no_tensor_is_refused_by_name() -> None:
+    model = Returns(lambda x: "text", lambda output: X)
+    with pytest.raises(InvalidArgument, match="'inner', which returns str"):
+        run_with_cache(model, X, names="inner")

@@ -124,6 +124,54 @@ def make_trajectory(seed: int = 0, layers: int = 2, heads: int = 8) -> xr.Datase
     )
 
 
+def taken_apart(trajectory: xr.Dataset, seed: int = 2) -> xr.Dataset:
+    """The same run with complexity and descent measured apart: descent is large early and exceeds complexity at first.
+
+    Where it does, the outcome is `not_a_minimum`.
+    """
+    rng = np.random.default_rng(seed)
+    complexity = trajectory.llc
+    share = 1.6 * (1 - rise(trajectory.step.values, 12, 0.3)) + 0.02
+    descent = complexity * xr.DataArray(share, dims="step") + rng.normal(0, 0.2, complexity.shape)
+    error = trajectory.llc_mcse
+    llc = complexity - descent
+    outcome = xr.where((llc < 0) & (trajectory.llc_outcome == "converged"), "not_a_minimum", trajectory.llc_outcome)
+    withheld = 0.05 + 0.25 * xr.DataArray(rise(trajectory.step.values, 500), dims="step") + 0 * complexity
+    return trajectory.assign(
+        llc=llc,
+        llc_mcse=1.2 * error,
+        llc_complexity=complexity,
+        llc_complexity_mcse=error,
+        llc_descent=descent,
+        llc_descent_mcse=0.5 * error,
+        llc_withheld=withheld.transpose(*complexity.dims),
+        llc_withheld_mcse=0.02 + 0 * complexity,
+        llc_gradients=200_000.0 + 0 * complexity,
+        llc_outcome=outcome.transpose(*complexity.dims).astype(object),
+    )
+
+
+def make_choice(seed: int = 0) -> xr.Dataset:
+    """Pilots at three checkpoints and six temperatures; one trial diverged."""
+    rng = np.random.default_rng(seed)
+    nbeta = np.geomspace(30, 3000, 6)
+    rises = np.array([[20.0], [40.0], [70.0]])
+    complexity = rises * (1 - np.exp(-nbeta / 200)) + rng.normal(0, 0.5, (3, 6))
+    descent = np.array([[0.9], [0.15], [0.01]]) * complexity * (nbeta / 800) ** 0.7
+    complexity[0, 5] = descent[0, 5] = np.nan
+    return xr.Dataset(
+        {
+            "nbeta": ("trial", nbeta),
+            "localization": ("trial", np.full(6, 10.0)),
+            "complexity": (("pilot", "trial"), complexity),
+            "descent": (("pilot", "trial"), descent),
+            "rise": (("pilot", "trial"), complexity / nbeta),
+        },
+        coords={"pilot": [10, 400, 6000]},
+        attrs={"loss_gain": 3.7, "nbeta": float(nbeta[2]), "localization": 10.0},
+    )
+
+
 def make_stages() -> xr.Dataset:
     grid = np.geomspace(1, 6000, 200)
     smooth = 12 + 28 * rise(grid, 40, 0.25) + 26 * rise(grid, 650, 0.14) + 9 * rise(grid, 2600, 0.18)
@@ -234,6 +282,16 @@ FACTS = {
 @pytest.fixture
 def trajectory() -> xr.Dataset:
     return make_trajectory()
+
+
+@pytest.fixture
+def apart() -> xr.Dataset:
+    return taken_apart(make_trajectory())
+
+
+@pytest.fixture
+def choice() -> xr.Dataset:
+    return make_choice()
 
 
 @pytest.fixture

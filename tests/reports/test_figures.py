@@ -81,7 +81,10 @@ def test_the_slope_shows_its_band_and_zero(stages: xr.Dataset) -> None:
 
 def test_refined_coefficients_have_a_curve_for_each_dataset(trajectory: xr.Dataset) -> None:
     figure = fig_refined_llc(trajectory)
-    assert [trace.name for trace in figure.data if trace.fill is None] == ["mixed", "code", "prose"]
+    curves = [trace for trace in figure.data if trace.fill is None and trace.name != "not converged"]
+    assert [trace.name for trace in curves] == ["mixed", "code", "prose"]
+    hollow = named(figure, "not converged")
+    assert sum(len(trace.x) for trace in hollow) == 3
     assert "<b>Whole network, by dataset</b>" in texts(figure)
 
 

@@ -61,7 +61,7 @@ def test_every_panel_is_there_in_order_and_linked(content: ReportContent, tmp_pa
     assert page.sections == PANELS
     assert {f"#{panel}" for panel in PANELS} <= set(page.addresses)
     assert len(page.ids) == len(set(page.ids))
-    for fact in ("A small language model learns Python", "171 of 174", "nβ", "24,576", "Needs the standard preset."):
+    for fact in ("A small language model learns Python", "171 of 174", "nβ", "24,576", "needs the standard preset"):
         assert fact in page.text
 
 

@@ -66,8 +66,8 @@ def test_a_budget_bounds_what_the_calibration_takes(budget: int) -> None:
 
 def test_below_twice_the_data_nothing_is_taken_on_all_samples() -> None:
     allowance = allow(posterior(4000), num_chains=4, budget=7000, fixed_batch=False)
-    assert not allowance.control_variate
-    assert allowance.descent == 0
+    assert allowance.control_variate is False
+    assert allowance.descent * allowance.descent_iterations < 0.15 * 7000
 
 
 def test_a_given_batch_is_kept() -> None:

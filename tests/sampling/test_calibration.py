@@ -14,7 +14,7 @@ from ontogeny.testing.linear_networks import DeepLinear
 Data = tuple[torch.Tensor, torch.Tensor]
 
 
-def linear_network(noise: float = 0.1, num_samples: int = 2000) -> tuple[nn.Module, Data]:
+def linear_network(noise: float = 0.1, num_samples: int = 600) -> tuple[nn.Module, Data]:
     target = DeepLinear((5, 6, 5), None, num_samples, noise)
     inputs, targets = target.data()
     return target.model(), (inputs, targets)
@@ -33,6 +33,22 @@ def off(estimate: og.Estimate, exact: float) -> float:
     return abs(estimate.value / exact - 1)
 
 
+@pytest.fixture(scope="module")
+def posterior() -> og.LocalPosterior:
+    model, data = linear_network()
+    return og.LocalPosterior(model, data, mse, batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def calibration(posterior: og.LocalPosterior) -> og.sampling.Calibration:
+    return og.calibrate(posterior)
+
+
+@pytest.fixture(scope="module")
+def estimate(posterior: og.LocalPosterior, calibration: og.sampling.Calibration) -> og.Estimate:
+    return og.llc(og.sampling.sample_until(posterior, calibration, error=0.03))
+
+
 def test_a_gaussian_of_wide_spectrum_is_right_without_a_setting() -> None:
     curvatures = tuple(np.geomspace(1e-2, 1e3, 40).tolist())
     target = Gaussian(curvatures)
@@ -43,68 +59,111 @@ def test_a_gaussian_of_wide_spectrum_is_right_without_a_setting() -> None:
     assert abs(estimate.value - exact) < 4 * estimate.mcse
 
 
-def test_it_is_the_same_for_a_seed_and_another_for_another() -> None:
+def test_it_is_the_same_for_a_seed_and_another_for_another(
+    posterior: og.LocalPosterior, calibration: og.sampling.Calibration
+) -> None:
+    again, other = (og.calibrate(posterior, seed) for seed in (0, 1))
+    assert calibration.kernel.step_size == again.kernel.step_size != other.kernel.step_size
+    assert torch.equal(calibration.positions, again.positions)
+    xr.testing.assert_identical(calibration.trace, again.trace)
+
+
+def test_a_mass_handed_on_saves_gradients_and_gives_the_same(
+    posterior: og.LocalPosterior, calibration: og.sampling.Calibration, estimate: og.Estimate
+) -> None:
+    next_one = og.calibrate(posterior, 1, start=calibration.mass)
+    assert next_one.gradient_evaluations < 0.8 * calibration.gradient_evaluations
+    found = og.llc(og.sampling.sample_until(posterior, next_one, error=0.03, seed=1))
+    assert found.outcome is og.Outcome.CONVERGED
+    assert found.mcse < 0.04 * found.value
+    assert abs(found.value - estimate.value) < 4 * (found - estimate).mcse
+
+
+def test_a_mass_is_handed_on_to_a_part(posterior: og.LocalPosterior, calibration: og.sampling.Calibration) -> None:
+    part = posterior.restricted("0.weight")
+    alone, sliced = og.calibrate(part), og.calibrate(part, 1, start=calibration.mass)
+    assert sliced.gradient_evaluations < 0.8 * alone.gradient_evaluations
+    one, other = (
+        og.llc(og.sampling.sample_until(part, each, error=0.05, seed=s)) for s, each in enumerate((alone, sliced))
+    )
+    assert abs(one.value - other.value) < 4 * (one - other).mcse
+    assert (one - other).mcse < 0.12 * one.value
+
+
+def test_a_mass_of_a_part_does_not_serve_the_whole(posterior: og.LocalPosterior) -> None:
+    part = og.calibrate(posterior.restricted("0.weight"), budget=20_000)
+    with pytest.raises(og.InvalidArgument, match=r"does not cover '1\.weight'"):
+        og.calibrate(posterior, start=part.mass)
+
+
+def test_temperature_and_localisation_are_the_callers_and_the_call_is_its_two_halves() -> None:
     model, data = linear_network()
-    posterior = og.LocalPosterior(model, data, mse, batch_size=64)
-    first, again, other = (og.calibrate(posterior, seed) for seed in (0, 0, 1))
-    assert first.kernel.step_size == again.kernel.step_size != other.kernel.step_size
-    assert torch.equal(first.positions, again.positions)
-    xr.testing.assert_identical(first.evidence, again.evidence)
+    settings = {"nbeta": 50.0, "localization": 7.0}
+    whole = og.estimate_llc(model, data, mse, **settings, budget=100_000)
+    posterior = og.LocalPosterior(model, data, mse, **settings)
+    calibration = og.calibrate(posterior, budget=100_000)
+    halves = og.llc(og.sampling.sample_until(posterior, calibration, budget=100_000))
+    assert halves.settings is not None
+    assert (halves.settings.nbeta, halves.settings.localization) == (50.0, 7.0)
+    assert (whole.value, whole.mcse, whole.descent) == (halves.value, halves.mcse, halves.descent)
 
 
-def test_temperature_and_localisation_are_the_callers() -> None:
-    model, data = linear_network()
-    estimate = og.estimate_llc(model, data, mse, nbeta=50.0, localization=7.0, budget=300_000)
-    assert estimate.settings is not None
-    assert (estimate.settings.nbeta, estimate.settings.localization) == (50.0, 7.0)
-
-
-def test_more_noise_in_the_labels_asks_for_larger_batches() -> None:
-    sizes = []
-    for noise in (0.0, 1.0):
-        model, data = linear_network(noise, num_samples=20_000)
-        sizes.append(og.calibrate(og.LocalPosterior(model, data, mse, batch_size=512)).batch_size)
-    assert sizes[0] * 4 <= sizes[1]
-
-
-def test_a_batch_that_is_given_is_kept_and_steps_make_up_for_it() -> None:
+@pytest.fixture(scope="module")
+def noisy() -> og.LocalPosterior:
     model, data = linear_network(1.0, num_samples=20_000)
-    posterior = og.LocalPosterior(model, data, mse, batch_size=128)
-    free, fixed = og.calibrate(posterior), og.calibrate(posterior, fixed_batch=True)
-    assert fixed.batch_size == 128 < free.batch_size
-    assert fixed.kernel.step_size < free.kernel.step_size
-    assert fixed.kernel.friction >= free.kernel.friction
+    return og.LocalPosterior(model, data, mse, batch_size=128)
 
 
-def test_a_budget_is_kept() -> None:
+@pytest.fixture(scope="module")
+def of_noisy(noisy: og.LocalPosterior) -> og.sampling.Calibration:
+    return og.calibrate(noisy)
+
+
+def test_more_noise_in_the_labels_asks_for_larger_batches(of_noisy: og.sampling.Calibration) -> None:
+    model, data = linear_network(0.0, num_samples=20_000)
+    quiet = og.calibrate(og.LocalPosterior(model, data, mse, batch_size=512))
+    assert quiet.batch_size * 4 <= of_noisy.batch_size
+
+
+def test_noise_does_not_lead_the_descent_astray(of_noisy: og.sampling.Calibration) -> None:
+    """Corrected to first order, a batch has a minimum thousands below w*, far along the rescalings of both layers."""
+    assert 0 < of_noisy.descent.value < 5
+    assert of_noisy.descent.error < 0.1
+
+
+def test_a_batch_that_is_given_is_kept_and_steps_make_up_for_it(
+    noisy: og.LocalPosterior, of_noisy: og.sampling.Calibration
+) -> None:
+    fixed = og.calibrate(noisy, fixed_batch=True)
+    assert fixed.batch_size == 128 < of_noisy.batch_size
+    assert fixed.kernel.step_size < of_noisy.kernel.step_size
+    assert fixed.kernel.friction >= of_noisy.kernel.friction
+
+
+def test_a_budget_is_kept(estimate: og.Estimate) -> None:
+    assert estimate.settings is not None
+    budget = estimate.settings.gradient_evaluations // 10
     model, data = linear_network()
-    unbounded = og.estimate_llc(model, data, mse)
-    assert unbounded.settings is not None
-    budget = unbounded.settings.gradient_evaluations // 2
     bounded = og.estimate_llc(model, data, mse, budget=budget)
     assert bounded.settings is not None
     assert bounded.settings.gradient_evaluations <= budget
-    assert bounded.mcse > unbounded.mcse
+    assert bounded.settings.gradient_evaluations > 0.3 * budget
 
 
 def test_an_untrained_center_is_said_to_be_no_minimum() -> None:
     model, data = classification()
-    estimate = og.estimate_llc(model, data, cross_entropy)
+    estimate = og.estimate_llc(model, data, cross_entropy, budget=400_000)
     assert estimate.outcome is og.Outcome.NOT_A_MINIMUM
-    assert estimate.settings is not None
-    assert estimate.settings.decrease is not None
-    assert estimate.settings.decrease > 10
+    assert estimate.descent > 10
 
 
-def test_a_step_away_from_a_minimum_is_said_to_be_none() -> None:
+def test_a_step_away_from_a_minimum_is_said_to_be_none(estimate: og.Estimate) -> None:
+    assert estimate.outcome is og.Outcome.CONVERGED
     model, data = linear_network(num_samples=1000)
-    good = og.estimate_llc(model, data, mse, budget=8_000_000)
-    assert good.outcome is not og.Outcome.NOT_A_MINIMUM
-    (mse(model, data).mean() * 3.0).backward()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.2 * torch.sign(parameter)  # one step far too large
-    bad = og.estimate_llc(model, data, mse, budget=8_000_000)
+    bad = og.estimate_llc(model, data, mse, budget=400_000)
     assert bad.outcome is og.Outcome.NOT_A_MINIMUM
 
 

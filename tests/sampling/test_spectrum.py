@@ -1,4 +1,4 @@
-"""The spectrum at w* of losses whose curvatures are known, and the verdict that follows from it."""
+"""The spectrum at w* of losses whose curvatures are known, and what it says that localization takes."""
 
 import math
 
@@ -71,14 +71,14 @@ def test_a_loss_without_second_derivatives_has_none() -> None:
     assert spectrum(og.LocalPosterior(model, data, loss), seed=0) is None
 
 
-@pytest.mark.parametrize(("weak", "outcome"), [(0.3, "localized"), (4.0, "converged"), (1e3, "converged")])
-def test_what_localization_takes_is_said(weak: float, outcome: str) -> None:
+@pytest.mark.parametrize("weak", [0.3, 4.0, 1e3])
+def test_what_localization_takes_is_said(weak: float) -> None:
+    """Beside the value, whose verdict it does not change."""
     curvatures = torch.tensor([1e4, weak], dtype=torch.float64).repeat_interleave(15)
     model, data = least_squares(curvatures)
-    found = og.estimate_llc(model, data, og.losses.mse)
-    assert found.outcome.value == outcome
-    assert found.diagnostics is not None
+    found = og.estimate_llc(model, data, og.losses.mse, sampler=og.Calibrated(error=0.05))
+    assert found.outcome is og.Outcome.CONVERGED
     expected = 1 - float((curvatures / (curvatures + 1)).sum() / 30)
-    assert found.diagnostics.withheld == pytest.approx(expected, abs=0.02)
-    told = f"γ takes {found.diagnostics.withheld:.0%}"
-    assert (told in str(found), "localization takes" in found.advice) == (expected > 0.05,) * 2
+    assert found.withheld == pytest.approx(expected, abs=0.02)
+    assert found.withheld_mcse == 0
+    assert (f"γ takes {found.withheld:.0%} or more" in str(found)) == (expected > 0.05)

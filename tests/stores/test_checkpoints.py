@@ -137,6 +137,49 @@ def test_a_list_of_state_dicts_counts_from_zero() -> None:
     assert torch.equal(run.load(2)["w"], torch.tensor([2.0, 2.0]))
 
 
+def trained(take: Callable[[torch.nn.Module], dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Three steps of a run of a network with batch statistics."""
+    head = torch.nn.Linear(2, 1, bias=False)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2), head)
+    taken = []
+    for step in range(3):
+        torch.nn.init.constant_(head.weight, float(step))
+        taken.append(take(model))
+    return taken
+
+
+@pytest.mark.parametrize("take", [lambda model: model.state_dict(), lambda model: dict(model.named_parameters())])
+@pytest.mark.parametrize("arrange", [list, lambda taken: {10 * step: weights for step, weights in enumerate(taken)}])
+def test_state_dicts_that_all_follow_the_model_are_refused(
+    take: Callable[[torch.nn.Module], dict[str, Tensor]], arrange: Callable[[list], list | dict]
+) -> None:
+    with pytest.raises(InvalidArgument, match=r"`source`.*steps 0 and 10? whose tensors are the same.*clone\(\)"):
+        open_checkpoints(arrange(trained(take)))
+    copied = trained(lambda model: {name: tensor.clone() for name, tensor in model.state_dict().items()})
+    run = open_checkpoints(arrange(copied))
+    assert [float(run.load(step)["2.weight"][0, 0]) for step in run.steps] == [0.0, 1.0, 2.0]
+
+
+def test_frozen_layers_tied_weights_and_views_are_no_aliases() -> None:
+    frozen, rows = torch.ones(2, 2), torch.arange(6.0).reshape(3, 2)
+    steps = [{"frozen": frozen, "tied": rows[step], "head": rows[step], "n": torch.tensor(0)} for step in range(3)]
+    assert open_checkpoints(steps).load(1)["head"].tolist() == [2.0, 3.0]
+    count = torch.tensor(3)
+    assert open_checkpoints([{"count": count}, {"count": count}]).steps == [0, 1]
+
+
+def test_a_checkpoint_is_read_once_and_what_was_read_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, read = in_directory(make_run(), tmp_path), []
+    original = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *args, **kwargs: read.append(path.name) or original(path, *args, **kwargs)
+    )
+    stored.load(7)
+    assert read.count("step-00000007.safetensors") == 1
+
+
 def test_what_was_saved_to_memory_does_not_follow_the_model() -> None:
     model, store = torch.nn.Linear(2, 2), MemoryCheckpoints()
     store.save(0, model.state_dict())
@@ -226,11 +269,25 @@ def test_a_malicious_file_is_refused_and_not_executed(save: Callable[[object, Pa
     assert made.exists()  # the file was dangerous indeed
 
 
-@pytest.mark.parametrize("content", [{"model": {"w": torch.zeros(1)}, "epoch": 3}, [torch.zeros(1)]])
+@pytest.mark.parametrize("content", [{"epoch": 3, "loss": torch.zeros(1), "name": "a"}, [torch.zeros(1)]])
 def test_a_file_of_other_things_is_refused(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "all.pt")
-    with pytest.raises(CorruptFile, match=r"all\.pt: expected a state dict"):
+    with pytest.raises(InvalidArgument, match=r"expected a state dict \(name -> tensor\) in all\.pt"):
         read_weights(tmp_path / "all.pt")
+
+
+@pytest.mark.parametrize("key", ["model", "model_state_dict", "policy"])
+def test_weights_beside_an_optimizer_are_found(key: str, tmp_path: Path) -> None:
+    weights = {"w": torch.ones(2)}
+    torch.save({key: weights, "optimizer": {"state": {0: {"step": 3}}}, "step": 3}, tmp_path / "ckpt_3.pt")
+    run = open_checkpoints(str(tmp_path / "ckpt_{N}.pt"))
+    assert torch.equal(run.load(3)["w"], torch.ones(2))
+
+
+def test_one_of_several_state_dicts_is_not_guessed(tmp_path: Path) -> None:
+    torch.save({"teacher": {"w": torch.ones(2)}, "student": {"w": torch.zeros(2)}}, tmp_path / "both.pt")
+    with pytest.raises(InvalidArgument, match="teacher, student"):
+        read_weights(tmp_path / "both.pt")
 
 
 @pytest.mark.parametrize(

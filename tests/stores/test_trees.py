@@ -1,15 +1,16 @@
 """Labelled arrays come back from disk as they went, and draws that were streamed are there after a crash."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import ontogeny as og
 from ontogeny.core.draws import MemorySink
-from ontogeny.core.errors import CorruptFile
+from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.stores import ZarrSink, read_tree, write_tree
 
 LAYOUT = {
@@ -106,9 +107,79 @@ def test_what_was_streamed_before_a_crash_can_be_read(values: dict[str, np.ndarr
     sink = ZarrSink(tmp_path / "draws.zarr")
     sink.open(LAYOUT)
     sink.write("posterior/loss", (1, 3), 2.5)
-    loss = np.asarray(read_tree(tmp_path / "draws.zarr")["posterior"]["loss"])
+    with pytest.raises(CorruptFile, match=r"draws\.zarr: its run has not finished; read_tree\(path, partial=True\)"):
+        read_tree(tmp_path / "draws.zarr")
+    (tmp_path / "draws.zarr" / "posterior" / "loss" / "c" / "1.x.partial").touch()  # Zarr, killed
+    loss = np.asarray(read_tree(tmp_path / "draws.zarr", partial=True)["posterior"]["loss"])
     assert loss[1, 3] == 2.5
     assert np.isfinite(loss).sum() == 1
     fresh = ZarrSink(tmp_path / "draws.zarr")
-    fresh.open(LAYOUT)  # anything there is replaced
+    fresh.open(LAYOUT)  # draws of ours are replaced
     assert int(np.isfinite(fresh.close({})["posterior"]["loss"]).sum()) == 0
+    write_all(again := ZarrSink(tmp_path / "draws.zarr"), values)
+    again.close({})
+    xr.testing.assert_identical(read_tree(tmp_path / "draws.zarr", partial=True), read_tree(tmp_path / "draws.zarr"))
+
+
+def test_a_sink_that_was_overtaken_by_another_does_not_finish(tmp_path: Path) -> None:
+    first, second = ZarrSink(tmp_path / "draws.zarr"), ZarrSink(tmp_path / "draws.zarr")
+    for sink in (first, second):
+        sink.open(LAYOUT)
+    with pytest.raises(CorruptFile, match=r"draws\.zarr: another process"):
+        first.close({})
+    second.close({})
+
+
+def write_dataset(path: Path) -> None:
+    write_tree(path, labelled())
+
+
+def open_sink(path: Path) -> None:
+    ZarrSink(path).open(LAYOUT)
+
+
+def finish_sink(path: Path) -> None:
+    sink = ZarrSink(path)
+    sink.open(LAYOUT)
+    sink.close({})
+
+
+WRITERS = [write_dataset, open_sink, finish_sink]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("before", [None, *WRITERS])
+def test_what_is_not_ours_is_refused_and_stays(
+    write: Callable[[Path], None], before: Callable[[Path], None] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "results"
+    if before:
+        before(path)
+        write(path)  # what is ours alone is replaced
+    (path / "posterior").mkdir(parents=True, exist_ok=True)
+    (path / "posterior" / "thesis.txt").write_text("precious")
+    files = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(InvalidArgument, match=r"`path`: expected .*found .*with .*thesis\.txt.*instead: another"):
+        write(path)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == files
+
+
+def test_a_path_that_is_refused_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("precious")
+    monkeypatch.setattr("ontogeny.stores.trees._with_strings", None)
+    with pytest.raises(InvalidArgument, match=r"found .*file, a file"):
+        write_tree(tmp_path / "file", labelled())
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_saved_estimate_never_replaces_a_folder_of_the_users(tmp_path: Path) -> None:
+    draws = xr.DataTree.from_dict({"/posterior": labelled()})
+    estimate = og.Estimate(1.0, 0.1, 1.0, 100.0, og.Outcome.CONVERGED, "", draws=draws)
+    for _ in range(2):
+        estimate.save(tmp_path / "estimate")
+        xr.testing.assert_identical(read_tree(tmp_path / "estimate"), draws)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("precious")
+    with pytest.raises(InvalidArgument, match=r"results with thesis\.txt"):
+        estimate.save(tmp_path / "results")
+    assert (tmp_path / "results" / "thesis.txt").read_text() == "precious"

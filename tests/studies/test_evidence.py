@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ontogeny.studies.claims import Evidence, Finding, NotTested
 from ontogeny.studies.language import LanguageConfig, preset
 from ontogeny.studies.language.config import Thresholds
 from ontogeny.studies.language.evidence import behavioural_changes, evidence, half_time, steepest
@@ -47,7 +48,7 @@ def trajectory(
             "llc": (("step", "component", "dataset"), (20 + llc_rise * X / X[-1])[:, None, None]),
             "llc_mcse": (("step", "component", "dataset"), np.full((len(STEPS), 1, 1), 0.5)),
         },
-        coords={"step": STEPS, "order": ["bigram", "trigram"], "score": scores},
+        coords={"step": STEPS, "order": ["bigram", "trigram"], "score": scores, "component": ["all"]},
     )
 
 
@@ -68,17 +69,22 @@ def config() -> LanguageConfig:
     return preset("standard").model_copy(update={"thresholds": Thresholds(bootstrap=200)})
 
 
+def as_tested(found: Finding) -> Evidence:
+    assert isinstance(found, Evidence), found
+    return found
+
+
 MEETING = [100.0, 300.0, 700.0, 1500.0]
 
 
 def test_claims_are_met_by_a_development_that_is_as_claimed(config: LanguageConfig) -> None:
     found = evidence(trajectory(), control(), boundaries(MEETING), config)
-    assert {name: item.met for name, item in found.items()} == dict.fromkeys(
+    assert {name: as_tested(item).met for name, item in found.items()} == dict.fromkeys(
         config.tested[:5], True
     )  # the others are about parts
-    assert all(item.p_value < 0.1 for item in found.values())
-    assert found["bigram-to-trigram"].measured == pytest.approx(0.5, abs=0.05)
-    assert found["previous-before-induction"].measured == pytest.approx(np.log10(1500 / 300), abs=0.08)
+    assert all(as_tested(item).p_value < 0.1 for item in found.values())
+    assert as_tested(found["bigram-to-trigram"]).measured == pytest.approx(0.5, abs=0.05)
+    assert as_tested(found["previous-before-induction"]).measured == pytest.approx(np.log10(1500 / 300), abs=0.08)
 
 
 @pytest.mark.parametrize(
@@ -92,26 +98,40 @@ def test_claims_are_met_by_a_development_that_is_as_claimed(config: LanguageConf
     ],
 )
 def test_each_claim_can_fail(claim: str, changes: dict, config: LanguageConfig) -> None:
-    item = evidence(trajectory(**changes), control(), boundaries(MEETING), config)[claim]
+    item = as_tested(evidence(trajectory(**changes), control(), boundaries(MEETING), config)[claim])
     assert not item.met
     assert item.p_value > 0.05
 
 
 def test_a_control_that_learns_induction_fails(config: LanguageConfig) -> None:
-    item = evidence(trajectory(), control(prefix=0.1), boundaries(MEETING), config)["one-layer-control"]
+    item = as_tested(evidence(trajectory(), control(prefix=0.1), boundaries(MEETING), config)["one-layer-control"])
     assert not item.met
     assert item.p_value > 0.5
 
 
 def test_boundaries_elsewhere_fail(config: LanguageConfig) -> None:
-    item = evidence(trajectory(), control(), boundaries([4.0, 12.0]), config)["stages"]
+    item = as_tested(evidence(trajectory(), control(), boundaries([4.0, 12.0]), config)["stages"])
     assert not item.met
 
 
 def test_wide_boundaries_are_not_counted(config: LanguageConfig) -> None:
-    item = evidence(trajectory(), control(), boundaries(MEETING, width=0.3), config)["stages"]
+    item = as_tested(evidence(trajectory(), control(), boundaries(MEETING, width=0.3), config)["stages"])
     assert not item.met
     assert "0 boundaries counted" in item.control
+
+
+def test_without_stages_the_other_claims_are_tested(config: LanguageConfig) -> None:
+    found = evidence(trajectory(), control(), NotTested("they need more"), config)
+    assert found.pop("stages") == NotTested("they need more")
+    assert all(isinstance(item, Evidence) for item in found.values())
+
+
+def test_a_rise_is_taken_between_usable_estimates(config: LanguageConfig) -> None:
+    outcomes = np.full((len(STEPS), 1, 1), "converged", dtype="U16")
+    outcomes[-1] = "diverged"
+    made = trajectory().assign(llc_outcome=(("step", "component", "dataset"), outcomes))
+    made["llc"][-1] = -1e6
+    assert as_tested(evidence(made, control(), boundaries(MEETING), config)["stages"]).met
 
 
 def test_changes_are_found_where_they_were_put() -> None:

@@ -24,9 +24,9 @@ SETTINGS = {
     "training.checkpoints_log": 12,
     "training.checkpoints_linear": 4,
     "control_training.num_steps": 40,
-    "sampler.num_draws": 12,
-    "sampler.num_warmup": 4,
-    "sampler.loss_samples": 32,
+    "sampler": "{num_chains = 2, num_draws = 12, num_warmup = 4}",
+    "posterior.batch_size": 8,
+    "refinement.sampler": "{num_chains = 2, num_draws = 12, num_warmup = 4}",
     "probes.held_out_sequences": 32,
     "probes.ngram_sequences": 16,
     "probes.repeat_sequences": 8,
@@ -88,7 +88,7 @@ def test_killed_five_times_in_training_and_five_in_measurement(tmp_path: Path) -
         for count in (3, 6, 8, 11, 14)
     ]
     in_measurement = [
-        kill_when(broken, "measurements/*/step-*.zarr", count, rng.uniform(0, 0.2)) for count in (1, 4, 7, 10, 13)
+        kill_when(broken, "measurements/*/step-*.zarr", count, rng.uniform(0, 0.2)) for count in (1, 9, 20, 30, 45)
     ]
     assert all(in_training)
     assert all(in_measurement)

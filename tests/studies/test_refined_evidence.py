@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ontogeny.studies.claims import Evidence, Finding, NotTested
 from ontogeny.studies.language import LanguageConfig, preset
 from ontogeny.studies.language.config import Thresholds
-from ontogeny.studies.language.refined_evidence import OTHER, falls, head_types, refined_evidence
+from ontogeny.studies.language.refined_evidence import OTHER, falls, head_types, refined_evidence, usable_curves
 
 STEPS = np.geomspace(1, 4000, 14).round().astype(int)
 T = np.linspace(0, 1, 14)
@@ -56,6 +57,11 @@ def parts(refined: xr.Dataset, relative: xr.Dataset | None = None, responses: xr
     }
 
 
+def as_tested(found: Finding) -> Evidence:
+    assert isinstance(found, Evidence), found
+    return found
+
+
 def by_type() -> dict[str, np.ndarray]:
     types = head_types(scores(), Thresholds())
     return {head: FALLING if types[head] == OTHER else RISING for head in HEADS}
@@ -70,26 +76,28 @@ def test_claims_are_met_where_parts_develop_as_claimed(config: LanguageConfig) -
     refined = coefficients(by_type(), dict.fromkeys(INDUCTION, 2.0))
     relative = coefficients({head: FALLING if head.startswith("L0") else RISING for head in HEADS})
     found = refined_evidence(scores(), parts(refined, relative), config)
-    assert {name: item.met for name, item in found.items()} == dict.fromkeys(config.tested[5:], True)
-    assert found["rise-and-fall"].measured == pytest.approx(10 / 16)
-    assert found["code-and-prose"].measured == pytest.approx(np.log(2), abs=0.05)
-    assert found["code-and-prose"].p_value < 0.05
-    assert found["signatures"].p_value < 0.05
-    assert found["relative"].p_value < 0.05
+    assert {name: as_tested(item).met for name, item in found.items()} == dict.fromkeys(config.tested[5:], True)
+    assert as_tested(found["rise-and-fall"]).measured == pytest.approx(10 / 16)
+    assert as_tested(found["code-and-prose"]).measured == pytest.approx(np.log(2), abs=0.05)
+    assert as_tested(found["code-and-prose"]).p_value < 0.05
+    assert as_tested(found["signatures"]).p_value < 0.05
+    assert as_tested(found["relative"]).p_value < 0.05
 
 
 def test_claims_are_not_met_where_all_parts_are_alike(config: LanguageConfig) -> None:
     alike = coefficients(dict.fromkeys(HEADS, RISING))
     found = refined_evidence(scores(), parts(alike), config)
-    assert not any(found[name].met for name in ("rise-and-fall", "code-and-prose", "relative"))
-    assert min(item.p_value for item in found.values()) > 0.05
-    assert found["rise-and-fall"].measured == 0
+    assert not any(as_tested(found[name]).met for name in ("rise-and-fall", "code-and-prose", "relative"))
+    assert min(as_tested(item).p_value for item in found.values()) > 0.05
+    assert as_tested(found["rise-and-fall"]).measured == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_clusters_that_are_the_layers_say_nothing_of_types(config: LanguageConfig, seed: int) -> None:
     by_layer = coefficients({head: FALLING if head.startswith("L0") else RISING for head in HEADS})
-    found = refined_evidence(scores(), parts(by_layer), config.model_copy(update={"seed": seed}))["signatures"]
+    found = as_tested(
+        refined_evidence(scores(), parts(by_layer), config.model_copy(update={"seed": seed}))["signatures"]
+    )
     assert found.measured > 0
     assert not found.met
     assert found.p_value == 1
@@ -99,7 +107,7 @@ def test_a_ratio_that_noise_has_as_well_is_no_evidence(config: LanguageConfig) -
     refined = coefficients(dict.fromkeys(HEADS, RISING), dict.fromkeys(INDUCTION, 2.0))
     same = noise()
     same["rise_noise"].loc[{"component": list(INDUCTION), "probe": "code"}] = 2.0
-    found = refined_evidence(scores(), parts(refined, responses=same), config)["code-and-prose"]
+    found = as_tested(refined_evidence(scores(), parts(refined, responses=same), config)["code-and-prose"])
     assert not found.met
     assert "under the loss alone 0.69" in found.control
 
@@ -107,11 +115,38 @@ def test_a_ratio_that_noise_has_as_well_is_no_evidence(config: LanguageConfig) -
 def test_without_an_induction_head_types_say_nothing(config: LanguageConfig) -> None:
     blank = scores() * 0
     found = refined_evidence(blank, parts(coefficients(dict.fromkeys(HEADS, FALLING))), config)
-    assert set(found) == {"rise-and-fall", "relative"}
+    assert {name for name, item in found.items() if isinstance(item, Evidence)} == {"rise-and-fall", "relative"}
+    assert found["signatures"] == NotTested("no head scores high enough to be of a type")
+
+
+def test_parts_that_were_not_measured_cost_their_own_claims(config: LanguageConfig) -> None:
+    measured = {"refined": coefficients(by_type())}
+    found = refined_evidence(scores(), measured, config)
+    assert isinstance(found["rise-and-fall"], Evidence)
+    assert found["relative"] == NotTested("relative coefficients of parts were not measured")
+
+
+def with_outcomes(made: xr.Dataset, bad: dict[str, slice]) -> xr.Dataset:
+    """Converged, but for some estimates of some components, which diverged far up."""
+    outcomes = xr.full_like(made["llc"], "converged", dtype="U16")
+    for component, steps in bad.items():
+        outcomes.loc[{"component": component}][steps] = "diverged"
+    return made.assign(llc=made["llc"].where(outcomes == "converged", 1e6), llc_outcome=outcomes)
+
+
+def test_estimates_that_are_not_to_be_used_are_not(config: LanguageConfig) -> None:
+    made = coefficients(by_type())
+    whole = as_tested(refined_evidence(scores(), {"refined": made}, config)["rise-and-fall"])
+    some = with_outcomes(made, {"L0H3": slice(2, 3), "L0H4": slice(0, 10)})
+    found = as_tested(refined_evidence(scores(), {"refined": some}, config)["rise-and-fall"])
+    assert "1 heads without a usable curve" in found.control
+    assert found.measured == pytest.approx((whole.measured * 16 - 1) / 15)
+    none = with_outcomes(made, dict.fromkeys(HEADS, slice(0, 12)))
+    assert isinstance(refined_evidence(scores(), {"refined": none, "relative": none}, config)["relative"], NotTested)
 
 
 def test_a_curve_that_ends_at_its_peak_falls_by_nothing() -> None:
-    made = coefficients({"L0H0": RISING, "L0H1": FALLING}).isel(dataset=0)
-    fall, error = falls(made["llc"], made["llc_mcse"])
+    made = coefficients({"L0H0": RISING, "L0H1": FALLING})
+    fall, error = falls(*usable_curves(made, ["L0H0", "L0H1"]))
     assert fall[0] == error[0] == 0
     assert fall[1] == pytest.approx(0.36, abs=0.05)

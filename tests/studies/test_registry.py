@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.sampling import SGLD, Fixed
 from ontogeny.studies import STUDIES, override, read_claims, study
 from ontogeny.studies.language import preset
 from ontogeny.studies.language.config import Preset
@@ -29,6 +30,16 @@ def test_the_paper_preset_has_the_published_size() -> None:
 def test_overrides_by_dotted_name() -> None:
     config = override(preset("quick"), {"training.num_steps": "500", "probes.early": "[0.1, 0.2]", "seed": 3})
     assert (config.training.num_steps, config.probes.early, config.seed) == (500, (0.1, 0.2), 3)
+
+
+def test_a_sampler_is_set_as_a_whole_or_by_its_settings() -> None:
+    fixed = '{kernel = {name = "SGLD", step_size = 1e-5}, num_draws = 20}'
+    config = override(preset("quick"), {"sampler": fixed, "posterior.nbeta": "none", "refinement": "none"})
+    assert config.sampler == Fixed(kernel=SGLD(1e-5), num_draws=20)
+    assert config.posterior.nbeta is None
+    assert config.refinement is None
+    assert override(preset("quick"), {"sampler.error": "0.1"}).sampler.model_dump()["error"] == 0.1
+    assert type(config).model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize("name", ["training.steps", "nothing", "training.num_steps.more"])

@@ -9,7 +9,7 @@ import typer
 from ontogeny.core.errors import InvalidArgument, OntogenyError
 
 if TYPE_CHECKING:
-    from ontogeny.measurement import SamplerConfig
+    from ontogeny.execution import Executor
 
 app = typer.Typer(
     help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
@@ -24,6 +24,11 @@ Setup = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting: key=value, dotted names allowed. Repeatable.")
 ]
+SamplingOptions = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="nbeta=…, localization=…, sampler.error=…, sampler.budget=… and the like. Repeatable."),
+]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one a core.")]
 
 
 def main() -> None:
@@ -42,11 +47,14 @@ def study(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was interrupted goes on.")] = None,
     settings: Settings = None,
     seeds: Annotated[int, typer.Option(help="How many seeds; claims are pooled over them.")] = 1,
+    jobs: Jobs = None,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
     from ontogeny.studies import study as run_study
 
-    finished = run_study(name, preset, out, settings=_pairs(settings), seeds=seeds, progress=True)
+    finished = run_study(
+        name, preset, out, settings=_pairs(settings), seeds=seeds, executor=_executor(jobs), progress=True
+    )
     _print_claims(finished.claims)
     typer.echo(f"report: {finished.report}")
 
@@ -72,24 +80,36 @@ def measure(
     ],
     setup: Setup,
     out: Annotated[Path, typer.Option(help="Folder for measurements, trajectory and report.")] = Path("runs/measured"),
-    settings: Settings = None,
-    dry_run: Annotated[bool, typer.Option(help="Only say how long it would take.")] = False,
+    settings: SamplingOptions = None,
+    jobs: Jobs = None,
+    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and what they may take.")] = False,
 ) -> None:
-    """LLC curve and stages of your own training run. Says first how long it will take; resumable."""
+    """LLC curve and stages of your own training run. Says first what it will do; resumable."""
+    from ontogeny.cli import plan
     from ontogeny.cli.setup_file import read_setup
-    from ontogeny.measurement import forecast, write_report
     from ontogeny.measurement import measure as measure_run
+    from ontogeny.measurement import write_report
     from ontogeny.stores import open_checkpoints, write_tree
 
     given, run = read_setup(setup), open_checkpoints(checkpoints)
-    common = {"behaviour": given.behaviour, "sampler": _sampler(settings)}
-    seconds = forecast(run, given.model_fn, given.data, given.loss_fn, **common)
-    span = f"{len(run.steps)} checkpoints, steps {run.steps[0]} to {run.steps[-1]}"
-    typer.echo(f"{span}: about {_duration(seconds)} on this machine")
+    chosen = plan.settings_for_curve(given, _pairs(settings))
+    for line in plan.summary(run, given, chosen):
+        typer.echo(line)
     if dry_run:
+        for line in plan.jobs(run, given, chosen):
+            typer.echo(f"  {line}")
         return
     trajectory = measure_run(
-        run, given.model_fn, given.data, given.loss_fn, store=out / "measurements", progress=True, **common
+        run,
+        given.model_fn,
+        given.data,
+        given.loss_fn,
+        behaviour=given.behaviour,
+        posterior=chosen.posterior,
+        sampler=chosen.sampler,
+        store=out / "measurements",
+        executor=_executor(jobs),
+        progress=True,
     )
     write_tree(out / "trajectory.zarr", trajectory)
     page = write_report(
@@ -103,20 +123,24 @@ def llc(
     weights: Annotated[Path, typer.Argument(help="Weights file: .safetensors, .pt, .pth or .bin.")],
     setup: Setup,
     seed: Annotated[int, typer.Option(help="Seed of the chains.")] = 0,
+    settings: SamplingOptions = None,
 ) -> None:
     """One learning coefficient, with its verdict."""
+    from ontogeny.cli.plan import settings_for_one
     from ontogeny.cli.setup_file import read_setup
-    from ontogeny.sampling import estimate_llc
+    from ontogeny.estimators import llc as estimate_of
+    from ontogeny.sampling import LocalPosterior
     from ontogeny.stores.checkpoints import read_weights
 
-    given = read_setup(setup)
+    given, chosen = read_setup(setup), settings_for_one(_pairs(settings))
     model = given.model_fn()
     try:
         model.load_state_dict(read_weights(weights))
     except RuntimeError as error:
         found = str(error).splitlines()[-1].strip()
         raise InvalidArgument("WEIGHTS", expected="weights that model_fn() can take", found=found) from error
-    estimate = estimate_llc(model, given.data, given.loss_fn, seed=seed, progress=True)
+    posterior = LocalPosterior(model, given.data, given.loss_fn, **chosen.posterior.options())
+    estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))
     typer.echo(str(estimate))
     if estimate.advice:
         typer.echo(estimate.advice)
@@ -157,24 +181,12 @@ def _pairs(settings: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _sampler(settings: list[str] | None) -> "SamplerConfig":
-    from pydantic import ValidationError
+def _executor(jobs: int | None) -> "Executor | None":
+    from ontogeny.execution import Processes, Serial
 
-    from ontogeny.measurement import SamplerConfig
-
-    values = {name: None if value == "none" else value for name, value in _pairs(settings).items()}
-    try:
-        return SamplerConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = f"one of {', '.join(SamplerConfig.model_fields)}"
-        raise InvalidArgument(
-            "--set", expected=first["msg"], found=f"{first['loc'][0]}={first['input']}", instead=known
-        ) from error
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if jobs is None:
+        return None
+    return Processes(jobs) if jobs > 1 else Serial()
 
 
 def _print_claims(records: list[dict]) -> None:
@@ -187,5 +199,5 @@ def _print_claims(records: list[dict]) -> None:
         measured = "" if record["measured"] is None else f"{record['measured']:.3g} {record['unit']}"
         p_value = "" if record["p_adjusted"] is None else f"{record['p_adjusted']:.2g}"
         status = f"[{colours[record['status']]}]{record['status']}[/]"
-        table.add_row(record["title"], status, measured, p_value, record["control"])
+        table.add_row(record["title"], status, measured, p_value, record["control"] or record["note"])
     Console().print(table)

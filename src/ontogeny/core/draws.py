@@ -3,7 +3,8 @@
 | group | variables |
 |---|---|
 | `posterior` | `loss_difference`: L_B(w) - L_B(w*) on the same minibatch B; per-sample losses of each observable at w |
-| `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - w*)·∇U_B(w) / P |
+| `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P |
+| `sample_stats` | `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); ŵ is w* where no descent was made |
 | `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
 | `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, as the kernel sees it at the draw |
 | `sample_stats` | `excess` what steps and minibatches add to the virial |
@@ -18,7 +19,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class SamplingSettings:
         thinning: steps from one recorded draw to the next.
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
         step_error: relative error that is counted for finite steps where the loss is not quadratic.
-        decrease: nβ (L(w*) - L) found by descent from w*, where one was made.
+        descent, descent_error: nβ (L(w*) - L(ŵ)) found by descent from w*, where one was made, and its standard error.
         quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at;
             that share is a lower bound unless the spectrum is `complete`.
         control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
@@ -61,7 +62,8 @@ class SamplingSettings:
     num_parameters: int
     gradient_evaluations: int
     control_variate: bool = False
-    decrease: float | None = None
+    descent: float | None = None
+    descent_error: float = 0.0
     step_error: float = 0.0
     quadratic: float | None = None
     withheld: float = 0.0
@@ -78,6 +80,16 @@ class SamplingSettings:
 def settings_of(draws: xr.DataTree) -> SamplingSettings:
     """The settings that draws carry in their attributes."""
     return SamplingSettings.from_json(draws.attrs["settings"])
+
+
+def with_descent(draws: xr.DataTree, value: float, error: float, gradient_evaluations: int) -> xr.DataTree:
+    """The draws with what a descent from w* found, and what it cost, in their settings."""
+    settings = settings_of(draws)
+    spent = settings.gradient_evaluations + gradient_evaluations
+    draws.attrs["settings"] = replace(
+        settings, descent=value, descent_error=error, gradient_evaluations=spent
+    ).to_json()
+    return draws
 
 
 class MemorySink:
@@ -107,12 +119,14 @@ def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str
 
 
 def joined(
-    trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings, evidence: xr.Dataset
+    trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings, calibration: xr.Dataset
 ) -> xr.DataTree:
-    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up, with the evidence of
+    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up, with the trace of
     its calibration as a group of its own.
     """
     groups: dict[str, xr.Dataset] = {}
+    if "constant_data" in trees[0]:
+        groups["constant_data"] = trees[0]["constant_data"].to_dataset()
     for group in ("posterior", "sample_stats"):
         parts = [tree[group].to_dataset() for tree in trees]
         whole = xr.concat([part.drop_vars("failed_at", errors="ignore") for part in parts], dim="draw")
@@ -120,7 +134,7 @@ def joined(
         warm, kept = whole.isel(draw=slice(num_warmup)), whole.isel(draw=slice(num_warmup, None))
         groups[f"warmup_{group}"] = warm
         groups[group] = kept.assign_coords(draw=np.arange(kept.sizes["draw"]))
-    groups["calibration"] = evidence
+    groups["calibration"] = calibration
     groups["sample_stats"]["failed_at"] = trees[-1]["sample_stats"]["failed_at"]
     tree = xr.DataTree.from_dict(groups)
     tree.attrs["settings"] = settings.to_json()

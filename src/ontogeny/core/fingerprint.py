@@ -1,118 +1,148 @@
 """One hash of every input of a computation: what a cached artefact is keyed by."""
 
+import copyreg
 import dataclasses
-import functools
-import hashlib
+import enum
+import io
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from ontogeny.core.definitions import describe_definition
+from ontogeny.core.digests import Node, Uncovered, combined, graph_digest, leaf
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.library_values import describe_library_value
+from ontogeny.core.origins import library_of
 
 
 def fingerprint(*values: Any) -> str:
     """Hexadecimal SHA-256 of `values`: equal inputs give equal keys in any process on any machine.
 
-    Covers numbers, strings, containers, tensors, arrays, modules (architecture and weights), pydantic models,
-    dataclasses, and functions by
-    their compiled code, constants, defaults and captured variables (so that an edited `loss_fn` is another key).
-    Module-level functions and globals that a function calls are covered by name only.
+    Covers numbers, strings, containers, tensors, arrays, tables, map-style datasets (by their items), modules (class,
+    weights, settings; not hooks), pydantic models, dataclasses, and whatever else pickle can take apart. Of the user's
+    functions and classes it covers the compiled code with all that the code reaches: globals, helpers, constants, base
+    classes, captured variables, defaults. Comments, docstrings, line numbers and paths do not count. Libraries count
+    by name and version, ontogeny and what it holds by `ontogeny.__version__`.
+
+    What code finds only as it runs is not covered: names looked up in strings, files that it reads, attributes that it
+    gives to modules. Compiled code differs between versions of Python, and so do keys of the user's functions.
 
     Raises:
-        InvalidArgument: for an object without a stable content, such as an open file.
+        InvalidArgument: for an object without a stable content, such as an open file or an iterator.
     """
-    digest = hashlib.sha256()
-    for value in values:
-        _feed(digest.update, value)
-    return digest.hexdigest()
-
-
-def _feed(update: Callable[[bytes], None], value: Any) -> None:
-    update(type(value).__qualname__.encode() + b"(")
-    match value:
-        case None | bool() | int() | float() | complex() | str() | PurePath():
-            update(repr(value).encode())
-        case bytes():
-            update(value)
-        case Mapping():
-            for key in sorted(value, key=repr):
-                _feed(update, key)
-                _feed(update, value[key])
-        case set() | frozenset():
-            for item in sorted(value, key=repr):
-                _feed(update, item)
-        case list() | tuple():
-            for item in value:
-                _feed(update, item)
-        case types.FunctionType():
-            _feed_function(update, value)
-        case types.MethodType():
-            _feed(update, value.__self__)
-            _feed(update, value.__func__)
-        case types.CodeType():
-            _feed_code(update, value)
-        case functools.partial():
-            for part in (value.func, value.args, value.keywords):
-                _feed(update, part)
-        case type() | types.ModuleType() | types.BuiltinFunctionType():
-            update(f"{getattr(value, '__module__', '')}.{value.__name__}".encode())
-        case _:
-            _feed_object(update, value)
-    update(b")")
-
-
-def _feed_function(update: Callable[[bytes], None], function: types.FunctionType) -> None:
-    # run-time checks of annotations are no part of what a function computes
-    while function.__globals__.get("__name__", "").startswith("jaxtyping") and hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    _feed_code(update, function.__code__)
-    captured = [cell.cell_contents for cell in function.__closure__ or ()]
-    for part in (function.__defaults__, function.__kwdefaults__, captured):
-        _feed(update, part)
-
-
-def _feed_code(update: Callable[[bytes], None], code: types.CodeType) -> None:
-    update(code.co_code)
-    _feed(update, code.co_names)
-    _feed(update, code.co_consts)
-
-
-def _feed_object(update: Callable[[bytes], None], value: Any) -> None:
-    if hasattr(value, "detach") and hasattr(value, "numpy"):  # a torch tensor
-        tensor = value.detach().cpu().contiguous()
-        update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        update(tensor.flatten().view(_torch_uint8()).numpy().tobytes())
-    elif hasattr(value, "tobytes") and hasattr(value, "dtype"):  # a numpy array or scalar
-        update(f"{value.dtype}{getattr(value, 'shape', ())}".encode())
-        update(value.tobytes())
-    elif hasattr(value, "state_dict") and hasattr(value, "named_modules"):  # a torch module
-        update(repr(value).encode())
-        _feed(update, dict(value.state_dict()))
-    elif hasattr(value, "model_dump"):  # a pydantic model
-        _feed(update, value.model_dump())
-    elif dataclasses.is_dataclass(value):
-        _feed(update, {field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
-    elif _is_map_style(value):
-        _feed(update, [value[index] for index in range(len(value))])
-    elif hasattr(value, "__dict__"):
-        _feed(update, vars(value))
-    elif isinstance(value, Iterable):
-        _feed(update, list(value))
-    else:
+    try:
+        return graph_digest(values, _Describer().describe).hex()
+    except Uncovered as uncovered:
+        trail = [_name(value) for value in uncovered.trail if isinstance(value, (type, types.FunctionType))]
         raise InvalidArgument(
             "fingerprint",
             expected="values with a stable content",
-            found=f"an object of type {type(value).__name__}",
-            instead="pass tensors, plain containers, dataclasses or functions",
-        )
+            found=uncovered.found + (f", reached by {' → '.join(trail)}" if trail else ""),
+            instead="tensors, plain containers, dataclasses or functions, "
+            "with open files, locks and iterators made inside the function that uses them",
+        ) from uncovered
 
 
-def _is_map_style(value: Any) -> bool:
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__")
+class _Describer:
+    def __init__(self) -> None:
+        self.datasets: set[int] = set()  # whose items are being read
+
+    def describe(self, value: Any) -> bytes | Node:
+        kind = type(value)
+        if kind in _ATOMS:
+            return combined(f"{kind.__name__}:".encode() + _text(value))
+        if kind in (list, tuple) and set(map(type, value)) <= _SHORT:  # lists of numbers in one go
+            return leaf(kind.__name__, *map(_short, value))
+        if kind in _CONTAINERS:
+            return _container(kind.__name__.encode(), value)
+        if kind is Node:  # part of another node
+            return value
+        for describe in (describe_library_value, describe_definition):
+            if (described := describe(value)) is not None:
+                return described
+        match value:
+            case enum.Enum():
+                return Node(b"member", (kind, value.name, value.value))
+            case PurePath():
+                return leaf("path", kind.__name__, str(value))
+            case bytearray() | memoryview():
+                return combined(b"buffer:" + bytes(value))
+            case set() | frozenset() | list() | tuple() | Mapping():
+                return Node(b"subclass", (kind, _container(b"content", value)))
+            case io.IOBase():
+                raise Uncovered("an open file")
+            case Iterator():
+                raise Uncovered(f"an iterator of type {_name(kind)}, which reading it would exhaust")
+        if dataclasses.is_dataclass(value):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return Node(b"dataclass", (kind, fields))
+        if hasattr(kind, "__getitem__") and hasattr(kind, "__len__"):
+            items = self._items(value)
+            if items is not None:
+                return combined(b"items " + _name(kind).encode(), items)
+        return _taken_apart(value)
+
+    def _items(self, dataset: Any) -> list[bytes] | None:
+        """Digests of the items of a map-style dataset, of which only one is held at a time; None if it is none."""
+        if id(dataset) in self.datasets:
+            raise Uncovered(f"a dataset of type {_name(type(dataset))} whose items hold the dataset")
+        self.datasets.add(id(dataset))
+        try:
+            return [graph_digest(dataset[index], self.describe) for index in range(len(dataset))]
+        except (KeyError, IndexError, TypeError):
+            return None
+        finally:
+            self.datasets.remove(id(dataset))
 
 
-def _torch_uint8() -> Any:
-    import torch
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
+_SHORT = {type(None), bool, int, float, str}
+_LARGE = 10**4000  # `repr` refuses longer numbers
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
-    return torch.uint8
+
+def _text(value: Any) -> bytes:
+    match value:
+        case bytes():
+            return value
+        case str():
+            return value.encode("utf-8", "surrogatepass")
+        case int():
+            return hex(value).encode()
+        case _:
+            return repr(value).encode()
+
+
+def _short(value: Any) -> Any:
+    return value if type(value) is not int or -_LARGE < value < _LARGE else hex(value).encode()
+
+
+def _container(label: bytes, value: Any) -> Node:
+    if isinstance(value, Mapping):
+        return Node(label, [part for item in value.items() for part in item], unordered=2)
+    return Node(label, list(value), unordered=1 if isinstance(value, (set, frozenset)) else 0)
+
+
+def _taken_apart(value: Any) -> Node:
+    """The call and the state from which pickle would make `value` again."""
+    kind = type(value)
+    reduce = copyreg.dispatch_table.get(kind)
+    try:
+        parts: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception as error:  # whatever an object says when it is asked for its content
+        if isinstance(value, Iterable):
+            return Node(b"iterable", (kind, list(value)))
+        raise Uncovered(f"an object of type {_name(kind)}") from error
+    if kind is object:
+        raise Uncovered("an object of type object")
+    if isinstance(parts, str):  # a name in the object's module
+        module = getattr(value, "__module__", None) or kind.__module__
+        return Node(b"global", (module, parts, library_of(module)))
+    make, arguments, state, items, pairs = (*parts, *[None] * 5)[:5]
+    listed, mapped = list(items or ()), [part for pair in pairs or () for part in pair]
+    return Node(b"object", (make, arguments, state, listed, Node(b"pairs", mapped, unordered=2)))
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}".removeprefix("builtins.")

@@ -10,7 +10,6 @@ class Outcome(StrEnum):
     """
 
     CONVERGED = "converged"
-    LOCALIZED = "localized"
     TOO_FEW_DRAWS = "too_few_draws"
     NOT_CONVERGED = "not_converged"
     STEP_TOO_LARGE = "step_too_large"
@@ -25,10 +24,6 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.CONVERGED: "",
-    Outcome.LOCALIZED: (
-        "Localisation takes much of the value (15 to 20 % or more): lower localization, raise nbeta, or read the value "
-        "as that of the pinned posterior."
-    ),
     Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains, or the budget.",
     Outcome.NOT_CONVERGED: (
         "The chains disagree or are still drifting: raise num_warmup and num_draws (the budget of a calibrated run), "
@@ -39,8 +34,9 @@ _ADVICE = {
         "batch_size, or set control_variate=True."
     ),
     Outcome.NOT_A_MINIMUM: (
-        "The chains found lower loss than the center, which is therefore not a minimum: train on, center the posterior "
-        "where the loss is lowest, raise localization, or read the value as a slope and not as a learning coefficient."
+        "The center is not a minimum: descent below it is more than half of the complexity. Read the complexity, which "
+        "holds all the same, and not the value; or train on, raise localization, or lower nbeta (og.measure chooses "
+        "both for a run)."
     ),
     Outcome.DIVERGED: "A chain left the finite numbers: divide step_size by ten, or lower nbeta.",
 }

@@ -1,6 +1,7 @@
 """What loops are handed to report to: `Progress` for people, `Sink` for what was made."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -13,6 +14,26 @@ class Progress(Protocol):
     def advance(self, task: str, amount: int = 1, note: str = "") -> None: ...
 
     def finish(self, task: str) -> None: ...
+
+
+@runtime_checkable
+class WeightedProgress(Progress, Protocol):
+    """A `Progress` that can also be told which share of a task's work is done, where its units differ in cost.
+
+    The time left is then that of the work left, not of the units left.
+    """
+
+    def weigh(self, task: str, share: float) -> None: ...
+
+
+@contextmanager
+def reporting(progress: Progress, task: str, total: int, done: int = 0) -> Generator[Progress]:
+    """The progress of one task, which is finished however its loop ends, so that an error leaves no bar behind."""
+    progress.start(task, total, done)
+    try:
+        yield progress
+    finally:
+        progress.finish(task)
 
 
 class Silent:

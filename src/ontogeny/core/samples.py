@@ -18,13 +18,14 @@ class Samples:
             by
             torch's default collate; or a finite iterable of ready batches, which is held in memory and needs
             `num_samples`.
-        num_samples: n, where the data do not say it themselves.
+        num_samples: n, where the data do not say it themselves; it must be what they hold.
         per_token: of an observable whose loss has positions: each is recorded, entry s·T + t being position t of
             sample s, instead of their mean.
         name: what the caller calls the data, for errors.
 
     Raises:
-        InvalidArgument: for data of unknown length without `num_samples`, empty data, or tensors of unequal length.
+        InvalidArgument: for data of unknown length without `num_samples`, empty data, tensors of unequal length, or
+            another `num_samples` than the data hold.
     """
 
     def __init__(
@@ -42,8 +43,7 @@ class Samples:
             self.bare = len(self.tensors) == 1
         self.dataset = data
         self.stored = self.tensors[0].shape[0] if self.tensors else len(data)
-        self.num_samples = num_samples or self.stored
-        self._check()
+        self._check(num_samples)
 
     @classmethod
     def of(cls, data: Any, num_samples: int | None = None, name: str = "data") -> "Samples":
@@ -51,7 +51,7 @@ class Samples:
         return data if isinstance(data, Samples) else cls(data, num_samples, name)
 
     def __len__(self) -> int:
-        return self.num_samples
+        return self.stored
 
     def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
         """The batch of the samples with these numbers, on `device`; leading dimensions are those of `indices`."""
@@ -63,7 +63,7 @@ class Samples:
         batch = default_collate([self.dataset[index] for index in indices.flatten().tolist()])
         return _to(batch, device, indices.shape)
 
-    def _check(self) -> None:
+    def _check(self, num_samples: int | None) -> None:
         if self.stored == 0:
             raise InvalidArgument(
                 self.name, expected="at least one sample", found="an empty dataset", instead="data with samples in it"
@@ -74,6 +74,13 @@ class Samples:
                 expected="tensors with the same number of samples in dimension 0",
                 found=f"{[part.shape[0] for part in self.tensors]}",
                 instead="(inputs, targets) with one row a sample in each",
+            )
+        if num_samples is not None and num_samples != self.stored:
+            raise InvalidArgument(
+                "num_samples",
+                expected=f"{self.stored}, the number of samples in {self.name}",
+                found=str(num_samples),
+                instead=f"num_samples={self.stored}, and nbeta=... for the temperature of another n",
             )
 
 
@@ -105,10 +112,17 @@ def _gather(batches: Any, num_samples: int | None, name: str) -> tuple[Tensor, .
             instead="num_samples=... beside it, n being the number of samples and not of batches",
         )
     rows: list[tuple[Tensor, ...]] = []
-    for batch in batches:
+    count = 0
+    for batch in batches:  # one batch beyond n, if there is one, shows that n is not all of them
         rows.append((batch,) if isinstance(batch, Tensor) else tuple(batch))
-        if sum(row[0].shape[0] for row in rows) >= num_samples:
-            break
+        count += rows[-1][0].shape[0]
+        if count > num_samples:
+            raise InvalidArgument(
+                "num_samples",
+                expected=f"the number of samples in all batches of {name}",
+                found=f"{num_samples}, and the batches hold {count} or more",
+                instead="num_samples=... for all of them, or an iterable that ends after n samples",
+            )
     if not rows:
         raise InvalidArgument(
             name, expected="at least one batch", found="an empty iterable", instead="an iterable that was not used up"

@@ -11,9 +11,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
+from ontogeny.development.usable import Coefficient, Points, coefficient_of, counts, remedy, usable_points
 
 Curves = Float[np.ndarray, "component step"]
 _MIN_COMPONENTS = 4
+_USABLE = 0.5  # of a component's checkpoints at least; with fewer its curve is mostly interpolation
 
 
 class SignatureConfig(BaseModel):
@@ -25,6 +27,8 @@ class SignatureConfig(BaseModel):
         max_clusters: numbers from 2 to this are tried.
         num_resamples: curves drawn from the errors of the estimates, for the stability of a number.
         num_permutations: of labels, for the p-value.
+        coefficient: the variable that is clustered, "llc_complexity" or "llc"; by default the complexity where every
+            run has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +38,7 @@ class SignatureConfig(BaseModel):
     max_clusters: int = Field(6, ge=2)
     num_resamples: int = Field(100, ge=10)
     num_permutations: int = Field(999, ge=99)
+    coefficient: Coefficient | None = None
     seed: int = 0
 
 
@@ -47,7 +52,9 @@ def signatures(
 ) -> xr.Dataset:
     """Components clustered by their curves λ̂(log step), with the stability of that and its agreement with labels.
 
-    Curves are interpolated onto common steps, evenly spaced in log step, and normalised one by one. The number of
+    Curves are interpolated onto common steps, evenly spaced in log step, and normalised one by one. Only estimates
+    that `stages` would use make a curve. A component with fewer than half of them is left out and listed, and the
+    common steps are those between usable estimates of every other: no curve is extrapolated. The number of
     clusters is the one whose grouping agrees best with the groupings of curves that are drawn from the estimates'
     errors (mean adjusted Rand index, `stability`). Agreement with labels is an adjusted Rand index; under its null
     labels are permuted within layers ("L0H3" is of layer L0) of one run.
@@ -61,10 +68,12 @@ def signatures(
 
     Returns:
         Dataset over `member` ("run/component"): `cluster`, `curve` (member, at), `label` if labels were given; over
-        `num_clusters`: `stability`; attributes `chosen`, and with labels `agreement`, `p_value`.
+        `num_clusters`: `stability`; attributes `coefficient`, `chosen`, `excluded_members` and `excluded_outcome` (how
+        many estimates of each were left out, by outcome), and with labels `agreement`, `p_value`.
 
     Raises:
-        InvalidArgument: for fewer than four components, labels that miss one, or labels all alike.
+        InvalidArgument: for fewer than four components with usable curves, curves without errors or without common
+            steps, labels that miss a component, or labels all alike.
 
     When not to trust it: four to six curves make groups of two whatever they are; a stability below some 0.7 says that
     the errors alone undo the grouping. Curves of one layer resemble each other for reasons other than their type: that
@@ -75,18 +84,21 @@ def signatures(
     """
     config = config or SignatureConfig()
     runs = [trajectories] if isinstance(trajectories, xr.Dataset) else list(trajectories)
-    chosen = [_components(run, components) for run in runs]
-    members = [f"{number}/{name}" for number, names in enumerate(chosen) for name in names]
-    if len(members) < _MIN_COMPONENTS:
-        expected = f"at least {_MIN_COMPONENTS} components with a coefficient"
-        raise InvalidArgument(
-            "components", expected=expected, found=str(len(members)), instead='components=["L0H0", …]'
-        )
+    coefficient = config.coefficient
+    if coefficient is None:
+        by_run = [coefficient_of(run) for run in runs]
+        coefficient = by_run[0] if len(set(by_run)) == 1 else "llc"
+    points = _points(runs, components, dataset, coefficient)
+    usable = {member: each for member, each in points.items() if _is_usable(each)}
+    excluded = {member: counts(each.excluded_outcome) for member, each in points.items() if member not in usable}
+    if len(usable) < _MIN_COMPONENTS:
+        raise _too_few(points, excluded)
+    members = list(usable)
     types = None if labels is None else _types(members, labels)
-    grid = _grid(runs)
+    grid = _grid(list(usable.values()))
     values, errors = (
-        np.concatenate([_on_grid(run, names, grid, name, dataset) for run, names in zip(runs, chosen, strict=True)])
-        for name in ("llc", "llc_mcse")
+        np.stack([np.interp(np.log(grid), np.log(each.step), getattr(each, name)) for each in usable.values()])
+        for name in ("value", "error")
     )
     rng = np.random.default_rng(derive(config.seed, "signatures"))
     curves = _normalized(values, config)
@@ -107,7 +119,12 @@ def signatures(
             "stability": ("num_clusters", stability),
         },
         coords={"member": members, "at": grid, "num_clusters": list(numbers)},
-        attrs={"chosen": best},
+        attrs={
+            "coefficient": coefficient,
+            "chosen": best,
+            "excluded_members": list(excluded),
+            "excluded_outcome": list(excluded.values()),
+        },
     )
     return found if types is None else _against(found, types, rng, config)
 
@@ -160,23 +177,50 @@ def _components(run: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
     return heads or [name for name in there if name != "all"]
 
 
-def _grid(runs: list[xr.Dataset]) -> Float[np.ndarray, " at"]:
-    """Steps that all runs reach, as many as the shortest run has checkpoints."""
-    steps = [run["step"].values[run["step"].values >= 1] for run in runs]
-    first, last = max(each.min() for each in steps), min(each.max() for each in steps)
-    return np.geomspace(first, last, min(len(each) for each in steps))
+def _points(
+    runs: list[xr.Dataset], components: Sequence[str] | None, dataset: str | None, coefficient: Coefficient
+) -> dict[str, Points]:
+    """By member, the usable estimates of its curve."""
+    for run in runs:
+        if f"{coefficient}_mcse" not in run:
+            expected = f"`{coefficient}_mcse`, from which the stability follows"
+            raise InvalidArgument("trajectories", expected=expected, found=f"only {sorted(map(str, run))}")
+    return {
+        f"{number}/{name}": usable_points(run, coefficient, name, dataset)
+        for number, run in enumerate(runs)
+        for name in _components(run, components)
+    }
 
 
-def _on_grid(
-    run: xr.Dataset, names: list[str], grid: Float[np.ndarray, " at"], variable: str, dataset: str | None
-) -> Curves:
-    chosen = run[variable].sel(component=names)
-    chosen = chosen.isel(dataset=0) if dataset is None else chosen.sel(dataset=dataset)
-    kept = run["step"].values >= 1
-    values = chosen.transpose("component", "step").values[:, kept].astype(float)
-    log = np.log(run["step"].values[kept])
-    known = np.isfinite(values)
-    return np.stack([np.interp(np.log(grid), log[ok], row[ok]) for row, ok in zip(values, known, strict=True)])
+def _is_usable(points: Points) -> bool:
+    count = len(points.step)
+    return count >= max(2, _USABLE * (count + len(points.excluded_steps)))
+
+
+def _too_few(points: Mapping[str, Points], excluded: Mapping[str, str]) -> InvalidArgument:
+    """Of components that were not there, or whose curves cannot be used."""
+    if not excluded:
+        expected = f"at least {_MIN_COMPONENTS} components with a coefficient"
+        return InvalidArgument(
+            "components", expected=expected, found=str(len(points)), instead='components=["L0H0", …]'
+        )
+    reasons = [reason for member in excluded for reason in points[member].excluded_outcome]
+    return InvalidArgument(
+        "trajectories",
+        expected=f"at least {_MIN_COMPONENTS} components with usable estimates at half of their checkpoints",
+        found=f"{len(points) - len(excluded)} of {len(points)} (left out: {counts(reasons)})",
+        instead=remedy(reasons, "measure more components, or more checkpoints of each."),
+    )
+
+
+def _grid(curves: list[Points]) -> Float[np.ndarray, " at"]:
+    """Steps between usable estimates of every curve, as many as the shortest curve has there, excluded ones too."""
+    first, last = max(each.step[0] for each in curves), min(each.step[-1] for each in curves)
+    if first >= last:
+        found = f"a curve that begins at step {first} and one that ends at step {last}"
+        raise InvalidArgument("trajectories", expected="curves with steps in common", found=found)
+    measured = [np.array([*each.step, *each.excluded_steps]) for each in curves]
+    return np.geomspace(first, last, min(int(((first <= steps) & (steps <= last)).sum()) for steps in measured))
 
 
 def _normalized(curves: Curves, config: SignatureConfig) -> Curves:

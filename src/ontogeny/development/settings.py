@@ -2,12 +2,16 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ontogeny.development.usable import Coefficient
+
 
 class StageConfig(BaseModel):
     """What counts as a stage boundary. Distances are in decades of the training step.
 
     Attributes:
         component: whose learning coefficient is staged; "all" is the whole model.
+        coefficient: the variable that is staged, "llc_complexity" or "llc"; by default the complexity where it was
+            measured. Away from a minimum the LLC is the complexity less the descent, and turns where the descent does.
         resolution: the shortest length scale the smoothed curve may have, and how far from both ends of the curve
             boundaries are looked for.
         confidence: of the band around the whole slope curve that the rise or fall on either side of a boundary must
@@ -23,6 +27,7 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     component: str = "all"
+    coefficient: Coefficient | None = None
     resolution: float = Field(0.1, gt=0)
     confidence: float = Field(0.95, gt=0, lt=1)
     prominence: float = Field(0.5, gt=0, lt=1)

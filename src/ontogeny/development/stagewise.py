@@ -1,17 +1,16 @@
 """Stages of development: the training run cut where its learning coefficient pauses or turns."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.outcome import Outcome
 from ontogeny.development.boundaries import Boundary, find_boundaries
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.smoothing import SmoothCurve, smooth
+from ontogeny.development.usable import Points, coefficient_of, counts, over_steps, remedy, usable_points
 
 _NORMAL_95 = 1.959964
 _MIN_CHECKPOINTS = 8  # three parameters of the smoother, a level and a trend, and something left to judge them by
@@ -21,42 +20,52 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
     """Cut a training run into stages at the plateaus and knees of its learning coefficient over log10(step).
 
     The coefficient is smoothed by a Gaussian process over x = log10(step), with its standard errors as known noise and
-    more noise fitted. A boundary is a zero of d LLC / dx between two significantly sloped stretches (a plateau), or,
-    told apart from it, a dip of |d LLC / dx| below half of both (a knee). Each comes with the share of posterior
-    curves that show it, is kept from 0.8 on, and is called what most of these curves show. Its place is the centre of
-    the dip: the zero itself where the slope just passes through it, and the middle of a plateau, on which the zero of
-    a noisy slope could be anywhere.
+    more noise fitted. A boundary is a zero of its slope between two significantly sloped stretches (a plateau), or,
+    told apart from it, a dip of |slope| below half of both (a knee). Each comes with the share of posterior curves
+    that show it, is kept from 0.8 on, and is called what most of these curves show. Its place is the centre of the
+    dip: the zero itself where the slope just passes through it, and the middle of a plateau, on which the zero of a
+    noisy slope could be anywhere.
+
+    Verdicts decide what is fitted. Converged estimates enter as they stand, those with too few draws if their own
+    error is known. All others are left out and listed with their outcome. A trajectory without `llc_outcome` was never
+    judged, and all its finite estimates are used.
 
     Args:
-        trajectory: `llc` and, if known, `llc_mcse`, `llc_outcome` and `loss` over `step`; of further dimensions,
-            `component` is selected by the config and of `dataset` the first is taken. Step 0 has no place on a log
-            axis and is left out. So are checkpoints whose estimate diverged or is not finite; they are listed in the
-            attribute `excluded_steps`. At least eight must remain; cost grows as their cube.
-        config: thresholds, by default those of `StageConfig`; fix them before you look at the runs you report.
+        trajectory: `llc_complexity` or `llc` over `step` and, if known, its `_mcse`, `llc_outcome` and `loss`. Of
+            further dimensions, `component` is selected by the config and of `dataset` the first is taken. Step 0 has
+            no place on a log axis and is left out. At least eight estimates must be usable; cost grows as their cube.
+        config: the coefficient (by default the complexity where it was measured) and the thresholds; fix them before
+            you look at the runs you report.
 
     Returns:
         Over `boundary`: `boundary_step`, `boundary_low`, `boundary_high` (95 % interval), `boundary_probability`,
         `boundary_kind` ("plateau" or "knee"). Over `stage`, one more than there are boundaries: `stage_start`,
         `stage_end`, `stage_delta_llc` with `_low` and `_high` (95 %), `stage_delta_loss` (NaN without a loss) and
-        `stage_type`: "A" for loss down and LLC up, "B" for both down, "-" otherwise, and where the change of LLC
-        cannot be told from zero. Over `grid`: `grid_step`, `llc_smooth`, `llc_smooth_sd`, and `slope`, `slope_low`,
-        `slope_high` (LLC per decade, 95 % pointwise). Attributes: `settings`, `excluded_steps`, `length_scale`
-        (decades) and `extra_noise` (LLC; far above the MCSE, it says that the estimates scatter more than they admit).
+        `stage_type`: "A" for loss down and coefficient up, "B" for both down, "-" otherwise, and where the change of
+        the coefficient cannot be told from zero. Over `grid`: `grid_step`, `llc_smooth`, `llc_smooth_sd`, and `slope`,
+        `slope_low`, `slope_high` (per decade, 95 % pointwise), all of the coefficient that was staged. Attributes:
+        `coefficient` (its variable), `settings`, `excluded_steps` and `excluded_outcome` (what was left out, and why),
+        `length_scale` (decades) and `extra_noise` (in units of the coefficient; far above the MCSE, it says that the
+        estimates scatter more than their errors admit).
 
     Raises:
-        InvalidArgument: without `llc`, without the component, with unordered steps, or with too few usable estimates.
+        InvalidArgument: without the coefficient, without the component, with unordered steps, or with too few usable
+            estimates; the message counts the others by outcome.
 
     When not to trust it: the errors of neighbouring checkpoints are taken as independent, and those of chains that
-    share minibatches or have not converged are not; a stage shorter than about twice the spacing of checkpoints
-    cannot be seen; the bands hold the smoother's settings fixed and are a little narrow when points are few. Stretches
-    within `resolution` of either end are never cut.
+    share minibatches are not; a stage shorter than about twice the spacing of usable checkpoints cannot be seen; where
+    neighbours were excluded, the curve between is interpolated; the bands hold the smoother's settings fixed and are a
+    little narrow when points are few. Stretches within `resolution` of either end are never cut.
 
     Source: Hoogland et al. (arXiv 2402.02364) for stages at zeros of the LLC's derivative in log step and for types A
     and B. Knees, probabilities and the significance of the slopes around a boundary are this library's own.
     """
     config = config or StageConfig()
-    estimates = _usable_estimates(trajectory, config.component)
-    curve = smooth(np.log10(estimates.step), estimates.llc, estimates.mcse, config)
+    coefficient = coefficient_of(trajectory, config.coefficient)
+    points = usable_points(trajectory, coefficient, config.component)
+    if len(points.step) < _MIN_CHECKPOINTS:
+        raise _too_few(points, coefficient)
+    curve = smooth(np.log10(points.step), points.value, points.error, config)
     boundaries = find_boundaries(curve, config)
     edges = np.array([curve.log_step[0], *(boundary.log_step for boundary in boundaries), curve.log_step[-1]])
     grid = {
@@ -74,58 +83,26 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
             **{name: ("grid", values) for name, values in grid.items()},
         },
         attrs={
+            "coefficient": coefficient,
             "settings": config.model_dump_json(),
-            "excluded_steps": estimates.excluded_steps,
+            "excluded_steps": points.excluded_steps,
+            "excluded_outcome": points.excluded_outcome,
             "length_scale": curve.length_scale,
             "extra_noise": curve.extra_noise,
         },
     )
 
 
-class _Estimates(NamedTuple):
-    step: Int[np.ndarray, " point"]
-    llc: Float[np.ndarray, " point"]
-    mcse: Float[np.ndarray, " point"]
-    excluded_steps: list[int]
-
-
-def _usable_estimates(trajectory: xr.Dataset, component: str) -> _Estimates:
-    """Finite estimates that did not diverge, past step 0."""
-    llc = _over_steps(trajectory, "llc", component).astype(float)
-    step = llc["step"].values
-    if (np.diff(step) <= 0).any():
-        raise InvalidArgument("trajectory", expected="increasing steps", found="unordered or repeated ones")
-    mcse = _over_steps(trajectory, "llc_mcse", component).astype(float) if "llc_mcse" in trajectory else 0.0 * llc
-    usable = np.isfinite(llc.values) & np.isfinite(mcse.values)
-    if "llc_outcome" in trajectory:
-        usable &= _over_steps(trajectory, "llc_outcome", component).values != Outcome.DIVERGED.value
-    kept = usable & (step >= 1)
-    if kept.sum() < _MIN_CHECKPOINTS:
-        raise InvalidArgument(
-            "trajectory",
-            expected=f"usable estimates of `llc` at {_MIN_CHECKPOINTS} or more steps past 0",
-            found=f"{kept.sum()} among {len(step)} checkpoints",
-            instead="measure more checkpoints, evenly spaced in log step; ten a decade show most stages.",
-        )
-    return _Estimates(step[kept], llc.values[kept], mcse.values[kept], step[~usable & (step >= 1)].tolist())
-
-
-def _over_steps(trajectory: xr.Dataset, name: str, component: str | None = None) -> xr.DataArray:
-    """A variable over `step` alone: the first dataset, and the component if there are several."""
-    if name not in trajectory or "step" not in trajectory[name].dims:
-        raise InvalidArgument(
-            "trajectory", expected=f"a variable `{name}` over `step`", found=f"only {sorted(map(str, trajectory))}"
-        )
-    array = trajectory[name]
-    if "dataset" in array.dims:
-        array = array.isel(dataset=0)
-    if component is not None:
-        components = [str(value) for value in array["component"].values] if "component" in array.dims else ["all"]
-        if component not in components:
-            raise InvalidArgument("config.component", expected=f"one of {components}", found=repr(component))
-        if "component" in array.dims:
-            array = array.isel(component=components.index(component))
-    return array
+def _too_few(points: Points, coefficient: str) -> InvalidArgument:
+    left_out = f" (left out: {counts(points.excluded_outcome)})" if points.excluded_outcome else ""
+    among = len(points.step) + len(points.excluded_steps)
+    more = "measure more checkpoints, evenly spaced in log step; ten a decade show most stages."
+    return InvalidArgument(
+        "trajectory",
+        expected=f"usable estimates of `{coefficient}` at {_MIN_CHECKPOINTS} or more steps past 0",
+        found=f"{len(points.step)} among {among} checkpoints{left_out}",
+        instead=remedy(points.excluded_outcome, more),
+    )
 
 
 def _describe_boundaries(boundaries: Sequence[Boundary]) -> dict[str, np.ndarray]:
@@ -149,7 +126,7 @@ def _describe_stages(
     low, high = np.quantile(samples, [0.025, 0.975], axis=0)
     delta_loss = np.full(len(edges) - 1, np.nan)
     if "loss" in trajectory:
-        loss = _over_steps(trajectory, "loss").sel(step=slice(1, None))
+        loss = over_steps(trajectory, "loss").sel(step=slice(1, None))
         delta_loss = np.diff(np.interp(edges, np.log10(loss["step"].values), loss.values.astype(float)))
     return {
         "stage_start": 10.0 ** edges[:-1],

@@ -9,8 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from ontogeny.core.draws import SamplingSettings, settings_of
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
-from ontogeny.estimators.diagnostics import Diagnostics, diagnose, judge
+from ontogeny.estimators.diagnostics import Diagnostics, diagnose, judge, judge_draws
 from ontogeny.stores import read_tree, write_tree
 
 _NORMAL_95 = 1.959964
@@ -21,17 +22,27 @@ _TELLING = 0.05  # share of the value
 class Estimate:
     """A learning coefficient (or a difference of two) with how far it can be trusted.
 
+    Away from a minimum the value mixes two things: value = complexity - descent. The complexity nβ E[L - T] is how far
+    the posterior's mean loss lies above T, the tangent of the loss at the minimum ŵ of the localised loss near w*; the
+    descent nβ (L(w*) - E[T]) is how far the tangent lies below the loss at w*. At a minimum the descent is 0. For a
+    quadratic loss of curvatures h and gradients g at w*, the complexity is ½ Σ nβh/(nβh+γ) and the descent
+    ½ (nβ)² Σ g² (nβh+2γ)/(nβh+γ)².
+
     Attributes:
         value: λ̂, dimensionless.
         mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) and a quarter of the bias that was taken
             off included.
         rhat: rank-normalised split R-hat over chains; 1 is agreement.
         ess: bulk effective sample size of the paired loss trace.
-        outcome, advice: the verdict, and a sentence on what to do unless it is `converged`; with any verdict, what γ
-            takes of the value where the spectrum at w* says more than 5 %.
+        outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
+        complexity, complexity_mcse, descent, descent_mcse: see above; NaN where no descent from w* was made, as by
+            `og.sample` with a bare kernel.
+        withheld, withheld_mcse: the share that the localization takes of the complexity, at least, and its error: no
+            failure of sampling, but what the number means (see `Diagnostics`).
         settings: everything that was set (`SamplingSettings`), None for a difference.
         diagnostics: the numbers behind the verdict (`Diagnostics`), None for a difference.
         draws: what it was computed from (see `ontogeny.core.draws`), None for a difference.
+        sampled: the verdict on the draws alone, wherever their center lies: that of the complexity.
     """
 
     value: float
@@ -43,6 +54,13 @@ class Estimate:
     settings: SamplingSettings | None = None
     diagnostics: Diagnostics | None = field(default=None, repr=False, compare=False)
     draws: xr.DataTree | None = field(default=None, repr=False, compare=False)
+    complexity: float = math.nan
+    complexity_mcse: float = math.nan
+    descent: float = math.nan
+    descent_mcse: float = math.nan
+    withheld: float = math.nan
+    withheld_mcse: float = math.nan
+    sampled: Outcome = Outcome.CONVERGED
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -54,28 +72,64 @@ class Estimate:
         half = _NORMAL_95 * self.mcse
         verdict = self.outcome.value.replace("_", " ")
         text = f"LLC {self.value:.4g} ± {half:.2g} (95%), {verdict}: R-hat {self.rhat:.3f}, ESS {self.ess:.0f}"
-        if self.diagnostics and self.diagnostics.withheld > _TELLING:
-            text += f", γ takes {self.diagnostics.withheld:.0%}"
+        if abs(self.descent) > _TELLING * abs(self.complexity):
+            text += f", complexity {self.complexity:.4g} ± {_NORMAL_95 * self.complexity_mcse:.2g}"
+            text += f" less descent {self.descent:.4g} ± {_NORMAL_95 * self.descent_mcse:.2g}"
+        if self.withheld > max(_TELLING, 2 * self.withheld_mcse):
+            text += f", γ takes {self.withheld:.0%} or more"
         if self.settings:
             s = self.settings
-            text += f" [nβ {s.nbeta:.4g}, γ {s.localization:g}, ε {s.step_size:g}, n {s.num_samples}]"
+            text += f" [nβ {s.nbeta:.4g}, γ {s.localization:g}, ε {s.step_size:g}, n {s.num_samples}, "
+            text += f"{s.num_parameters:,} free weights]"
         return text
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """Difference of two independent estimates; the errors add in squares and the worse verdict stands."""
+        """Difference of two estimates at the same settings; the worse verdict stands.
+
+        Errors add in squares if the draws are independent. Two runs of one seed share the noise of their chains: their
+        errors are then added as they are, which is right for full dependence and too wide for less.
+
+        Raises:
+            InvalidArgument: unless both have the same nβ, γ and n: values at different ones are not comparable.
+        """
+        one_seed = self._check_comparable(other)
+        add = float.__add__ if one_seed else math.hypot
         worst = max(self, other, key=lambda estimate: list(Outcome).index(estimate.outcome))
         return Estimate(
             value=self.value - other.value,
-            mcse=math.hypot(self.mcse, other.mcse),
+            mcse=add(float(self.mcse), float(other.mcse)),
             rhat=float(np.maximum(self.rhat, other.rhat)),  # NaN if either is
             ess=float(np.minimum(self.ess, other.ess)),
             outcome=worst.outcome,
             advice=worst.advice,
+            complexity=self.complexity - other.complexity,
+            complexity_mcse=add(float(self.complexity_mcse), float(other.complexity_mcse)),
+            descent=self.descent - other.descent,
+            descent_mcse=add(float(self.descent_mcse), float(other.descent_mcse)),
+            sampled=max(self.sampled, other.sampled, key=list(Outcome).index),
         )
+
+    def _check_comparable(self, other: "Estimate") -> bool:
+        """Whether both were drawn with one seed; differences have no settings that could be compared."""
+        if self.settings is None or other.settings is None:
+            return False
+        names = {"nbeta": "nβ", "localization": "γ", "num_samples": "n"}
+        pairs = {shown: (getattr(self.settings, name), getattr(other.settings, name)) for name, shown in names.items()}
+        unequal = [f"{shown} {one:g} and {two:g}" for shown, (one, two) in pairs.items() if one != two]
+        if unequal:
+            raise InvalidArgument(
+                "other",
+                expected="an estimate at the same nβ, γ and n",
+                found=", ".join(unequal),
+                instead="estimate_llc(..., nbeta=..., localization=...) with the same values for both",
+            )
+        return self.settings.seed == other.settings.seed
 
     def to_frame(self) -> pd.DataFrame:
         """One row: value, error, diagnostics, verdict and settings."""
         numbers = {"value": self.value, "mcse": self.mcse, "low": self.interval[0], "high": self.interval[1]}
+        split = ("complexity", "complexity_mcse", "descent", "descent_mcse", "withheld", "withheld_mcse")
+        numbers |= {name: getattr(self, name) for name in split}
         verdict = {"rhat": self.rhat, "ess": self.ess, "outcome": self.outcome.value, "advice": self.advice}
         return pd.DataFrame([numbers | verdict | (vars(self.settings) if self.settings else {})])
 
@@ -111,18 +165,18 @@ def llc(draws: xr.DataTree) -> Estimate:
     """
     settings = settings_of(draws)
     if settings.num_parameters == 0:  # nothing moved
-        return Estimate(0.0, 0.0, math.nan, math.nan, Outcome.CONVERGED, "", settings, None, draws)
+        return Estimate(0.0, 0.0, math.nan, math.nan, Outcome.CONVERGED, "", settings, None, draws, *(0.0,) * 6)
     failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
     found = diagnose(draws)
-    outcome = judge(found, failed=not np.isnan(failed_at).all(), complete=settings.complete)
+    failed = not np.isnan(failed_at).all()
+    outcome = judge(found, failed)
     advice = outcome.advice
     if outcome is Outcome.DIVERGED:
         which = ", ".join(
             f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)
         )
         advice += f" ({which}; the value is that of the {int(np.isnan(failed_at).sum())} chains that remain.)"
-    if outcome is Outcome.NOT_A_MINIMUM and math.isfinite(found.decrease):
-        advice += f" (The loss can fall by {found.decrease * 100:.0f} % of the value at the local minimum.)"
-    if found.withheld > _TELLING:
-        advice = f"{advice} By the spectrum at w*, localization takes {found.withheld:.0%} of the value.".strip()
-    return Estimate(found.value, found.mcse, found.rhat, found.ess, outcome, advice, settings, found, draws)
+    split = (found.complexity, found.complexity_mcse, found.descent, found.descent_mcse)
+    share = (found.withheld, found.withheld_mcse)
+    numbers = (found.value, found.mcse, found.rhat, found.ess)
+    return Estimate(*numbers, outcome, advice, settings, found, draws, *split, *share, judge_draws(found, failed))

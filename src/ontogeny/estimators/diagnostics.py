@@ -19,9 +19,8 @@ MAX_DRIFT = 0.06  # of the value, in an e-fold of time
 MIN_EQUIPARTITION, MAX_UNSEEN = 0.9, 0.3  # below, a drift of more than this has to be ruled out
 MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
 MAX_EQUIPARTITION = 1.08
-MAX_LOCALIZED, MAX_WITHHELD = 0.2, 0.15
-MAX_LOCALIZED_ERROR = 0.1
-MAX_DECREASE = 0.5  # noise of unit variance in the labels alone gives 2/(2 + log n) at the weights that made them
+MAX_DESCENT = 0.5  # of the complexity: label noise of unit variance alone gives 2/(2 + log n) at the true weights
+MAX_DESCENT_ERROR = 0.1  # of the complexity
 _DOUBT = 0.25  # of what is taken off for noise: some of it is in directions that the loss does not hold
 # Of the value, times degree/2 - 1 and the share of directions that have not mixed: deep rank-deficient networks,
 # of degrees 4 to 8, came out 2 to 9 % low; generic ones, of degrees 2 to 3, not at all.
@@ -36,31 +35,38 @@ class Diagnostics:
     """Numbers behind a verdict; NaN where the draws do not tell.
 
     Attributes:
-        value: nβ (E[L] - L(w*)), bias by steps and minibatches taken off.
+        value: nβ (E[L] - L(w*)), bias by steps and minibatches taken off: complexity - descent.
         mcse: its Monte Carlo error, the paired baseline's included, a quarter of what was taken off, what of the drift
             is more than twice its own error, 5 % (degree/2 - 1) of it for the share of directions that have not mixed,
             and what calibrated runs count for finite steps (`SamplingSettings.step_error`).
-        monte_carlo_error: the part of `mcse` that more draws would lower.
-        rhat, ess, ess_tail: rank-normalised split R-hat over chains, bulk and tail effective sample sizes.
-        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of the value; its
-            standard error is `drift_error`.
-        equipartition: E[(w - w*)·∇U]/P less what finite steps add to it: 1 where all directions have mixed, above 1
-            where something heats the chain; below 1 while flat directions have not mixed, which alone is no alarm.
-        degree: E[V]/E[K] of V = nβ (w - w*)·∇L and K = nβ (L - L(w*)): k for a loss that is homogeneous of degree k, 2
+        complexity, complexity_mcse: nβ E[L - T], how far the mean loss lies above T, the tangent of the loss at the
+            minimum ŵ of U near w*, and its error; NaN where no descent was made.
+        descent, descent_mcse: nβ (L(w*) - E[T]), 0 at a minimum, and its error; NaN where no descent was made.
+        monte_carlo_error: the part of `complexity_mcse` that more draws would lower.
+        rhat, ess, ess_tail: rank-normalised split R-hat over chains, bulk and tail effective sample sizes, of the
+            complexity's trace, which is that of the value at a minimum.
+        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of the complexity (the
+            value where that is not known); its standard error is `drift_error`.
+        equipartition: E[(w - ŵ)·∇U]/P less what finite steps add to it: 1 where all directions have mixed, above 1
+            where something heats the chain; below 1 while flat directions have not mixed, which alone is no alarm. Its
+            Monte Carlo error is `equipartition_error`.
+        degree: E[V]/E[K] of V = nβ (w - ŵ)·∇L and K = nβ (L - L(ŵ)): k for a loss that is homogeneous of degree k, 2
             for a quadratic.
-        inflation: what steps and minibatches added, as a share of the value.
+        inflation: what steps and minibatches added, as a share of the complexity.
         heat: variance that minibatches inject over that which the kernel injects.
-        localized: share by which γ lowers the value, -∂ln λ̂/∂ln γ, from covariances of the draws; its standard error
-            over chains is `localized_error`.
-        withheld: share that γ takes of the value of the quadratic at w*, by its spectrum; NaN where that is not known,
-            or not within 15 % of the value, so that the loss is not quadratic.
+        withheld, withheld_mcse: share of the complexity that γ takes, at least: the larger of -∂ln λ̂/∂ln γ, from
+            covariances of the draws, and, where the spectrum at w* is known and gives the value to 15 %, the share by
+            which a quadratic loss would lie below its value at a thousandth of γ.
         below_center: share of draws with a lower loss than the center's.
-        decrease: nβ (L(w*) - L) that descent from the center found, as a share of the value from the lowest loss.
         distance: mean |w - w*|.
     """
 
     value: float
     mcse: float
+    complexity: float
+    complexity_mcse: float
+    descent: float
+    descent_mcse: float
     monte_carlo_error: float
     rhat: float
     ess: float
@@ -68,15 +74,19 @@ class Diagnostics:
     drift: float
     drift_error: float
     equipartition: float
+    equipartition_error: float
     degree: float
     inflation: float
     heat: float
-    localized: float
-    localized_error: float
     withheld: float
+    withheld_mcse: float
     below_center: float
-    decrease: float
     distance: float
+
+    @property
+    def heated(self) -> bool:
+        """Whether equipartition is exceeded, by more than twice its error: few draws exceed it by chance."""
+        return self.equipartition - 2 * float(np.nan_to_num(self.equipartition_error)) > MAX_EQUIPARTITION
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -95,65 +105,64 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     control = trace("control")
     raw = settings.nbeta * trace("loss_difference", "posterior")
     energy = raw - _coefficient(raw, settings.nbeta * control) * settings.nbeta * np.nan_to_num(control)
-    pull = settings.localization * trace("distance") ** 2
+    pull, shift = trace("pull"), np.nan_to_num(trace("shift"))  # nothing where no descent was made
     loss_virial = trace("virial") * settings.num_parameters - pull
     inflation = _inflation(trace, loss_virial, settings)
-    value, mcse, rhat, ess, tail = summarize(energy, shared=settings.control_variate)
+    value, mcse, *_ = summarize(energy, shared=settings.control_variate)
+    # above the tangent at ŵ: the slope there moves the value and its descent alike, and would be noise in their sum
+    bent, below, rhat, ess, tail = summarize(energy + shift, shared=settings.control_variate)
+    tilt, tilt_mcse = summarize(shift)[:2] if shift.any() else (0.0, 0.0)
     corrected = value - inflation
+    descent = math.nan if settings.descent is None else settings.descent + tilt
+    complexity = bent - inflation + (0.0 if settings.descent is None else settings.descent)
     drift, error = _drift(draws, kept, settings.nbeta)
     virial, excess = _mean(trace("virial")), _mean(trace("excess"))
     equipartition = virial - (0.0 if math.isnan(excess) else excess)
     unsettled = max(abs(drift) - 2 * error, 0.0) if math.isfinite(drift + error) else 0.0
-    size = settings.num_parameters
-    degree = _mean(loss_virial) / corrected if corrected > 0 else math.nan
-    unmixed = _UNMIXED * max(1 - equipartition, 0.0) * max(degree / 2 - 1, 0.0) * corrected
-    minimum = math.nan if settings.decrease is None else settings.decrease
-    localized, localized_error = _localized(energy, loss_virial)
-    if settings.batch_size < settings.num_samples and "half_loss" in stats:
-        pairs = [np.asarray(stats[name], dtype=np.float64)[kept] for name in ("half_loss", "half_virial")]
-        at = np.isfinite(pairs[0]).all(axis=(0, 2))
-        first, second = settings.nbeta * pairs[0][:, at], size * pairs[1][:, at] - pull[:, at, None]
-        crossed = np.concatenate([first[..., 0], first[..., 1]], 1), np.concatenate([second[..., 1], second[..., 0]], 1)
-        localized, localized_error = _localized(*crossed)
+    degree = _mean(loss_virial) / complexity if complexity > 0 else math.nan
+    unmixed = _UNMIXED * max(1 - equipartition, 0.0) * max(degree / 2 - 1, 0.0) * complexity
+    doubts = (_DOUBT * inflation, settings.step_error * complexity, unsettled, np.nan_to_num(unmixed))
+    withheld, withheld_mcse = _withheld(draws, kept, settings, energy, loss_virial, pull, shift, complexity)
     return Diagnostics(
         value=corrected,
-        mcse=math.hypot(mcse, _DOUBT * inflation, settings.step_error * corrected, unsettled, np.nan_to_num(unmixed)),
-        monte_carlo_error=mcse,
+        mcse=math.hypot(mcse, *doubts),
+        complexity=complexity if math.isfinite(descent) else math.nan,
+        complexity_mcse=math.hypot(below, *doubts, settings.descent_error) if math.isfinite(descent) else math.nan,
+        descent=descent,
+        descent_mcse=math.hypot(tilt_mcse, settings.descent_error) if math.isfinite(descent) else math.nan,
+        monte_carlo_error=below,
         rhat=rhat,
         ess=ess,
         ess_tail=tail,
-        drift=drift / abs(corrected) if corrected else math.nan,
-        drift_error=error / abs(corrected) if corrected else math.nan,
+        drift=drift / abs(complexity) if complexity else math.nan,
+        drift_error=error / abs(complexity) if complexity else math.nan,
         equipartition=equipartition,
+        equipartition_error=summarize(trace("virial"), shared=settings.control_variate)[1],
         degree=degree,
-        inflation=inflation / abs(value) if value else math.nan,
+        inflation=inflation / abs(complexity + inflation) if complexity + inflation else math.nan,
         heat=_mean(trace("heat")),
-        localized=localized,
-        localized_error=localized_error,
-        withheld=_withheld(settings, corrected),
+        withheld=withheld,
+        withheld_mcse=withheld_mcse,
         below_center=float(np.mean(energy < 0)) if energy.size else math.nan,
-        decrease=minimum / (corrected + minimum) if corrected + minimum > 0 else math.inf if minimum > 0 else math.nan,
         distance=_mean(trace("distance")),
     )
 
 
-def judge(found: Diagnostics, failed: bool, complete: bool) -> Outcome:
-    """The gravest thing that the diagnostics say.
-
-    Args:
-        found: the diagnostics.
-        failed: whether a chain left the finite numbers.
-        complete: whether `withheld`, where it is known, is more than a lower bound.
-    """
-    if found.decrease > MAX_DECREASE:
+def judge(found: Diagnostics, failed: bool) -> Outcome:
+    """The gravest thing that the diagnostics say; `failed` if a chain left the finite numbers."""
+    below = found.value + 2 * found.mcse < 0
+    if below or found.descent - 2 * found.descent_mcse > MAX_DESCENT * abs(found.complexity):
         return Outcome.NOT_A_MINIMUM
+    return judge_draws(found, failed)
+
+
+def judge_draws(found: Diagnostics, failed: bool) -> Outcome:
+    """What the diagnostics say of the draws, wherever their center lies."""
     if failed:
         return Outcome.DIVERGED
-    if found.value + 2 * found.mcse < 0:
-        return Outcome.NOT_A_MINIMUM
     if math.isnan(found.mcse) or math.isnan(found.rhat):  # one chain alone has no R-hat
         return Outcome.TOO_FEW_DRAWS
-    if found.inflation > MAX_INFLATION or found.equipartition > MAX_EQUIPARTITION:
+    if found.inflation > MAX_INFLATION or found.heated:
         return Outcome.STEP_TOO_LARGE
     drifts = abs(found.drift) > MAX_DRIFT and abs(found.drift) > 2 * found.drift_error
     if found.rhat > MAX_RHAT or drifts:
@@ -161,10 +170,9 @@ def judge(found: Diagnostics, failed: bool, complete: bool) -> Outcome:
     unseen = abs(found.drift) + 2 * found.drift_error
     if found.ess < MIN_ESS or (found.equipartition < MIN_EQUIPARTITION and unseen > MAX_UNSEEN):
         return Outcome.TOO_FEW_DRAWS
-    known = found.localized_error < MAX_LOCALIZED_ERROR  # on small minibatches it may be anything
-    known &= not complete or math.isnan(found.withheld)  # the spectrum has no noise
-    pinned = known and found.localized > max(MAX_LOCALIZED, 3 * found.localized_error)
-    return Outcome.LOCALIZED if pinned or found.withheld > MAX_WITHHELD else Outcome.CONVERGED
+    if found.descent_mcse > MAX_DESCENT_ERROR * abs(found.complexity):
+        return Outcome.TOO_FEW_DRAWS
+    return Outcome.CONVERGED
 
 
 def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> tuple[float, float, float, float, float]:
@@ -220,8 +228,7 @@ def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:
 
 def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, float]:
     """Slope of the trace against the logarithm of time over its last half (warm-up counts as time), and its error."""
-    main = nbeta * np.asarray(draws["posterior"]["loss_difference"], dtype=np.float64)[kept]
-    warm = nbeta * np.asarray(draws["warmup_posterior"]["loss_difference"], dtype=np.float64)[kept]
+    main, warm = (_above_tangent(draws, prefix, kept, nbeta) for prefix in ("", "warmup_"))
     trace = np.concatenate([warm, main], axis=1)
     total = trace.shape[1]
     begin = min(warm.shape[1], total // 2)
@@ -237,21 +244,57 @@ def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, f
     return float(slopes.mean()), float(np.nanmax([between, spread]))
 
 
-def _localized(energy: Float[np.ndarray, "chain draw"], virial: Float[np.ndarray, "chain draw"]) -> tuple[float, float]:
-    """-∂ln λ̂/∂ln γ = (E[V] - Cov(K, V)) / 2E[K] with K = nβ(L - L(w*)), V = nβ(w - w*)·∇L, and its error over chains.
+def _above_tangent(draws: xr.DataTree, prefix: str, kept: np.ndarray, nbeta: float) -> Float[np.ndarray, "chain draw"]:
+    """nβ (L - L(w*)) less its slope at ŵ."""
+    found = nbeta * np.asarray(draws[f"{prefix}posterior"]["loss_difference"], dtype=np.float64)[kept]
+    group = f"{prefix}sample_stats"
+    shift = draws[group].get("shift") if group in draws.children else None
+    return found if shift is None else found + np.nan_to_num(np.asarray(shift, dtype=np.float64)[kept])
 
-    Partial integration of ½γ Cov(K, |w - w*|²), which has far more noise. K and V must not share a minibatch.
+
+def _withheld(
+    draws: xr.DataTree,
+    kept: np.ndarray,
+    settings: SamplingSettings,
+    energy: Float[np.ndarray, "chain draw"],
+    virial: Float[np.ndarray, "chain draw"],
+    pull: Float[np.ndarray, "chain draw"],
+    shift: Float[np.ndarray, "chain draw"],
+    complexity: float,
+) -> tuple[float, float]:
+    """The share that γ takes, and its error: by the draws, or by the spectrum where that says more."""
+    share, error = _elasticity(energy, virial, shift, complexity)
+    stats = draws["sample_stats"]
+    if settings.batch_size < settings.num_samples and "half_loss" in stats:  # of halves that share no sample
+        pairs = [np.asarray(stats[name], dtype=np.float64)[kept] for name in ("half_loss", "half_virial")]
+        at = np.isfinite(pairs[0]).all(axis=(0, 2))
+        first = settings.nbeta * pairs[0][:, at]
+        second = settings.num_parameters * pairs[1][:, at] - pull[:, at, None]
+        crossed = np.concatenate([first[..., 0], first[..., 1]], 1), np.concatenate([second[..., 1], second[..., 0]], 1)
+        share, error = _elasticity(*crossed, np.concatenate([shift[:, at]] * 2, 1), complexity)
+    known = settings.quadratic is not None and complexity and abs(settings.quadratic / complexity - 1) < _QUADRATIC
+    if known and (settings.complete or not settings.withheld <= share):
+        return settings.withheld, 0.0 if settings.complete else error
+    return share, error
+
+
+def _elasticity(
+    energy: Float[np.ndarray, "chain draw"],
+    virial: Float[np.ndarray, "chain draw"],
+    shift: Float[np.ndarray, "chain draw"],
+    complexity: float,
+) -> tuple[float, float]:
+    """-∂ln λ̂/∂ln γ = (E[V] - Cov(K, V)) / 2λ̂ with K = nβ(L - T), V = nβ(w - ŵ)·∇(L - T), T the tangent of L at ŵ, and
+    its error over chains.
+
+    Partial integration of ½γ Cov(K, |w - ŵ|²), which has far more noise. K and V must not share a minibatch.
     """
-    if energy.size == 0 or energy.shape[1] < 8 or np.isnan(virial).any() or not energy.mean():
+    if energy.size == 0 or energy.shape[1] < 8 or np.isnan(virial).any() or not complexity:
         return math.nan, math.nan
+    energy, virial = energy + shift, virial + shift
     covariance = ((energy - energy.mean()) * (virial - virial.mean())).mean(1)
-    each = (virial.mean() - covariance) / (2 * energy.mean())
+    each = (virial.mean() - covariance) / (2 * complexity)
     return float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
-
-
-def _withheld(settings: SamplingSettings, value: float) -> float:
-    known = settings.quadratic is not None and abs(settings.quadratic / value - 1) < _QUADRATIC if value else False
-    return settings.withheld if known else math.nan
 
 
 def _mean(trace: np.ndarray) -> float:

@@ -15,8 +15,6 @@ from ontogeny.estimators.diagnostics import MAX_RHAT, MIN_ESS, summarize
 
 Trace = Float[np.ndarray, "chain draw"]
 
-# Verdicts under which draws are of the posterior they say, whatever the localization does to it.
-SOUND = (Outcome.CONVERGED, Outcome.LOCALIZED)
 _NORMAL_95 = 1.959964
 
 
@@ -57,7 +55,7 @@ def mean_of(name: str, trace: Trace, draws: xr.DataTree, other_error: float = 0.
     """
     mean, error, rhat, ess, _ = summarize(trace, shared=settings_of(draws).control_variate)
     outcome = llc(draws).outcome
-    if outcome in SOUND:
+    if outcome is Outcome.CONVERGED:
         outcome = Outcome.CONVERGED
         if math.isnan(error) or math.isnan(rhat) or ess < MIN_ESS:
             outcome = Outcome.TOO_FEW_DRAWS

@@ -12,7 +12,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
 from ontogeny.estimators.asymptote import MAX_MULTIPLICITY, MIN_P_VALUE, MIN_RUNGS, Asymptote, extrapolate
 from ontogeny.estimators.coefficient import Estimate, llc
-from ontogeny.estimators.quantity import SOUND, Quantity, Trace, loss_differences
+from ontogeny.estimators.quantity import Quantity, Trace, loss_differences
 from ontogeny.estimators.reweighting import reweight
 
 MAX_EXTRAPOLATION = 0.4  # share of λ that the coldest rung may fall short of
@@ -102,7 +102,7 @@ def temperature_ladder(
     curve = _curve(rungs, estimates, observable)
     used = curve["used"].values
     if used.sum() < MIN_RUNGS:
-        refusals = {estimate.outcome.value for estimate in estimates if estimate.outcome not in SOUND}
+        refusals = {estimate.outcome.value for estimate in estimates if estimate.outcome is not Outcome.CONVERGED}
         why = f"{used.sum()} of {len(rungs)} rungs converged ({', '.join(sorted(refusals)) or 'none refused'})"
         return _refused(curve, math.nan, math.nan, f"{why}: at least {MIN_RUNGS} are needed.")
     nbeta, value, mcse = (curve[name].values[used] for name in ("nbeta", "value", "mcse"))
@@ -136,7 +136,7 @@ def _check(rungs: Sequence[xr.DataTree]) -> None:
 def _curve(rungs: Sequence[xr.DataTree], estimates: Sequence[Estimate], observable: str | None) -> xr.Dataset:
     nbeta = np.array([settings_of(tree).nbeta for tree in rungs])
     value, mcse = (np.array([getattr(estimate, name) for estimate in estimates]) for name in ("value", "mcse"))
-    sound = np.array([estimate.outcome in SOUND for estimate in estimates])
+    sound = np.array([estimate.outcome is Outcome.CONVERGED for estimate in estimates])
     read = [reweight(tree, float(colder), observable) for tree, colder in zip(rungs, nbeta[1:], strict=False)]
     # What steps add is taken off the values. Off what is read at the next rung too: chains that are hotter than they
     # say by a factor f, read at r times their nβ, are at 1/f + r - 1 times it.

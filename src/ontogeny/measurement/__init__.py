@@ -1,8 +1,17 @@
 """A training run measured at its checkpoints: coefficients and behaviour along `step`, resumably."""
 
 from ontogeny.measurement.behaviour import LanguageBehaviour as LanguageBehaviour
-from ontogeny.measurement.responses import measure_responses as measure_responses
-from ontogeny.measurement.trajectory import SamplerConfig as SamplerConfig
-from ontogeny.measurement.trajectory import forecast as forecast
+from ontogeny.measurement.choice import Choice as Choice
+from ontogeny.measurement.choice import choose as choose
+from ontogeny.measurement.jobs import Run as Run
+from ontogeny.measurement.jobs import measure_parts as measure_parts
+from ontogeny.measurement.protocol import Measurement as Measurement
+from ontogeny.measurement.protocol import Part as Part
+from ontogeny.measurement.quantities import LLC as LLC
+from ontogeny.measurement.quantities import Behaviour as Behaviour
+from ontogeny.measurement.quantities import Losses as Losses
+from ontogeny.measurement.quantities import settings_in as settings_in
+from ontogeny.measurement.responses import Responses as Responses
+from ontogeny.measurement.trajectory import choice_of as choice_of
 from ontogeny.measurement.trajectory import measure as measure
 from ontogeny.measurement.written import write_report as write_report

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,58 +11,45 @@ import xarray as xr
 from torch import nn
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
-from ontogeny.core.restriction import matching, shapes_of
+from ontogeny.core.restriction import Restriction
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc, susceptibilities, susceptibility
 from ontogeny.estimators.quantity import at_center, mean_of, per_sample
-from ontogeny.measurement.trajectory import SamplerConfig
-from ontogeny.models import components as components_of
-from ontogeny.sampling import SGLD, LocalPosterior, as_progress, sample
-from ontogeny.stores import read_tree, write_tree
+from ontogeny.measurement.protocol import Part
+from ontogeny.sampling import SGLD, Calibrated, Fixed, LocalPosterior, PosteriorConfig, Sampler, sample
 
 _TOKENS = "tokens"
 
 
-def measure_responses(
-    model: nn.Module,
-    data: Any,
-    loss_fn: LossFn,
-    probes: Mapping[str, Any],
-    components: Sequence[str],
-    *,
-    tokens: Any = None,
-    sampler: SamplerConfig | None = None,
-    store: str | Path | None = None,
-    progress: Progress | bool = False,
-) -> xr.Dataset:
-    """Susceptibilities of components to datasets and to tokens at one set of weights, with the nβ = 0 control.
+@dataclass(frozen=True)
+class Responses:
+    """Susceptibilities of components to datasets and to tokens, with the nβ = 0 control: a `Measurement`.
 
     Each component's posterior is sampled on `data` with the losses on all probes recorded. Beside it stands the
     control: the component's weights moved at random, every direction alike, as far as its draws lie from w* (root mean
     square). What the control shows as well is geometry of the weights and not of the loss.
 
+    Gives, over `component` and `dataset` (the probes but the base): `susceptibility`, `mcse`, and those of the
+    control, `susceptibility_noise`, `mcse_noise`; over `component` and `probe`: `rise`, the mean rise of the loss
+    above that at w*, `rise_mcse`, and those of the control; over `component`: `radius`, the distance, and `outcome`,
+    the gravest verdict of the draws and of its susceptibilities; with `tokens`, over `component` and `token`:
+    `token_susceptibility`, `token_mcse`.
+
     Args:
-        model, data, loss_fn: as for `LocalPosterior`.
+        data, loss_fn: as for `LocalPosterior`.
         probes: name -> samples. The first is the base, samples of the same kind as `data` and not of it; the others
             are the datasets q' of `ontogeny.susceptibility`.
-        components: patterns for `restrict`.
+        components: name -> restriction.
+        posterior: nβ, γ and the like.
+        sampler: default `Calibrated()`.
         tokens: samples whose per-token losses are recorded too.
-        sampler: settings; at least 80 draws over all chains.
-        store: a folder where each component's answers go as they are made; what is there is not measured again.
-        progress: a `Progress`, or True for a bar in the terminal.
-
-    Returns:
-        Dataset over `component` and `dataset` (the probes but the base): `susceptibility`, `mcse`, and those of the
-        control, `susceptibility_noise`, `mcse_noise`; over `component` and `probe`: `rise`, the mean rise of the loss
-        above that at w*, `rise_mcse`, and those of the control; over `component`: `radius`, the distance, and
-        `outcome`; with `tokens`, over `component` and `token`: `token_susceptibility`, `token_mcse`.
+        seed: root of the seed tree.
 
     Raises:
-        InvalidArgument: for fewer than two probes, or a component that does not exist.
+        InvalidArgument: for fewer than two probes.
 
     When not to trust it: where `outcome` is not converged. Rows of different components differ by a factor that
     samples do not tell.
@@ -69,62 +57,64 @@ def measure_responses(
     References:
         Baker et al., "Structural Inference: Interpreting Small Language Models with Susceptibilities", 2504.18274.
     """
-    if len(probes) < 2:
-        raise InvalidArgument(
-            "probes", expected="a base and at least one dataset", found=str(list(probes)), instead='{"mixed": …, …}'
+
+    data: Any
+    loss_fn: LossFn
+    probes: Mapping[str, Any]
+    components: Mapping[str, Restriction]
+    posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+    sampler: Sampler = field(default_factory=Calibrated)
+    tokens: Any = None
+    seed: int = 0
+    name: str = "responses"
+
+    def __post_init__(self) -> None:
+        if len(self.probes) < 2:
+            raise InvalidArgument(
+                "probes",
+                expected="a base and at least one dataset",
+                found=str(list(self.probes)),
+                instead='{"mixed": …, "code": …}',
+            )
+
+    def parts(self) -> Sequence[Part]:
+        common = (self.data, self.loss_fn, self.probes, self.tokens, self.posterior, self.sampler)
+        return [
+            Part(
+                f"responses of {name}",
+                partial(self._at, name),
+                (*common, restriction.name, dict(restriction.indices), derive(self.seed, name)),
+                {"component": name},
+                weight=100.0,
+            )
+            for name, restriction in self.components.items()
+        ]
+
+    def _at(self, component: str, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
+        posterior = LocalPosterior(
+            model,
+            self.data,
+            self.loss_fn,
+            restriction=self.components[component],
+            **self.posterior.options(),
         )
-    config = sampler or SamplerConfig()
-    settings = {"nbeta": config.nbeta, "localization": config.localization, "batch_size": config.batch_size}
-    whole = LocalPosterior(model, data, loss_fn, **settings)
-    parts, shapes = components_of(model), shapes_of(model)
-    observables = dict(probes) | ({} if tokens is None else {_TOKENS: Samples(tokens, per_token=True)})
-    restrictions = [matching(name, parts, shapes) for name in components]
-    reporter = as_progress(progress)
-    reporter.start("responses", len(restrictions))
-    asked = (model, data, loss_fn, probes, tokens, config)
-    folder = Path(store) / fingerprint("responses, format 1", asked)[:24] if store else None
-    rows = []
-    for restriction in restrictions:
-        place = folder / f"part-{fingerprint(restriction.name)[:12]}.zarr" if folder else None
-        if place and place.exists():
-            rows.append(read_tree(place).to_dataset())
-        else:
-            posterior = whole.restricted(restriction)
-            rows.append(_row(posterior, observables, config, derive(config.seed, restriction.name)))
-            if place:
-                write_tree(place, rows[-1])
-        reporter.advance("responses", note=restriction.name)
-    reporter.finish("responses")
-    return xr.concat(rows, "component").assign_coords(component=list(components))
-
-
-def _row(posterior: LocalPosterior, observables: Mapping[str, Any], config: SamplerConfig, seed: int) -> xr.Dataset:
-    lengths = {"num_chains": config.num_chains, "num_draws": config.num_draws}
-    draws = sample(
-        posterior,
-        SGLD(config.step_size),
-        num_warmup=config.num_warmup,
-        thinning=config.thinning,
-        observables=observables,
-        control_variate=config.control_variate,
-        seed=seed,
-        **lengths,
-    )
-    radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
-    names = [name for name in observables if name != _TOKENS]
-    found = _answers(draws, names) | {"radius": radius, "outcome": np.array(llc(draws).outcome.value, dtype="U16")}
-    if _TOKENS in observables:
-        each = susceptibilities(draws, _TOKENS, names[0])
-        found |= {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
-    noise = sample(
-        *_noise(posterior, radius),
-        num_warmup=1,  # the first stands at w*
-        observables={name: observables[name] for name in names},
-        seed=derive(seed, "noise"),
-        **lengths,
-    )
-    found |= {f"{name}_noise": value for name, value in _answers(noise, names).items()}
-    return xr.Dataset(found, coords={"dataset": names[1:], "probe": names})
+        tokens = {} if self.tokens is None else {_TOKENS: Samples(self.tokens, per_token=True)}
+        seed = derive(self.seed, component, step)
+        draws = sample(posterior, self.sampler, observables={**self.probes, **tokens}, seed=seed, progress=progress)
+        radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
+        names = list(self.probes)
+        found, outcomes = _answers(draws, names)
+        gravest = max([llc(draws).outcome, *outcomes], key=lambda outcome: list(type(outcome)).index(outcome))
+        found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
+        if self.tokens is not None:
+            each = susceptibilities(draws, _TOKENS, names[0])
+            found |= {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
+        at_random, kernel = _noise(posterior, radius)
+        lengths = {"num_chains": draws.sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
+        fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first stands at w*
+        noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
+        found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}
+        return xr.Dataset(found, coords={"dataset": names[1:], "probe": names})
 
 
 def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SGLD]:
@@ -133,13 +123,14 @@ def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SG
     return posterior.at(nbeta=0.0, localization=2 / variance), SGLD(variance)
 
 
-def _answers(draws: xr.DataTree, names: list[str]) -> dict[str, Any]:
-    """Susceptibilities to all probes but the first, and the mean rise of the loss on each."""
+def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list[Any]]:
+    """Susceptibilities to all probes but the first, and the mean rise of the loss on each; their verdicts."""
     moved = [susceptibility(draws, name, names[0]) for name in names[1:]]
     rises = [mean_of(name, (per_sample(draws, name) - at_center(draws, name)).mean(axis=-1), draws) for name in names]
-    return {
+    found = {
         "susceptibility": ("dataset", [each.value for each in moved]),
         "mcse": ("dataset", [each.error for each in moved]),
         "rise": ("probe", [each.value for each in rises]),
         "rise_mcse": ("probe", [each.error for each in rises]),
     }
+    return found, [each.outcome for each in moved]

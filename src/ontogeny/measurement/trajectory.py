@@ -1,73 +1,34 @@
-"""A training run measured at its checkpoints: coefficients and behaviour along `step`, resumably."""
+"""A training run measured at its checkpoints: coefficients, losses and whatever else along `step`, resumably."""
 
-import time
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction, matching, shapes_of
 from ontogeny.core.samples import Samples
-from ontogeny.core.seeds import derive, generator
-from ontogeny.estimators import llc
+from ontogeny.execution import Executor
+from ontogeny.measurement.choice import Choice, choose
+from ontogeny.measurement.jobs import Run, measure_parts
+from ontogeny.measurement.keys import Keys
+from ontogeny.measurement.protocol import Measurement
+from ontogeny.measurement.quantities import LLC, WHOLE, Behaviour, Losses
 from ontogeny.models import components as components_of
-from ontogeny.sampling import SGLD, LocalPosterior, as_progress, sample
-from ontogeny.stores import Checkpoints, read_tree, write_tree
+from ontogeny.sampling import Calibrated, PosteriorConfig, Sampler
+from ontogeny.stores import Checkpoints
+from ontogeny.terminal import as_progress
 
-Behaviour = Callable[[nn.Module], xr.Dataset]
-Restrictions = Mapping[str, Restriction | None]  # by component; None for the whole
-WHOLE = "all"
 MAIN = "data"
-_FORMAT = 1  # raised whenever the content of a stored measurement changes
-
-
-class SamplerConfig(BaseModel):
-    """How the posterior is sampled at every checkpoint: one setting for all of them, or their values do not compare.
-
-    Attributes:
-        nbeta: n·β; None is n / log n.
-        localization: γ; step_size: ε of SGLD; batch_size: samples a gradient (None: up to 256).
-        control_variate: whether minibatch gradients are corrected by those at the checkpoint, for one pass over the
-            data each (see `sample`).
-        loss_samples: samples that the plain loss is evaluated on at each checkpoint, the same ones throughout.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    nbeta: float | None = None
-    localization: float = 1.0
-    step_size: float = 1e-4
-    num_chains: int = 4
-    num_draws: int = 100
-    num_warmup: int = 100
-    thinning: int = 1
-    batch_size: int | None = None
-    control_variate: bool = False
-    loss_samples: int = 512
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Everything that a measurement at one checkpoint depends on, besides its weights."""
-
-    model_fn: Callable[[], nn.Module]
-    loss_fn: LossFn
-    datasets: Mapping[str, Any]
-    components: Sequence[str]
-    behaviour: Behaviour | None
-    sampler: SamplerConfig
+# An error of 5 % is enough for curves. Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
+ERROR, BUDGET = 0.05, (30_000, 500_000)
+_WORK = 1e9  # weights times per-sample gradients: networks too small to fill this with the least budget get more
 
 
 def measure(
@@ -78,13 +39,24 @@ def measure(
     *,
     components: Sequence[str] | None = None,
     datasets: Mapping[str, Any] | None = None,
-    behaviour: Behaviour | None = None,
-    sampler: SamplerConfig | None = None,
+    behaviour: Callable[[nn.Module], xr.Dataset] | None = None,
+    measurements: Sequence[Measurement] = (),
+    posterior: PosteriorConfig | None = None,
+    nbeta: float | None = None,
+    localization: float | None = None,
+    sampler: Sampler | None = None,
+    seed: int = 0,
     store: str | Path | None = None,
+    executor: Executor | None = None,
     steps: Sequence[int] | None = None,
     progress: Progress | bool = False,
 ) -> xr.Dataset:
     """Learning coefficients, losses and behaviour at every checkpoint of a training run.
+
+    One nβ and one γ hold for all checkpoints and parts, or their values would not compare. Unless given, they are
+    chosen from trials at four pilot checkpoints: the posterior's mean loss lies a quarter of what the run gains
+    above that of the checkpoint, and descent is at most 0.35 of the complexity (`ontogeny.measurement.choose`). With a
+    store, a choice once made is kept for a run that grows.
 
     Args:
         run: from `open_checkpoints`.
@@ -95,185 +67,103 @@ def measure(
             default the whole, "all". An empty list measures no coefficient.
         datasets: further named datasets on which loss and coefficients are measured too; each multiplies the cost.
         behaviour: function of the model at a checkpoint that returns an `xr.Dataset` of anything else.
-        sampler: one setting for all checkpoints.
-        store: folder in which each checkpoint's measurement is kept, under a fingerprint of every input. Started
-            again, a measurement that was killed goes on
-            where it was, and ends with the same numbers; changed inputs are measured anew.
+        measurements: anything else, as `ontogeny.measurement.Measurement`.
+        posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
+        nbeta, localization: the same, for short.
+        sampler: default `Calibrated(error=0.05, budget=...)`, a budget of 30,000 per-sample gradients for each part at
+            each checkpoint, more for networks of fewer than 33,000 weights, up to 500,000.
+        seed: root of the seed tree.
+        store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the
+            weights, the data, the settings, the part, your own code as far as it reaches, the versions of libraries.
+            Started again, a measurement that was killed goes on where it was, and ends with the same numbers; what has
+            changed is measured anew, and nothing else. Several processes may share a store.
+        executor: who runs the jobs: `execution.Serial()` or `execution.Processes(n)`; default one process a core. The
+            numbers are the same, bit for bit.
         steps: checkpoints to measure; default all.
         progress: a `Progress`, or True for a bar in the terminal.
 
     Returns:
-        A trajectory: `loss`, `loss_sem` (step, dataset); `llc`, `llc_mcse`, `llc_rhat`, `llc_ess`, `llc_outcome`
-            (step, component, dataset); `llc_trace` and
-        `llc_warmup_trace` with chain and draw besides; what `behaviour` gave; the settings as attributes.
+        A trajectory: `loss`, `loss_sem` (step, dataset); over (step, component, dataset) `llc` with `llc_mcse`,
+        `llc_complexity`, `llc_descent`, `llc_withheld` and their errors, `llc_rhat`, `llc_ess`, `llc_outcome`,
+        `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned; what
+        the others gave; the settings as attributes, and as `choice` how nβ and γ were chosen (JSON).
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is an outcome
             in `llc_outcome`.
-        CorruptFile: for a damaged checkpoint, named; what was measured before is kept.
+        CorruptFile: for a damaged checkpoint or stored part, named; what was measured before is kept.
     """
-    plan = _plan(model_fn, data, loss_fn, components, datasets, behaviour, sampler)
+    wanted = _steps(run, steps)
+    named = _datasets(data, datasets)
+    network = Run(run, model_fn)
+    restrictions, size = _restrictions(network, wanted[0], [WHOLE] if components is None else list(components))
+    place = None if store is None else Path(store)
+    reporter, keys = as_progress(progress), Keys()
+    common = {"store": place, "executor": executor, "progress": reporter, "keys": keys}
+    others = [*([Behaviour(behaviour)] if behaviour else []), *measurements]
+    asked: list[Measurement] = [Losses(named, loss_fn, seed=seed), *others]
+    choice: Choice | None = None
+    if restrictions:
+        config = _posterior(posterior, nbeta, localization)
+        chosen = sampler or curve_sampler(size)
+        budget: int = getattr(chosen, "budget", None) or curve_budget(size)
+        if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
+            choice = Choice(config.nbeta, config.localization, {})  # all is given, and a mass would not be used
+        else:
+            choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **common)
+        config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
+        asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, seed))
+    found = measure_parts(network, wanted, asked, **common)
+    if choice is not None and choice.trials is not None:
+        found.attrs["choice"] = json.dumps(choice.trials.to_dict())
+    return found
+
+
+def choice_of(trajectory: xr.Dataset) -> xr.Dataset | None:
+    """How nβ and γ of a trajectory were chosen, as `reports.fig_choice` draws it; None where they were given."""
+    return xr.Dataset.from_dict(json.loads(trajectory.attrs["choice"])) if "choice" in trajectory.attrs else None
+
+
+def _steps(run: Checkpoints, steps: Sequence[int] | None) -> list[int]:
     wanted = sorted(set(run.steps if steps is None else steps))
     if not wanted or not set(wanted) <= set(run.steps):
         found = ", ".join(str(step) for step in wanted if step not in run.steps)
         raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=found or "none")
-    restrictions = _restrictions(plan)  # a misspelt component is met here, before anything is measured
-    folder = Path(store) / fingerprint(_FORMAT, vars(plan))[:24] if store else None
-    reporter = as_progress(progress)
-    reporter.start("measuring", len(wanted))
-    measured = []
-    for step in wanted:
-        place = folder / f"step-{step:08d}-{run.checksum(step)[:12]}.zarr" if folder else None
-        if place and place.exists():
-            result = read_tree(place).to_dataset()
-        else:
-            result = _at_checkpoint(plan, restrictions, run, step)
-            if place:
-                write_tree(place, result)
-        measured.append(result)
-        reporter.advance("measuring", note=f"step {step}")
-    reporter.finish("measuring")
-    trajectory = xr.concat(measured, "step", data_vars="minimal", coords="minimal", compat="override", join="exact")
-    # reference lines of a behaviour are the same at every checkpoint, and carry no step
-    constant = [name for name in trajectory.data_vars if trajectory[name].attrs.get("constant")]
-    trajectory = trajectory.assign({name: trajectory[name].isel(step=0, drop=True) for name in constant})
-    return trajectory.assign_attrs(measured[0].attrs)
+    return wanted
 
 
-def forecast(run: Checkpoints, model_fn: Callable[[], nn.Module], data: Any, loss_fn: LossFn, **options: Any) -> float:
-    """Seconds that `measure` with the same arguments will take here, from a few steps of sampling at the last
-    checkpoint.
-
-    The behaviour's own time is measured once; the number is good to some tens of per cent on a quiet machine.
-    """
-    num_checkpoints = len(options.get("steps") or run.steps)
-    options = {name: options.get(name) for name in ("components", "datasets", "behaviour", "sampler")}
-    plan = _plan(model_fn, data, loss_fn, **options)
-    config, short = plan.sampler, plan.sampler.model_copy(update={"num_draws": 10, "num_warmup": 0, "thinning": 1})
-    trial = replace(plan, sampler=short, components=[WHOLE], datasets={MAIN: plan.datasets[MAIN]})
-    _at_checkpoint(trial, {WHOLE: None}, run, run.steps[-1])  # the first pass pays for lazy initialisation
-    begun = time.perf_counter()
-    _sample(_posterior(_model_at(trial, run, run.steps[-1]), trial, MAIN), trial, WHOLE, None, MAIN, 0)
-    per_step = (time.perf_counter() - begun) / short.num_draws
-    begun = time.perf_counter()
-    if plan.behaviour:
-        plan.behaviour(_model_at(plan, run, run.steps[-1]))
-    steps = (config.num_draws + config.num_warmup) * config.thinning * len(plan.components) * len(plan.datasets)
-    return num_checkpoints * (steps * per_step + time.perf_counter() - begun)
-
-
-def _plan(
-    model_fn: Callable[[], nn.Module],
-    data: Any,
-    loss_fn: LossFn,
-    components: Sequence[str] | None,
-    datasets: Mapping[str, Any] | None,
-    behaviour: Behaviour | None,
-    sampler: SamplerConfig | None,
-) -> _Plan:
+def _datasets(data: Any, datasets: Mapping[str, Any] | None) -> dict[str, Any]:
     if MAIN in (datasets or {}):
         raise InvalidArgument("datasets", expected=f"names other than that of the main one, {MAIN!r}", found=repr(MAIN))
     named = {MAIN: data} | dict(datasets or {})
-    return _Plan(
-        model_fn,
-        loss_fn,
-        named,
-        [WHOLE] if components is None else list(components),
-        behaviour,
-        sampler or SamplerConfig(),
-    )
-
-
-def _at_checkpoint(plan: _Plan, restrictions: Restrictions, run: Checkpoints, step: int) -> xr.Dataset:
-    model = _model_at(plan, run, step)
-    losses = xr.concat([_loss(model, plan, name) for name in plan.datasets], "dataset")
-    coefficients = _coefficients(model, plan, restrictions, step) if plan.components else xr.Dataset()
-    behaviour = plan.behaviour(model) if plan.behaviour else xr.Dataset()
-    merged = xr.merge([losses, coefficients, behaviour], combine_attrs="override")
-    merged = merged.assign_coords(dataset=list(plan.datasets)).expand_dims(step=[step])
-    return merged.assign_attrs(coefficients.attrs)
-
-
-def _restrictions(plan: _Plan) -> Restrictions:
-    """The restriction of each component; the same for all checkpoints, since they have one structure."""
-    if set(plan.components) <= {WHOLE}:
-        return dict.fromkeys(plan.components)
-    model = plan.model_fn()
-    parts, shapes = components_of(model), shapes_of(model)
-    return {name: None if name == WHOLE else matching(name, parts, shapes) for name in plan.components}
-
-
-def _coefficients(model: nn.Module, plan: _Plan, restrictions: Restrictions, step: int) -> xr.Dataset:
-    columns = []
-    for name in plan.datasets:
-        whole = _posterior(model, plan, name)  # losses at w* are those of the network: taken once for all components
-        column = [_sample(whole, plan, component, part, name, step) for component, part in restrictions.items()]
-        columns.append(xr.concat(column, "component", combine_attrs="override"))
-    found = xr.concat(columns, "dataset", combine_attrs="override").assign_coords(component=list(plan.components))
-    return found.transpose("component", "dataset", ...)
-
-
-def _model_at(plan: _Plan, run: Checkpoints, step: int) -> nn.Module:
-    model = plan.model_fn()
-    try:
-        model.load_state_dict(run.load(step))
-    except RuntimeError as error:
-        found = str(error).splitlines()[-1].strip()
-        raise InvalidArgument(
-            "model_fn", expected=f"a module that the weights of step {step} fit", found=found
-        ) from error
-    return model.eval()
-
-
-def _loss(model: nn.Module, plan: _Plan, name: str) -> xr.Dataset:
-    samples = Samples(plan.datasets[name])
-    posterior = LocalPosterior(model, plan.datasets[name], plan.loss_fn, nbeta=1.0)
-    chosen = torch.randperm(samples.stored, generator=generator(plan.sampler.seed, "loss"))[: plan.sampler.loss_samples]
-    losses = torch.cat([posterior.losses(posterior.center, samples, part) for part in chosen.split(64)]).double()
-    sem = losses.std() / len(losses) ** 0.5
-    return xr.Dataset({"loss": float(losses.mean()), "loss_sem": float(sem)})
-
-
-def _posterior(model: nn.Module, plan: _Plan, name: str) -> LocalPosterior:
-    config = plan.sampler
-    return LocalPosterior(
-        model,
-        plan.datasets[name],
-        plan.loss_fn,
-        config.nbeta,
-        config.localization,
-        batch_size=config.batch_size,
-    )
-
-
-def _sample(
-    whole: LocalPosterior, plan: _Plan, component: str, restriction: Restriction | None, name: str, step: int
-) -> xr.Dataset:
-    config = plan.sampler
-    posterior = whole if restriction is None else whole.restricted(restriction)
-    draws = sample(
-        posterior,
-        SGLD(config.step_size),
-        num_chains=config.num_chains,
-        num_draws=config.num_draws,
-        num_warmup=config.num_warmup,
-        thinning=config.thinning,
-        control_variate=config.control_variate,
-        seed=derive(config.seed, component, name, step),
-    )
-    estimate = llc(draws)
-    found = posterior.nbeta * draws["posterior"]["loss_difference"].astype(np.float64)
-    trace = found - (found.mean() - estimate.value)  # less what steps and minibatches add
-    variables = {
-        "llc": estimate.value,
-        "llc_mcse": estimate.mcse,
-        "llc_rhat": estimate.rhat,
-        "llc_ess": estimate.ess,
-        "llc_outcome": np.array(estimate.outcome.value, dtype="U16"),
-        "llc_trace": trace,
+    return {
+        name: Samples.of(each, name="data" if name == MAIN else f"datasets[{name!r}]") for name, each in named.items()
     }
-    if config.num_warmup:
-        warmup = posterior.nbeta * draws["warmup_posterior"]["loss_difference"]
-        variables["llc_warmup_trace"] = warmup.rename(draw="warmup_draw")
-    # of the seed tree the root is told, from which every checkpoint's own seed follows
-    return xr.Dataset(variables, attrs={"settings": replace(settings_of(draws), seed=config.seed).to_json()})
+
+
+def _posterior(config: PosteriorConfig | None, nbeta: float | None, localization: float | None) -> PosteriorConfig:
+    given = {name: value for name, value in (("nbeta", nbeta), ("localization", localization)) if value is not None}
+    return PosteriorConfig.model_validate((config or PosteriorConfig()).model_dump() | given)
+
+
+def curve_sampler(num_parameters: int) -> Calibrated:
+    """The default sampler of curves, for a network of this size."""
+    return Calibrated(error=ERROR, budget=curve_budget(num_parameters))
+
+
+def curve_budget(num_parameters: int) -> int:
+    """Per-sample gradients that the default sampler of curves may spend."""
+    return int(min(max(BUDGET[0], _WORK / num_parameters), BUDGET[1]))
+
+
+def _restrictions(network: Run, step: int, components: Sequence[str]) -> tuple[dict[str, Restriction | None], int]:
+    """The restriction of each component, the same for all checkpoints since they have one structure; and the number of
+    weights.
+
+    A misspelt component is met here, before anything is measured.
+    """
+    with network.at(step) as model:
+        shapes = shapes_of(model)
+        parts = {} if set(components) <= {WHOLE} else components_of(model)
+    found = {name: None if name == WHOLE else matching(name, parts, shapes) for name in components}
+    return found, sum(math.prod(shape) for shape in shapes.values())

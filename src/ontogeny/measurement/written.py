@@ -8,6 +8,7 @@ import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.development import StageConfig, joint_pca, stages
+from ontogeny.measurement.trajectory import choice_of
 from ontogeny.reports import ReportContent, write_page
 
 
@@ -25,8 +26,9 @@ def write_report(
         trajectory: from `measure`; panels appear for what it holds.
         path: where the page goes.
         title: its heading.
-        stage_config: how stages are found. Without it, a trajectory whose stages cannot be looked for (fewer than
-            eight usable estimates, say) is shown without them, with the reason.
+        stage_config: how stages are found. Without it, those of the whole network are looked for (of the first
+            component where the whole was not measured), and a trajectory that cannot be staged, because too few
+            estimates are usable, say, is shown without stages and with the reason.
         command: shown as the way to reproduce it.
 
     Returns:
@@ -36,18 +38,40 @@ def write_report(
         InvalidArgument: if stages cannot be found as `stage_config` says.
     """
     facts = {"Versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
-    try:
-        found = stages(trajectory, stage_config or StageConfig()) if "llc" in trajectory else None
-    except InvalidArgument as error:
-        if stage_config is not None:
-            raise
-        found, facts["Stages"] = None, f"not looked for: {error}"  # what was measured is shown all the same
+    found, unstaged = None, ""
+    if "llc" in trajectory:
+        try:
+            found = stages(trajectory, stage_config or StageConfig(component=_component(trajectory)))
+        except InvalidArgument as error:
+            if stage_config is not None:
+                raise
+            unstaged = _reason(error)
+    pca = None
+    if "outputs" in trajectory and trajectory.sizes["step"] > 3:
+        try:
+            pca = joint_pca(trajectory["outputs"])
+        except InvalidArgument as error:
+            facts["Trajectory of the outputs"] = f"not drawn: it needs {error.expected}; found {error.found}"
     content = ReportContent(
         title=title,
         trajectory=trajectory,
         stages=found,
-        pca=joint_pca(trajectory["outputs"]) if "outputs" in trajectory and trajectory.sizes["step"] > 3 else None,
+        unstaged=unstaged,
+        pca=pca,
+        choice=choice_of(trajectory),
         facts=facts,
         command=command,
     )
     return write_page(Path(path), content)
+
+
+def _component(trajectory: xr.Dataset) -> str:
+    """The whole network where it was measured, else the first component."""
+    names = [str(name) for name in trajectory["component"].values] if "component" in trajectory.coords else ["all"]
+    return "all" if "all" in names or not names else names[0]
+
+
+def _reason(error: InvalidArgument) -> str:
+    """Why stages were not looked for, as sentences of a page."""
+    advice = f" {error.instead[0].upper()}{error.instead[1:]}" if error.instead else ""
+    return f"Stages were not looked for: they need {error.expected}; found {error.found}.{advice}".replace("`", "")

@@ -9,13 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.models.outputs import first_tensor, with_first_tensor
 
 Intervention = Callable[[Tensor], Tensor | None]
 
 
 @contextmanager
 def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Generator[nn.Module]:
-    """Within the context, the output of each named submodule passes through its function.
+    """Within the context, the output of each named submodule passes through its function, at each of its calls.
+
+    Of a module that returns several things, as an LSTM or an attention does, the first tensor is the activation. The
+    others are passed on as they are.
 
     Args:
         model: any module; sites are the names of its submodules, such as `blocks.0.attn.hook_pattern`.
@@ -23,7 +27,8 @@ def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Ge
             (capturing is a function that keeps its argument).
 
     Raises:
-        InvalidArgument: for a site that does not exist; lists the nearest that do.
+        InvalidArgument: for a site that does not exist (lists the nearest that do), and on a forward pass for one that
+            returns no tensor.
     """
     sites = dict(model.named_modules())
     for name in interventions:
@@ -35,7 +40,7 @@ def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Ge
     handles = []
     try:
         for name, function in interventions.items():
-            handles.append(sites[name].register_forward_hook(_as_hook(function)))
+            handles.append(sites[name].register_forward_hook(_as_hook(name, function)))
         yield model
     finally:
         for handle in handles:
@@ -49,12 +54,22 @@ def run_with_cache(model: nn.Module, *inputs: Any, names: str | Iterable[str]) -
 
     Returns:
         The model's output, and site -> activation in the order of the forward pass.
+
+    Raises:
+        InvalidArgument: as for `intervene`, and for a module that the forward pass calls more than once.
     """
     cache: dict[str, Tensor] = {}
     wanted = [names] if isinstance(names, str) else list(names)
 
     def keep(name: str) -> Intervention:
         def capture(activation: Tensor) -> None:
+            if name in cache:
+                raise InvalidArgument(
+                    "names",
+                    expected="modules that a forward pass calls once",
+                    found=f"{name!r}, called again",
+                    instead=f"with intervene(model, {{{name!r}: seen.append}}): model(...), where seen is a list",
+                )
             cache[name] = activation.detach()
 
         return capture
@@ -64,8 +79,17 @@ def run_with_cache(model: nn.Module, *inputs: Any, names: str | Iterable[str]) -
     return output, cache
 
 
-def _as_hook(function: Intervention) -> Callable[[nn.Module, Any, Any], Any]:
+def _as_hook(name: str, function: Intervention) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        return function(output)
+        activation = first_tensor(output)
+        if activation is None:
+            raise InvalidArgument(
+                "interventions",
+                expected="modules that return a tensor, alone or in a tuple, list or mapping",
+                found=f"{name!r}, which returns {type(output).__name__}",
+                instead="the name of a module in it or around it that does",
+            )
+        changed = function(activation)
+        return None if changed is None else with_first_tensor(output, changed)
 
     return hook

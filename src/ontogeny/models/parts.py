@@ -34,7 +34,9 @@ def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[
 
     In every network: each module that holds parameters, and each parameter, by its path; where a module has one of the
     names above, the name is the part's. The structure is found by one forward pass and by gradients of copies of its
-    modules with random weights (one layer of each kind is copied at a time), never from names.
+    modules with random weights (one layer of each kind is copied at a time), never from names. Gradients are taken in
+    64 bits where the modules run in them, and are zero where they are no larger than rounding, so that every machine
+    finds the same parts.
 
     Args:
         model: any module. It runs once in eval mode; weights, gradients, modes, buffers and random state come back
@@ -51,8 +53,8 @@ def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[
     where they are mixed (talking heads), or their queries are made from a latent vector that all share.
 
     Not to be trusted where heads do not lie side by side in the input of the output projection. Layers of one class
-    with equal shapes are taken to be built alike. Each call probes the network anew, which takes seconds for a layer
-    of hundreds of millions of weights: for many patterns call it once and use `core.restriction.matching`.
+    with equal shapes are taken to be built alike. Each call probes the network anew, which takes about 20 s of
+    one core for a layer of GPT-2: for many patterns call it once and use `core.restriction.matching`.
     """
     named = modules_and_parameters(model)
     parts: dict[str, Component] = {}

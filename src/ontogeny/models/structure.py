@@ -40,15 +40,18 @@ class Structure:
 
 def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Structure:
     """What `model` is made of; empty where it does not run on `inputs`, by default three tokens."""
-    try:
-        calls = recorded(model, (TOKENS.to(_device(model)),) if inputs is None else inputs)
-    except Exception:
-        if inputs is not None:
-            raise
-        return Structure([], None, None)  # not a network of tokens, and nothing else is known of its input
-    search = _Search(model, calls)
-    attentions = [path for name, _ in model.named_children() for path in search.attentions(name)]
-    layers = [search.layer(path, attentions) for path in attentions]
+    cards = sorted({each.device.index for each in model.parameters() if each.is_cuda})
+    with torch.random.fork_rng(devices=cards), torch.enable_grad():
+        try:
+            calls = recorded(model, (TOKENS.to(_device(model)),) if inputs is None else inputs)
+        except Exception:
+            if inputs is not None:
+                raise
+            return Structure([], None, None)  # not a network of tokens, and nothing else is known of its input
+        with torch.autocast("cpu", enabled=False):
+            search = _Search(model, calls)
+            attentions = [path for name, _ in model.named_children() for path in search.attentions(name)]
+            layers = [search.layer(path, attentions) for path in attentions]
     return Structure(layers, *_ends(model, calls, [layer.path for layer in layers]))
 
 
@@ -82,7 +85,7 @@ class _Search:
 
     def _searched(self, path: str) -> list[str]:
         probe = self._probe(path)
-        if probe is not None and not probe.mixes_positions():
+        if probe is not None and not probe.mixes_positions:
             return []
         children = (f"{path}.{name}" for name, _ in self._modules[path].named_children())
         # a child that is not at a known path is a module that has another path, and is searched there

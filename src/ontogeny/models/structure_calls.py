@@ -1,13 +1,16 @@
 """What each module of a network is called with when the network runs once, and the network left as it was."""
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ontogeny.models.outputs import first_tensor
 
 # Two positions are the fewest that can mix; enough sequences that no rectified unit is off on all of them. The pattern
 # is neither a mask of ones nor positions nor types of zeros, so that tokens are told from other integer inputs.
@@ -46,14 +49,15 @@ class Calls:
 
 
 def recorded(model: nn.Module, inputs: tuple[Any, ...]) -> Calls:
-    """One forward pass without gradients in eval mode; modes and the global random state come back."""
+    """One forward pass without gradients in eval mode; modes come back."""
     calls = Calls(inputs)
     handles = []
     for path, module in model.named_modules():
         if next(module.parameters(), None) is not None:
-            handles += list(_watch(calls, path, module))
+            handles.append(module.register_forward_pre_hook(partial(_note_call, calls, path), with_kwargs=True))
+            handles.append(module.register_forward_hook(partial(_note_width, calls, path)))
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluating(model):
+        with torch.no_grad(), evaluating(model):
             model(*inputs)
     finally:
         for handle in handles:
@@ -73,24 +77,13 @@ def evaluating(model: nn.Module) -> Generator[None]:
             module.training = True
 
 
-def first_tensor(output: Any) -> Tensor | None:
-    """The first tensor of what a module returned: itself, or the first of a tuple or mapping."""
-    if isinstance(output, Tensor):
-        return output
-    values = output.values() if hasattr(output, "values") else output if isinstance(output, (tuple, list)) else ()
-    return next((each for each in values if isinstance(each, Tensor)), None)
+def _note_call(calls: Calls, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if path not in calls.made:  # copied at once: a cache among the arguments is filled by the call
+        calls.made[path] = Call(*copy.deepcopy((args, kwargs)))
 
 
-def _watch(calls: Calls, path: str, module: nn.Module) -> Iterator[Any]:
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if path not in calls.made:  # copied at once: a cache among the arguments is filled by the call
-            calls.made[path] = Call(*copy.deepcopy((args, kwargs)))
-
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        found = first_tensor(output)
-        if found is not None and found.ndim:
-            calls.widths.pop(path, None)
-            calls.widths[path] = found.shape[-1]
-
-    yield module.register_forward_pre_hook(before, with_kwargs=True)
-    yield module.register_forward_hook(after)
+def _note_width(calls: Calls, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    found = first_tensor(output)
+    if found is not None and found.ndim:
+        calls.widths.pop(path, None)
+        calls.widths[path] = found.shape[-1]

@@ -7,11 +7,11 @@ reach both. Weights that reach one head are its own; keys and values that reach 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ontogeny.core.restriction import Slice
-from ontogeny.models.structure_probe import Gradients, Probe, Projection, along
+from ontogeny.models.structure_probe import Gradients, Probe, Projection, Reached, Reading, along
 
 Slices = dict[str, Slice]
 
@@ -33,11 +33,11 @@ def found_heads(probe: Probe, projection: Projection) -> Heads | None:
     count = projection.width // size
     reach, axes = _reach(probe, projection, count)
     none_kept = torch.zeros(projection.width, dtype=torch.bool)
-    past = {name for name, found in probe.gradients(cut=(projection, none_kept)).items() if found.any()}
-    matrix_of = {bias: matrix for bias, matrix in _biases(probe).items() if bias not in past}
+    past = {name for name, found in probe.reached(Reading(cut=(projection, none_kept))).items() if found.any()}
+    hosts = {bias: matrices for bias, matrices in _hosts(probe).items() if bias not in past}
     own: list[Slices] = [{} for _ in range(count)]
     shared: dict[tuple[int, ...], Slices] = {}
-    for name in reach.keys() - past - matrix_of.keys():
+    for name in reach.keys() - past - hosts.keys():
         heads, axis = reach[name], axes[name]
         for head in range(count):
             _add(own[head], name, axis, heads[head] & (heads.sum(0) == 1))
@@ -51,70 +51,80 @@ def found_heads(probe: Probe, projection: Projection) -> Heads | None:
     if not all(any(_holds(queries[name], where) for name, where in slices.items()) for slices in own):
         return None
     for slices in (*own, *shared.values()):
-        for bias, matrix in matrix_of.items():
-            if matrix in slices and probe.parameters[bias].shape == reach[matrix].shape[1:]:
-                slices[bias] = Slice(0, slices[matrix].index)
+        for bias, matrices in hosts.items():
+            shape = probe.parameters[bias].shape
+            places = {
+                place
+                for matrix in matrices & slices.keys()
+                for place in _without_an_axis(slices[matrix], probe.parameters[matrix].shape, shape)
+            }
+            if len(places) == 1:
+                slices[bias] = places.pop()
     return Heads(own, [shared[members] for members in sorted(shared)])
 
 
-def _queries(probe: Probe) -> dict[str, Bool[Tensor, "..."]]:
+def _queries(probe: Probe) -> Reached:
     """Weights whose gradient at the last position comes from that position alone.
 
     The first feature of the stream is zero there and not elsewhere: what reads it from there alone has no gradient.
     """
-    stream = probe.stream.clone()
-    stream[:, -1, 0] = 0
-    found: dict[str, Tensor] = {}
-    for name, gradient in probe.gradients(stream=stream).items():
-        found[name] = torch.zeros(gradient.shape, dtype=torch.bool)
-        for axis, size in enumerate(gradient.shape if gradient.ndim > 1 else ()):
-            if size == stream.shape[-1] > 1:
-                silent = (gradient.select(axis, 0) == 0) & (gradient.select(axis, 1) != 0)
-                found[name] |= silent.unsqueeze(axis)
+    found: Reached = {}
+    for name, reached in probe.reached(Reading(zeroed=slice(-1, None))).items():
+        found[name] = torch.zeros_like(reached)
+        for axis, size in enumerate(reached.shape if reached.ndim > 1 else ()):
+            if size == probe.input_width > 1:
+                found[name] |= (~reached.select(axis, 0) & reached.select(axis, 1)).unsqueeze(axis)
     return found
 
 
-def _head_size(probe: Probe, projection: Projection, queries: dict[str, Tensor]) -> int | None:
+def _head_size(probe: Probe, projection: Projection, queries: Reached) -> int | None:
     """The smallest divisor at which a coordinate of the projection answers to none of the first one's queries.
 
     A size of one is refused: it is a gate on a channel and no head.
     """
 
-    def reading(coordinate: int) -> Gradients:
-        found = probe.gradients(cut=(projection, torch.arange(projection.width) == coordinate))
-        return {name: found[name] for name in queries if name != projection.name}
+    def reading(coordinate: int) -> Reading:
+        return Reading(cut=(projection, torch.arange(projection.width) == coordinate))
 
-    def meet(one: Gradients, other: Gradients) -> bool:
-        return any(((one[name] != 0) & (other[name] != 0) & queries[name]).any() for name in one)
+    def meet(one: Reached, other: Reached) -> bool:
+        return any((one[name] & other[name] & queries[name]).any() for name in one if name != projection.name)
 
-    first, last = reading(0), reading(projection.width - 1)
+    ends = reading(0), reading(projection.width - 1)
+    first, last = (probe.reached(end) for end in ends)
     if not meet(first, first):
         return None
     if meet(first, last):
-        return projection.width if _of_one_pattern(first, last) else None
+        own = [
+            {name: one[name] & ~other[name] for name in one if name != projection.name}
+            for one, other in ((first, last), (last, first))
+        ]
+        draws = zip(*(probe.gradients(end) for end in ends), strict=True)
+        alike = all(_of_one_pattern(*map(_values, draw, own)) for draw in draws)
+        return projection.width if alike else None
     sizes = (each for each in range(1, projection.width) if projection.width % each == 0)
-    size = next((each for each in sizes if not meet(first, reading(each))), 1)
+    size = next((each for each in sizes if not meet(first, probe.reached(reading(each)))), 1)
     return size if size > 1 else None
 
 
-def _of_one_pattern(one: Gradients, other: Gradients) -> bool:
+def _of_one_pattern(mine: Float[Tensor, " mine"], yours: Float[Tensor, " yours"]) -> bool:
     """Whether two coordinates weigh positions alike: then what is each one's own, its values, has the same gradient up
     to a factor. Not so where heads are mixed, or where they share no more than a source of their queries.
     """
-    mine = torch.cat([one[name][other[name] == 0] for name in one])
-    yours = torch.cat([other[name][one[name] == 0] for name in one])
-    mine, yours = mine[mine != 0], yours[yours != 0]
     return mine.shape == yours.shape and bool(torch.cosine_similarity(mine, yours, dim=0).abs() > 0.999)
 
 
-def _reach(probe: Probe, projection: Projection, count: int) -> tuple[dict[str, Tensor], dict[str, int]]:
+def _values(gradients: Gradients, places: Reached) -> Float[Tensor, " place"]:
+    return torch.cat([gradients[name][where] for name, where in places.items()])
+
+
+def _reach(probe: Probe, projection: Projection, count: int) -> tuple[Reached, dict[str, int]]:
     """Parameter -> which heads each place reaches `(head, place)`, along the axis that tells heads apart best."""
     reach: dict[tuple[str, int], list[Tensor]] = {}
     head_of = torch.arange(projection.width) // (projection.width // count)
     for head in range(count):
-        for name, gradient in probe.gradients(cut=(projection, head_of == head)).items():
-            for axis in range(gradient.ndim):
-                reach.setdefault((name, axis), []).append(along(gradient, axis))
+        for name, reached in probe.reached(Reading(cut=(projection, head_of == head))).items():
+            for axis in range(reached.ndim):
+                reach.setdefault((name, axis), []).append(along(reached, axis))
     stacked = {key: torch.stack(each) for key, each in reach.items()}
     axes: dict[str, int] = {}
     for name, axis in stacked:
@@ -133,18 +143,25 @@ def _holds(queries: Bool[Tensor, "..."], where: Slice) -> bool:
     return bool(along(queries, where.axis)[list(where.index)].any())
 
 
-def _biases(probe: Probe) -> dict[str, str]:
-    """Vector -> the one matrix of its module, whose places are its own.
+def _hosts(probe: Probe) -> dict[str, set[str]]:
+    """Bias -> matrices of its module whose places are its own.
 
-    The bias of keys moves all scores of a query alike: its own gradient is nothing but rounding.
+    A bias of keys moves all scores of a query alike, so that its gradient tells nothing: it lies where the matrices
+    beside it lie. So does the vector beside a single matrix, in which keys may stand beside queries and values.
     """
-    matrices: dict[str, list[str]] = {}
+    matrices: dict[str, set[str]] = {}
     for name, tensor in probe.parameters.items():
         if tensor.ndim > 1:
-            matrices.setdefault(name.rpartition(".")[0], []).append(name)
-    only = {module: names[0] for module, names in matrices.items() if len(names) == 1}
-    return {
-        name: only[name.rpartition(".")[0]]
-        for name, tensor in probe.parameters.items()
-        if tensor.ndim == 1 and name.rpartition(".")[0] in only
-    }
+            matrices.setdefault(name.rpartition(".")[0], set()).add(name)
+    found: dict[str, set[str]] = {}
+    for name, tensor in probe.parameters.items():
+        beside = matrices.get(name.rpartition(".")[0], set()) - {name}
+        if name in probe.without_effect or (tensor.ndim == 1 and len(beside) == 1):
+            found[name] = beside
+    return found
+
+
+def _without_an_axis(where: Slice, matrix: torch.Size, bias: torch.Size) -> set[Slice]:
+    """The places of a bias of shape `bias` that a slice of a matrix leaves, if it is the matrix less one other axis."""
+    left = [axis for axis in range(len(matrix)) if axis != where.axis and matrix[:axis] + matrix[axis + 1 :] == bias]
+    return {Slice(where.axis - (axis < where.axis), where.index) for axis in left}

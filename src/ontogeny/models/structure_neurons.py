@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ontogeny.core.restriction import Slice
-from ontogeny.models.structure_probe import Probe, Projection, along
+from ontogeny.models.structure_probe import Probe, Projection, Reading, along
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def found_neurons(probe: Probe, projection: Projection, names: set[str]) -> Neur
     clear: dict[tuple[str, int], Tensor] = {}
     for digit in range(digits):
         kept = (numbers >> digit & 1).bool()
-        ones, zeros = (probe.gradients(cut=(projection, keep)) for keep in (kept, ~kept))
+        ones, zeros = (probe.reached(Reading(cut=(projection, keep)), names) for keep in (kept, ~kept))
         for name in names:
             for axis in range(ones[name].ndim):
                 one, zero = along(ones[name], axis), along(zeros[name], axis)

@@ -1,12 +1,15 @@
 """Which weights of a module reach which of its outputs: a copy with random weights, run alone, and its gradients.
 
-A weight that does not reach an output has a gradient of exactly zero, so that supports of gradients are structure and
-not size. Random weights make this independent of training and of zero initialisation; norms are passed over, since one
-over the full width would let every weight reach every output.
+A weight that does not reach an output has a gradient of zero, up to rounding. What is rounding is decided by size,
+relative to the module's other gradients, and not by exact zeros: what is left of a sum that cancels differs between
+processors. Random weights make the answer independent of training and of zero initialisation. Norms are passed over,
+since one over the full width would let every weight reach every output.
 """
 
 import copy
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,9 +17,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ontogeny.models.structure_calls import Call, first_tensor
+from ontogeny.models.outputs import first_tensor
+from ontogeny.models.structure_calls import Call
 
 Gradients = dict[str, Tensor]
+Reached = dict[str, Tensor]
+
+# Streams and random read-outs are drawn this often. In one draw a few gradients in 10^5 are as small as rounding by
+# chance; in two draws, a few in 10^10.
+DRAWS = 2
+# Gradients below this share of their tensor's largest are rounding. Sums that cancel leave 1e-7 in 32 bits. They leave
+# 1e-8 in 64 bits, because many modules take their softmax in 32 bits all the same.
+_SHARE = {torch.float64: 1e-5, torch.float32: 1e-4}
+# A tensor's largest gradient is taken to be at least this share of the module's largest: all gradients of a bias of
+# keys are rounding.
+_LEAST = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,19 +52,52 @@ class Projection:
         return int(torch.tensor(self.hidden).prod())
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One number read off a module's output at the last position.
+
+    Attributes:
+        output: weight of each output in that number; default random.
+        zeroed: positions at which the first feature of the stream is zero; default none.
+        cut: hidden coordinates kept by a projection; the others are taken out of it.
+    """
+
+    output: Float[Tensor, " width"] | None = None
+    zeroed: slice | None = None
+    cut: tuple[Projection, Bool[Tensor, " hidden"]] | None = None
+
+
 class Probe:
     """A module as it was called, with random weights and random inputs.
 
     Args:
-        module: copied; the copy is held in 32 bits on the CPU.
+        module: copied; the copy is held on the CPU in 64 bits, or in 32 or in its own type where it runs in no more.
         call: arguments it was called with, of which the stream is replaced by noise wherever it appears.
+
+    Attributes:
+        parameters: the random weights, by name.
+        width: number of outputs.
+        input_width: number of features of the stream.
+        mixes_positions: whether the output at the last position depends on the input two positions before it, or
+            earlier; in a stream of two positions, on the input at the first.
     """
 
     def __init__(self, module: nn.Module, call: Call) -> None:
         stream = call.main()
         assert stream is not None
-        self._module = copy.deepcopy(module).to("cpu", torch.float32).eval()
+        self._call, self._shape, self.input_width = call, stream.shape, stream.shape[-1]
+        kinds = [each.dtype for each in module.parameters() if each.is_floating_point()]
+        *wider, own = dict.fromkeys((torch.float64, torch.float32, *kinds[:1]))
+        for dtype in wider:
+            with suppress(Exception):  # whatever a module raises that asks for one type
+                self._prepare(module, dtype)
+                return
+        self._prepare(module, own)
+
+    def _prepare(self, module: nn.Module, dtype: torch.dtype) -> None:
+        self._dtype, self._share = dtype, _SHARE.get(dtype, 4 * torch.finfo(dtype).eps)
         self._generator = torch.Generator().manual_seed(0)
+        self._module = copy.deepcopy(module).to("cpu", dtype).eval()
         for name, each in self._module.named_modules():
             each._forward_hooks.clear()
             each._forward_pre_hooks.clear()
@@ -59,43 +107,21 @@ class Probe:
             name: (self._noise(each.shape) / max(each.shape[-1:] or (1,)) ** 0.5).requires_grad_()
             for name, each in self._module.named_parameters()
         }
-        self._call, self._shape = call, stream.shape
-        self.stream = self._noise(self._shape)
-        self.width = self._run(self.stream, {}).shape[-1]
+        self._streams = [self._noise(self._shape) for _ in range(DRAWS)]
+        self.width = self._run(self._streams[0], {}).shape[-1]
+        self._outputs = [self._noise((self.width,)) for _ in range(DRAWS)]
+        self.mixes_positions = any(self._mixes_positions(draw) for draw in range(DRAWS))
 
-    def mixes_positions(self) -> bool:
-        """Whether the output at the last position depends on the input at the first."""
-        stream = self.stream.clone().requires_grad_()
+    def _mixes_positions(self, draw: int) -> bool:
+        stream = self._streams[draw].clone().requires_grad_()
         output = self._run(stream, {})[:, -1]
         if not output.requires_grad:
             return False
-        (found,) = torch.autograd.grad((output * self._noise((self.width,))).sum(), stream, allow_unused=True)
-        return found is not None and bool(found[:, 0].any())
-
-    def gradients(
-        self,
-        output: Float[Tensor, " width"] | None = None,
-        stream: Float[Tensor, "batch position input"] | None = None,
-        cut: tuple[Projection, Bool[Tensor, " hidden"]] | None = None,
-    ) -> Gradients:
-        """Gradient of one number read off the last position, by parameter.
-
-        Args:
-            output: weight of each output in that number; default random.
-            stream: the input; default random.
-            cut: hidden coordinates kept by a projection; the others are taken out of it.
-        """
-        weights: dict[str, Tensor] = {}
-        if cut is not None:
-            projection, kept = cut
-            weights[projection.name] = self.parameters[projection.name] * projection.mask(kept)
-        found = self._run(self.stream if stream is None else stream, weights)[:, -1]
-        number = (found * (self._noise((self.width,)) if output is None else output)).sum()
-        each = torch.autograd.grad(number, list(self.parameters.values()), allow_unused=True)
-        return {
-            name: torch.zeros_like(tensor) if gradient is None else gradient
-            for (name, tensor), gradient in zip(self.parameters.items(), each, strict=True)
-        }
+        (found,) = torch.autograd.grad((output * self._outputs[draw]).sum(), stream, allow_unused=True)
+        if found is None:
+            return False
+        earlier = found[:, : max(1, found.shape[1] - 2)]
+        return bool((~(earlier.abs() <= self._share * _largest(found))).any())
 
     def projection(self, names: set[str]) -> Projection | None:
         """The one matrix among `names` of which an output reads a single row or column; `None` if there is not one.
@@ -104,20 +130,82 @@ class Probe:
         """
         if self.width < 2:
             return None
-        readings = [self.gradients(unit) for unit in torch.eye(self.width)[:2]]
-        silent = self.stream.clone()
-        silent[..., 0] = 0
-        without = self.gradients(torch.eye(self.width)[0], silent)
+        units = torch.eye(self.width, dtype=self._dtype)[:2]
+        readings = [self.reached(Reading(unit), names) for unit in units]
+        without = self.reached(Reading(units[0], zeroed=slice(None)), names)
         found: list[Projection] = []
         for name in names:
-            shape = self.parameters[name].shape
-            if ((without[name] == 0) & (readings[0][name] != 0)).any():
-                continue
-            for axis, size in enumerate(shape if len(shape) > 1 else ()):
+            shape, axes = self.parameters[name].shape, range(self.parameters[name].ndim)
+            if any((along(readings[0][name], axis) & ~along(without[name], axis)).any() for axis in axes):
+                continue  # a place of it falls silent with a feature of the stream
+            for axis in axes if len(axes) > 1 else ():
                 rows = [along(reading[name], axis).nonzero().flatten().tolist() for reading in readings]
-                if size == self.width and rows == [[0], [1]]:
+                if shape[axis] == self.width and rows == [[0], [1]]:
                     found.append(Projection(name, axis, tuple(shape[:axis] + shape[axis + 1 :])))
         return found[0] if len(found) == 1 else None
+
+    def gradients(self, reading: Reading) -> list[Gradients]:
+        """Gradients of the number that is read, by parameter, for each draw; their rounding is in them."""
+        return [self._gradients(draw, reading) for draw in range(DRAWS)]
+
+    def reached(self, reading: Reading, names: set[str] | None = None) -> Reached:
+        """Which weights reach the number that is read, by parameter; the draws must agree on what does not.
+
+        Args:
+            reading: what is read.
+            names: the parameters asked for; default all.
+        """
+        found: Reached = {}
+        for draw, limits in enumerate(self._limits):
+            for name, each in self._gradients(draw, reading, names).items():
+                more = ~(each.abs() <= limits[name])  # true of what is not a number
+                found[name] = found[name] | more if name in found else more
+        return found
+
+    @property
+    def without_effect(self) -> set[str]:
+        """Parameters that are used and change nothing, as a bias of keys moves all scores of a query alike."""
+        rounding = [
+            {name for name, size in sizes.items() if size is not None and size <= limits[name]}
+            for sizes, limits in zip(self._sizes, self._limits, strict=True)
+        ]
+        return set.intersection(*rounding)
+
+    @cached_property
+    def _limits(self) -> list[dict[str, float]]:
+        """For each draw and by parameter, the size up to which a gradient is rounding."""
+        limits = []
+        for sizes in self._sizes:
+            least = _LEAST * max((size for size in sizes.values() if size is not None), default=0.0)
+            limits.append({name: self._share * max(size or 0.0, least) for name, size in sizes.items()})
+        return limits
+
+    @cached_property
+    def _sizes(self) -> list[dict[str, float | None]]:
+        """For each draw and by parameter, the largest gradient of a random read-out; `None` of what is not used."""
+        tensors = list(self.parameters.values())
+        sizes: list[dict[str, float | None]] = []
+        for draw in range(DRAWS):
+            found = zip(self.parameters, self._derivatives(draw, Reading(), tensors), strict=True)
+            sizes.append({name: None if each is None else _largest(each) for name, each in found})
+        return sizes
+
+    def _gradients(self, draw: int, reading: Reading, names: set[str] | None = None) -> Gradients:
+        asked = {name: each for name, each in self.parameters.items() if names is None or name in names}
+        found = zip(asked.items(), self._derivatives(draw, reading, list(asked.values())), strict=True)
+        return {name: torch.zeros_like(tensor) if each is None else each for (name, tensor), each in found}
+
+    def _derivatives(self, draw: int, reading: Reading, parameters: list[Tensor]) -> tuple[Tensor | None, ...]:
+        weights: dict[str, Tensor] = {}
+        if reading.cut is not None:
+            projection, kept = reading.cut
+            weights[projection.name] = self.parameters[projection.name] * projection.mask(kept)
+        stream = self._streams[draw].clone()
+        if reading.zeroed is not None:
+            stream[:, reading.zeroed, 0] = 0
+        output = self._outputs[draw] if reading.output is None else reading.output
+        number = (self._run(stream, weights)[:, -1] * output).sum()
+        return torch.autograd.grad(number, parameters, allow_unused=True)
 
     def _run(self, stream: Tensor, weights: dict[str, Tensor]) -> Tensor:
         args, kwargs = copy.deepcopy((self._call.args, self._call.kwargs))  # a cache among them is filled by a run
@@ -129,21 +217,25 @@ class Probe:
 
     def _input(self, value: Any, stream: Tensor) -> Any:
         if isinstance(value, Tensor) and value.is_floating_point():
-            return stream if value.shape == self._shape else value.to("cpu", torch.float32)
+            return stream if value.shape == self._shape else value.to("cpu", self._dtype)
         if isinstance(value, Tensor):
             return value.cpu()
         return tuple(self._input(each, stream) for each in value) if type(value) is tuple else value
 
     def _noise(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self._generator)
+        return torch.randn(shape, generator=self._generator, dtype=self._dtype)
 
 
-def along(gradient: Tensor, axis: int) -> Bool[Tensor, " size"]:
-    """Where `gradient` is not zero, by place along one axis."""
-    return (gradient != 0).movedim(axis, 0).flatten(1).any(1) if gradient.ndim > 1 else gradient != 0
+def along(reached: Bool[Tensor, "..."], axis: int) -> Bool[Tensor, " size"]:
+    """Where any weight reaches, by place along one axis."""
+    return reached.movedim(axis, 0).flatten(1).any(1) if reached.ndim > 1 else reached
 
 
 def is_norm(module: nn.Module) -> bool:
     """Whether a module holds parameters, all of them vectors of its own: the gains and biases of a norm."""
     own = list(module.parameters(recurse=False))
     return bool(own) and all(each.ndim <= 1 for each in own) and len(own) == len(list(module.parameters()))
+
+
+def _largest(tensor: Tensor) -> float:
+    return float(tensor.abs().max()) if tensor.numel() else 0.0

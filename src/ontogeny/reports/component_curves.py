@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.reports.component_groups import clusters_of, component_colors, group_key, heads_by_layer, ordered
-from ontogeny.reports.estimates import estimates, trusted
-from ontogeny.reports.learning_curves import NAMED_CURVES, estimate_curve
+from ontogeny.reports.estimates import estimates, quantity
+from ontogeny.reports.learning_curves import NAMED_CURVES, estimate_curve, mark_hollow
 from ontogeny.reports.panels import Curve, add_key, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import StepAxis, distinct_colors
@@ -40,7 +40,7 @@ def fig_component_curves(
     for i, names in enumerate(panels.values()):
         _draw_components(figure, i, table, names, signatures, axis, heads if names != others else others)
         mark_boundaries(figure, axes(i), stages, axis)
-        set_axes(figure, i, axis.layout(), {"title": {"text": "LLC"}})
+        set_axes(figure, i, axis.layout(), {"title": {"text": quantity(refined)}})
     if key := group_key(heads, signatures):
         add_key(figure, key)
     return figure
@@ -64,12 +64,12 @@ def fig_relative_llc(relative: xr.Dataset, stages: xr.Dataset | None = None) -> 
         for name in heads:
             rows = _rows(table, name)
             x = axis.place(rows.step.to_numpy())
-            thin.append(Curve(name, x, rows.llc.to_numpy(), color, width=1.1, opacity=0.55, named=False))
-            _mark_doubtful(figure, axes(0), rows, axis, color, size=4)
+            thin.append(Curve(name, x, rows.shown.to_numpy(), color, width=1.1, opacity=0.55, named=False))
+            mark_hollow(figure, axes(0), rows, axis, color, size=4)
         bold.append(_mean_curve(f"layer {layer}", table[table.component.isin(heads)], axis, color))
     draw_curves(figure, axes(0), thin + bold, RELATIVE_HEIGHT, include=[0.0])
     mark_boundaries(figure, axes(0), stages, axis)
-    set_axes(figure, 0, axis.layout(), {"title": {"text": "LLC relative to the reference"}})
+    set_axes(figure, 0, axis.layout(), {"title": {"text": f"{quantity(relative)} relative to the reference"}})
     hover = "%{fullData.name} at step %{x:,.0f}: %{y:.3~g}<extra></extra>"
     return figure.update_traces(hovertemplate=hover, selector={"hoverinfo": None}).update_layout(hovermode="closest")
 
@@ -95,7 +95,7 @@ def _draw_components(
 ) -> None:
     """The curves of these components, in a panel whose range holds those of all that share it."""
     colors, grouped = component_colors(names, signatures), clusters_of(signatures)
-    largest = table[table.component.isin(names)].dropna(subset="llc").groupby("component").llc.last()
+    largest = table[table.component.isin(names)].dropna(subset="shown").groupby("component").shown.last()
     named = set(largest.nlargest(NAMED_CURVES).index)
     curves = []
     for name, color in colors.items():
@@ -103,25 +103,16 @@ def _draw_components(
         alike = [other for other in names if grouped and other not in grouped]
         dash = DASHES[alike.index(name) % len(DASHES)] if name in alike else "solid"
         curves.append(replace(curve, dash=dash))
-        _mark_doubtful(figure, axes(panel), _rows(table, name), axis, color)
+        mark_hollow(figure, axes(panel), _rows(table, name), axis, color)
     shared = table[table.component.isin(sharing)]
-    reach = around(shared.llc.to_numpy(), shared.mcse.fillna(0).to_numpy())
+    reach = around(shared.shown.to_numpy(), shared.shown_mcse.fillna(0).to_numpy())
     draw_curves(figure, axes(panel), curves, CURVES_HEIGHT, include=np.concatenate(reach))
 
 
-def _mark_doubtful(
-    figure: go.Figure, where: dict[str, str], rows: pd.DataFrame, axis: StepAxis, color: str, size: int = 6
-) -> None:
-    """Hollow points at the estimates that did not converge."""
-    doubtful = rows[~trusted(rows) & (rows.outcome != "")]
-    if len(doubtful):
-        marker = {"symbol": "circle-open", "color": color, "size": size, "line": {"width": 1.4}}
-        points = go.Scatter(x=axis.place(doubtful.step.to_numpy()), y=doubtful.llc, mode="markers", marker=marker)
-        figure.add_trace(points.update(name="not converged", hoverinfo="skip", **where))
-
-
 def _mean_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str) -> Curve:
-    values, errors = (table.pivot_table(column, "step", "component", dropna=False) for column in ("llc", "mcse"))
+    values, errors = (
+        table.pivot_table(column, "step", "component", dropna=False) for column in ("shown", "shown_mcse")
+    )
     mean = values.mean(axis=1, skipna=False).to_numpy()
     error = np.sqrt((errors**2).sum(axis=1, skipna=False).to_numpy()) / values.shape[1]
     return Curve(name, axis.place(values.index.to_numpy()), mean, color, around(mean, error), width=2.8)

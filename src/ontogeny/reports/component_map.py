@@ -7,8 +7,8 @@ import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.reports.component_groups import head_of
-from ontogeny.reports.estimates import estimates, trusted
-from ontogeny.reports.learning_curves import judged
+from ontogeny.reports.estimates import estimates
+from ontogeny.reports.llc_panel import judged
 from ontogeny.reports.panels import axes, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, translucent
 from ontogeny.reports.wording import number, plain, shorten, steps
@@ -46,8 +46,8 @@ def fig_component_map(refined: xr.Dataset, step: int) -> go.Figure:
     figure = small_multiples([f"Heads{where}, step {steps(step)}"], ROW_HEIGHT * len(layers))
     for row in shown.itertuples():
         place = layers.index(row.layer), numbers.index(row.head)
-        values[place] = row.llc
-        hover[place] = f"{plain(row.component)}: {number(row.llc)} {judged(row)}"
+        values[place] = row.shown
+        hover[place] = f"{plain(row.component)}: {number(row.shown)} {judged(row)}"
     low, high = _limits(table)
     cells = go.Heatmap(z=values, customdata=hover, colorscale=COMPLEXITY, zmin=low, zmax=high, showscale=False)
     cells.update(xgap=3, ygap=3, hovertemplate="%{customdata}<extra></extra>", **axes(0))
@@ -78,9 +78,9 @@ def _heads(refined: xr.Dataset) -> pd.DataFrame:
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
     """The range of the colours: of estimates that converged, of all finite ones where none did."""
-    finite = table[np.isfinite(table.llc)]
-    sound = finite[trusted(finite)]
-    values = (sound if len(sound) else finite).llc
+    finite = table[np.isfinite(table.shown)]
+    sound = finite[finite.converged]
+    values = (sound if len(sound) else finite).shown
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
 
 
@@ -88,12 +88,11 @@ def _write_values(figure: go.Figure, shown: pd.DataFrame, layers: list[int], num
     """Write each value into its cell, in letters that fit on a page, and smaller ones on a phone."""
     sizes = [_letter(width / len(numbers)) for width in (WIDE, NARROW)]
     narrow = dict(figure.layout.meta["narrow"])
-    doubtful = ~trusted(shown) & (shown.outcome != "")
     notes = []
-    for row, doubt in zip(shown.itertuples(), doubtful, strict=True):
-        text = f"<b>{_short(row.llc)}</b>" if np.isfinite(row.llc) else "<b>×</b>"
+    for row in shown.itertuples():
+        text = f"<b>{_short(row.shown)}</b>" if np.isfinite(row.shown) else "<b>×</b>"
         place = {"x": numbers.index(row.head), "y": layers.index(row.layer), "xref": "x", "yref": "y"}
-        text += "<br>○" if doubt and np.isfinite(row.llc) else ""
+        text += "<br>○" if row.hollow and np.isfinite(row.shown) else ""
         narrow[f"annotations[{len(figure.layout.annotations) + len(notes)}].font.size"] = sizes[1]
         notes.append({"text": text, "showarrow": False, "font": {"size": sizes[0]}, **place})
     figure.layout.annotations += tuple(go.layout.Annotation(note) for note in notes)

@@ -17,7 +17,7 @@ from ontogeny.reports.component_groups import (
     labels_of,
     ordered,
 )
-from ontogeny.reports.estimates import estimates, trusted
+from ontogeny.reports.estimates import estimates, quantity
 from ontogeny.reports.mark_names import Panel, write_names
 from ontogeny.reports.panels import Z95, add_key, around, axes, padded_range, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, distinct_colors, translucent
@@ -57,7 +57,9 @@ def fig_data_refinement(
     told = set((table.x - table.y).abs().nlargest(NAMED_HEADS).index)
     names = [name if name in told else "" for name in table.index]
     write_names(figure, at, Z95 * errors, names, [colors[name] for name in table.index], *panels)
-    titles = [{"title": {"text": f"LLC on {plain(shorten(name, MAX_TITLE))}"}} for name in (first, second)]
+    titles = [
+        {"title": {"text": f"{quantity(refined)} on {plain(shorten(name, MAX_TITLE))}"}} for name in (first, second)
+    ]
     set_axes(figure, 0, *(title | {"range": [low, high]} for title in titles))
     add_key(figure, key)
     return figure.update_layout(hovermode="closest", margin={"r": 28})
@@ -73,10 +75,9 @@ def _side_by_side(refined: xr.Dataset, first: str, second: str) -> pd.DataFrame:
     """One row a head with finite values on both datasets at the last step: x, y, x_mcse, y_mcse, sound."""
     table = estimates(refined)
     table = table[(table.step == refined.step.values.max()) & table.component.map(head_of).notna()]
-    table = table.assign(sound=trusted(table) | (table.outcome == ""))
     one, other = (table[table.dataset == name].set_index("component") for name in (first, second))
-    both = pd.DataFrame({"x": one.llc, "y": other.llc, "x_mcse": one.mcse, "y_mcse": other.mcse})
-    both["sound"] = one.sound & other.sound
+    both = pd.DataFrame({"x": one.shown, "y": other.shown, "x_mcse": one.shown_mcse, "y_mcse": other.shown_mcse})
+    both["sound"] = ~one.hollow & ~other.hollow
     both = both[np.isfinite(both.x) & np.isfinite(both.y)]
     return both.loc[ordered(both.index)]
 

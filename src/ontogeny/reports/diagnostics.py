@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.reports.estimates import estimates, main, main_estimates, trusted
+from ontogeny.reports.estimates import estimates, main, main_estimates
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
 
@@ -64,16 +64,16 @@ def trace_steps(trajectory: xr.Dataset) -> list[int]:
     sampled = [int(step) for step in trajectory.step.values[recorded]]
     even = np.unique(np.linspace(0, len(sampled) - 1, TRACES_SHOWN).round().astype(int)) if sampled else []
     table = main_estimates(estimates(trajectory))
-    failures = table[~trusted(table) & table.step.isin(sampled)].drop_duplicates("outcome").step
+    failures = table[~table.converged & table.step.isin(sampled)].drop_duplicates("outcome").step
     return sorted({sampled[i] for i in even} | {int(step) for step in failures})
 
 
 def listed_estimates(trajectory: xr.Dataset) -> tuple[pd.DataFrame, int]:
     """Rows of the diagnostics table, and how many converged ones were left out to keep it readable."""
     table = estimates(trajectory)
-    good = np.flatnonzero(trusted(table))
+    good = np.flatnonzero(table.converged)
     shown = good[np.unique(np.linspace(0, len(good) - 1, TABLE_ROWS).round().astype(int))] if good.size else good
-    rows = np.sort(np.concatenate([np.flatnonzero(~trusted(table)), shown]))
+    rows = np.sort(np.concatenate([np.flatnonzero(~table.converged), shown]))
     return table.iloc[rows], len(good) - len(shown)
 
 

@@ -5,25 +5,56 @@ import xarray as xr
 
 from ontogeny.core.outcome import Outcome
 
-_COLUMNS = {"llc": "llc", "llc_mcse": "mcse", "llc_rhat": "rhat", "llc_ess": "ess", "llc_outcome": "outcome"}
 WHOLE = "all"  # the component that is the whole network
+_COLUMNS = {
+    **{"llc": "llc", "llc_mcse": "mcse"},
+    **{"llc_complexity": "complexity", "llc_complexity_mcse": "complexity_mcse"},
+    **{"llc_descent": "descent", "llc_descent_mcse": "descent_mcse"},
+    **{"llc_withheld": "withheld", "llc_withheld_mcse": "withheld_mcse"},
+    **{"llc_rhat": "rhat", "llc_ess": "ess", "llc_gradients": "gradients", "llc_outcome": "outcome"},
+}
+_KEYS = ("step", "component", "dataset")
 
 
 def estimates(trajectory: xr.Dataset) -> pd.DataFrame:
-    """Every estimate that was made, one row each: step, component, dataset, llc, mcse, rhat, ess, outcome.
+    """Every estimate that was made, one row each.
+
+    Columns: step, component, dataset, what `measure` records of a coefficient (without its prefix `llc_`), and
+
+    - `shown`, `shown_mcse`: the quantity that curves are drawn of, the complexity where the trajectory has it and the
+      LLC where it has not;
+    - `converged`: whether the estimate is to be trusted as it stands;
+    - `hollow`: whether it is drawn hollow. In a trajectory that holds verdicts, that is every estimate that did not
+      converge; in one that holds none, no estimate.
 
     What was not recorded is NaN; an outcome that was not recorded is the empty string. Places of the trajectory where
     nothing was estimated (no value and no outcome) give no row.
     """
-    names = [*["step", "component", "dataset"], *_COLUMNS.values()]
+    names = [*_KEYS, *_COLUMNS.values()]
     if "llc" not in trajectory:
-        return pd.DataFrame(columns=names)
+        return pd.DataFrame(columns=[*names, "shown", "shown_mcse", "converged", "hollow"])
     variables = trajectory[[name for name in _COLUMNS if name in trajectory]]
     table = variables.to_dataframe().reset_index().rename(columns=_COLUMNS).reindex(columns=names)
     for name, default in (("component", WHOLE), ("dataset", ""), ("outcome", "")):
         table[name] = table[name].astype(object).where(table[name].notna(), default).astype(str)
     made = table.llc.notna() | table.outcome.isin([outcome.value for outcome in Outcome])
-    return table[made].reset_index(drop=True)
+    table = table[made].reset_index(drop=True)
+    shown = "complexity" if has_complexity(trajectory) else "llc"
+    table["shown"] = table[shown]
+    table["shown_mcse"] = table["complexity_mcse" if shown == "complexity" else "mcse"]
+    table["converged"] = table.outcome == Outcome.CONVERGED.value
+    table["hollow"] = ~table.converged & (table.outcome != "").any()
+    return table
+
+
+def has_complexity(trajectory: xr.Dataset) -> bool:
+    """Whether complexity and descent were measured apart; they were not in trajectories of earlier versions."""
+    return "llc_complexity" in trajectory and bool(trajectory["llc_complexity"].notnull().any())
+
+
+def quantity(trajectory: xr.Dataset) -> str:
+    """What the curves of coefficients are called: "complexity", or "LLC" where it was not measured apart."""
+    return "complexity" if has_complexity(trajectory) else "LLC"
 
 
 def main_estimates(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,8 +71,3 @@ def main(values: xr.DataArray) -> xr.DataArray:
         names = [str(name) for name in values.component.values]
         values = values.isel(component=names.index(WHOLE) if WHOLE in names else 0)
     return values.isel({dim: 0 for dim in ("dataset", "distribution") if dim in values.dims})
-
-
-def trusted(table: pd.DataFrame) -> pd.Series:
-    """Which estimates are to be trusted as they stand: those that converged."""
-    return table.outcome.isin([Outcome.CONVERGED.value, Outcome.LOCALIZED.value])

@@ -1,8 +1,7 @@
 """The report: one HTML file that holds its data, figures, style and scripts, and opens without a network."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,63 +24,34 @@ from ontogeny.reports.belief_tables import (
     steering_sentences,
 )
 from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
+from ontogeny.reports.choice import fig_choice
 from ontogeny.reports.component_curves import fig_component_curves, fig_relative_llc
 from ontogeny.reports.component_map import fig_component_map, map_steps
+from ontogeny.reports.content import ReportContent
 from ontogeny.reports.data_refinement import dataset_pairs, fig_data_refinement
 from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_steps
-from ontogeny.reports.estimates import estimates
+from ontogeny.reports.estimate_notes import converged_sentence, excluded_sentence, negative_sentence
+from ontogeny.reports.estimates import estimates, has_complexity, main_estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.presentation_graph import fig_presentation
 from ontogeny.reports.signature_table import signature_rows, signature_sentences
+from ontogeny.reports.stage_marks import staged_quantity
 from ontogeny.reports.style import step_text
 from ontogeny.reports.susceptibility_map import fig_susceptibility
-from ontogeny.reports.tables import advice_rows, boundary_rows, claim_rows, diagnostics_rows, settings_rows, stage_rows
+from ontogeny.reports.tables import (
+    advice_rows,
+    boundary_rows,
+    claim_rows,
+    diagnostics_rows,
+    settings_rows,
+    stage_rows,
+    untested_sentences,
+)
 from ontogeny.reports.token_plane import fig_token_susceptibility, has_plane
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 from ontogeny.reports.verdict import summary, verdict
 
 _BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position", "test_loss"}
-
-
-@dataclass(frozen=True)
-class ReportContent:
-    """All that a report shows. A panel whose data are missing is left out.
-
-    Args:
-        title: heading of the page.
-        trajectory: measurements along `step`.
-        stages: stages found in the trajectory.
-        pca: principal components of trajectories, with their Brownian null.
-        claims: records of what was expected and what was measured.
-        snippet: attention on a text snippet.
-        facts: what was run, by name: model, data, seeds, versions.
-        command: how to make this report again.
-        controls: trajectories of control runs by name.
-        beliefs: belief regressions over `site`, by the network's name.
-        picture: true and regressed beliefs of contexts in the plane.
-        presentation: the mixed-state presentation of the process as a graph.
-        refined: coefficients of the network's parts on several datasets along `step`; the first is the main one.
-        relative: coefficients of heads under the divergence from a reference model, along `step`.
-        signatures: parts clustered by their refined curves; members of run 0 are those of this report.
-        susceptibility: how parts answer to datasets, to single tokens, or both.
-    """
-
-    title: str
-    trajectory: xr.Dataset
-    stages: xr.Dataset | None = None
-    pca: xr.Dataset | None = None
-    claims: Sequence[Mapping[str, Any]] = ()
-    snippet: xr.Dataset | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    command: str = ""
-    controls: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    beliefs: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    picture: xr.Dataset | None = None
-    presentation: xr.Dataset | None = None
-    refined: xr.Dataset | None = None
-    relative: xr.Dataset | None = None
-    signatures: xr.Dataset | None = None
-    susceptibility: xr.Dataset | None = None
 
 
 def write_page(path: str | Path, content: ReportContent) -> Path:
@@ -109,17 +79,27 @@ def _render(content: ReportContent) -> str:
     )
     assets = files("ontogeny.reports") / "templates"
     names = ("page.css", "figures.js", "attention.js", "controls.js")
+    content = replace(content, trajectory=_measured(content.trajectory))
     trajectory, stages = content.trajectory, content.stages
     shown, omitted = listed_estimates(trajectory)
     symbols, settings = settings_rows(trajectory)
+    table = estimates(trajectory)
     return environment.get_template("page.html.j2").render(
         content=content,
         summary=summary(trajectory),
-        verdict=verdict(trajectory, stages, content.claims),
+        verdict=verdict(trajectory, stages, content.claims, content.unstaged, content.refined, content.relative),
         figures={name: _json(figures) for name, figures in _figures(content).items()},
         stages=[] if stages is None else stage_rows(stages),
         boundaries=[] if stages is None else boundary_rows(stages),
+        excluded="" if stages is None else excluded_sentence(stages),
         claims=claim_rows(content.claims),
+        untested=untested_sentences(content.claims),
+        quantity="LLC" if stages is None else staged_quantity(stages),
+        apart=has_complexity(trajectory),
+        refined_apart=content.refined is not None and has_complexity(content.refined),
+        withheld=bool(table.withheld.notna().any()),
+        gradients=bool(table.gradients.notna().any()),
+        notes=_notes(content),
         attention=None if content.snippet is None else _json(attention_view(content.snippet)),
         estimates=diagnostics_rows(shown),
         advice=advice_rows(shown),
@@ -153,9 +133,31 @@ def _figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
     if content.pca is not None:
         figures["trajectory"] = [_choice("", fig_trajectory_pca(content.pca, stages))]
     figures |= _belief_figures(content) | _component_figures(content)
+    if content.choice is not None:
+        figures["choice"] = [_choice("", fig_choice(content.choice))]
     if traced := trace_steps(trajectory):
         figures["traces"] = [_choice(f"step {step_text(step)}", fig_traces(trajectory, step)) for step in traced]
     return figures
+
+
+def _measured(trajectory: xr.Dataset) -> xr.Dataset:
+    """The trajectory without variables that hold no value at all. Coefficients stay: their outcomes say why."""
+    empty = [
+        name
+        for name, values in trajectory.data_vars.items()
+        if not str(name).startswith("llc") and values.dtype.kind == "f" and not bool(values.notnull().any())
+    ]
+    return trajectory.drop_vars(empty)
+
+
+def _notes(content: ReportContent) -> dict[str, list[str]]:
+    """By section, the sentences on how many of its estimates converged and why some are negative."""
+    table = estimates(content.trajectory)
+    tables = {"loss-llc": main_estimates(table), "refined": table}
+    tables |= {"components": estimates(content.refined)} if content.refined is not None else {}
+    tables |= {"relative": estimates(content.relative)} if content.relative is not None else {}
+    notes = {name: [converged_sentence(each), negative_sentence(each)] for name, each in tables.items()}
+    return {name: [sentence for sentence in sentences if sentence] for name, sentences in notes.items()}
 
 
 def _belief_figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:

@@ -114,6 +114,7 @@ def draw_curves(
     curves: Sequence[Curve],
     height: int = PANEL_HEIGHT,
     include: Sequence[float | int] | np.ndarray = (),
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw curves into a panel, set its vertical range and write each curve's name at its right end.
 
@@ -123,11 +124,12 @@ def draw_curves(
         curves: what to draw; later ones lie on top.
         height: of the panel in pixels, by which names are kept apart.
         include: values that the vertical range must hold besides the curves.
+        limits: the vertical range, where it is not to follow from the curves.
     """
     bands = [_band(curve, where) for curve in curves if curve.band is not None]
     figure.add_traces(bands + [_line(curve, where) for curve in curves])
     values = np.concatenate([np.asarray(include), *(v for c in curves for v in (c.y, *(c.band or ())))])
-    limits = padded_range(values)
+    limits = limits or padded_range(values)
     names = _end_names(where, [curve for curve in curves if curve.named], limits, height)
     figure.update_layout({f"yaxis{where['yaxis'][1:]}": {"range": limits}})
     figure.layout.annotations += tuple(go.layout.Annotation(name) for name in names)

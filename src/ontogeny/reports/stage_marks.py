@@ -9,8 +9,8 @@ from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, StepAxis, translucent
 # What a stage's type is called, and the colour that says so everywhere.
 STAGE_COLORS = {"A": BLUE, "B": GREEN}
 STAGE_TYPES = {
-    "A": "loss falls, LLC rises: better by becoming more complex",
-    "B": "loss falls, LLC falls: better while becoming simpler",
+    "A": "loss falls, {} rises: better by becoming more complex",
+    "B": "loss falls, {} falls: better while becoming simpler",
     "-": "neither pattern",
 }
 
@@ -18,6 +18,11 @@ STAGE_TYPES = {
 def stage_color(stage_type: str) -> str:
     """The colour of a stage type; neutral for a stage that is neither A nor B."""
     return STAGE_COLORS.get(stage_type, NEUTRAL)
+
+
+def staged_quantity(stages: xr.Dataset) -> str:
+    """What the stages were read from, as figures name it; in stages of earlier versions it was the LLC."""
+    return "complexity" if stages.attrs.get("coefficient") == "llc_complexity" else "LLC"
 
 
 def shade_stages(figure: go.Figure, stages: xr.Dataset, axis: StepAxis) -> None:

@@ -1,6 +1,7 @@
 """Rows of the report's tables, in words."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import xarray as xr
 
 from ontogeny.core.outcome import Outcome
 from ontogeny.reports.panels import Z95
-from ontogeny.reports.stage_marks import STAGE_TYPES
-from ontogeny.reports.wording import measured, number, p_value, probability, steps
+from ontogeny.reports.stage_marks import STAGE_TYPES, staged_quantity
+from ontogeny.reports.wording import listed, measured, number, p_value, probability, steps
 
+_UNTESTED = re.compile(r"^not tested(?: at this preset)?\W*", re.IGNORECASE)  # the sentence says so already
+_COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
 # Settings that a reader needs to compare two learning coefficients, with their usual symbols; the rest is listed below.
 SYMBOLS = {"nbeta": "nβ", "localization": "γ", "step_size": "ε", "num_samples": "n"}
 MEANINGS = {
@@ -24,14 +27,17 @@ MEANINGS = {
 
 def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:
     """One row a stage: number, start, end, delta_loss, delta_llc (with interval), type and explanation."""
-    rows = []
+    rows, quantity = [], staged_quantity(stages)
     for i in range(stages.sizes["stage"]):
         stage = stages.isel(stage=i)
         kind = str(stage.stage_type.values)
         interval = [float(stage[f"stage_delta_llc_{edge}"]) for edge in ("low", "high")]
         row = {"number": str(i + 1), "start": steps(float(stage.stage_start)), "end": steps(float(stage.stage_end))}
         row |= {"delta_loss": _change(float(stage.stage_delta_loss)), "type": kind}
-        row |= {"delta_llc": measured(float(stage.stage_delta_llc), interval), "explanation": STAGE_TYPES.get(kind, "")}
+        row |= {
+            "delta_llc": measured(float(stage.stage_delta_llc), interval),
+            "explanation": STAGE_TYPES.get(kind, "").format(quantity),
+        }
         rows.append(row)
     return rows
 
@@ -49,7 +55,7 @@ def boundary_rows(stages: xr.Dataset) -> list[dict[str, str]]:
 
 
 def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One row a claim: what was expected, what was measured, against which control, and whether it held."""
+    """One row a tested claim: what was expected and measured, against which control, and whether it held."""
     return [
         {
             "id": str(claim.get("id", "")),
@@ -65,11 +71,33 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "note": str(claim.get("note") or ""),
         }
         for claim in claims
+        if _is_tested(claim)
     ]
 
 
+def untested_sentences(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The claims that were not tested, in one sentence for each reason."""
+    left = [claim for claim in claims if not _is_tested(claim)]
+    more = " more" if len(left) < len(claims) else ""
+    by_reason: dict[str, list[str]] = {}
+    for claim in left:
+        by_reason.setdefault(_UNTESTED.sub("", str(claim.get("note") or "")).rstrip("."), []).append(
+            f"“{claim.get('title') or claim.get('id', '')}”"
+        )
+    sentences = []
+    for reason, titles in by_reason.items():
+        count = _COUNTS[len(titles)] if len(titles) < len(_COUNTS) else f"{len(titles):,}"
+        what = f"{count}{more} claim{' was' if len(titles) == 1 else 's were'} not tested"
+        sentences.append(f"{what}{f' ({reason[0].lower()}{reason[1:]})' if reason else ''}: {listed(titles)}.")
+    return sentences
+
+
+def _is_tested(claim: Mapping[str, Any]) -> bool:
+    return claim.get("status") in ("held", "not held")
+
+
 def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """One row an estimate: step, component, dataset, llc, error, rhat, ess, mcse and outcome."""
+    """One row an estimate: where it was made, its values with their 95 % errors, its diagnostics and its outcome."""
     return [
         {
             "step": steps(row.step),
@@ -77,9 +105,14 @@ def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
             "dataset": row.dataset,
             "llc": number(row.llc),
             "error": number(Z95 * row.mcse, 2),
+            "complexity": number(row.complexity),
+            "complexity_error": number(Z95 * row.complexity_mcse, 2),
+            "descent": number(row.descent),
+            "withheld": probability(row.withheld),
             "mcse": number(row.mcse, 2),
             "rhat": "–" if pd.isna(row.rhat) else f"{row.rhat:.3f}",
             "ess": "–" if pd.isna(row.ess) else steps(row.ess),
+            "gradients": "–" if pd.isna(row.gradients) else steps(row.gradients),
             "outcome": row.outcome,
         }
         for row in table.itertuples()
@@ -98,9 +131,10 @@ def settings_rows(trajectory: xr.Dataset) -> tuple[list[dict[str, str]], list[di
     first = [
         {"symbol": symbol, "name": name, "value": _large(settings[name]), "meaning": MEANINGS[name]}
         for name, symbol in SYMBOLS.items()
-        if name in settings
+        if isinstance(settings.get(name), int | float)
     ]
-    rest = [{"name": name, "value": str(value)} for name, value in settings.items() if name not in SYMBOLS]
+    named = {row["name"] for row in first}
+    rest = [{"name": name, "value": str(value)} for name, value in settings.items() if name not in named]
     return first, rest
 
 

@@ -1,7 +1,9 @@
 """Draws from a localised, tempered posterior: `LocalPosterior`, kernels, the one loop, and the one-call estimate."""
 
 from ontogeny.sampling.calibration import Calibration as Calibration
+from ontogeny.sampling.calibration import Mass as Mass
 from ontogeny.sampling.calibration import calibrate as calibrate
+from ontogeny.sampling.config import PosteriorConfig as PosteriorConfig
 from ontogeny.sampling.kernels import HMC as HMC
 from ontogeny.sampling.kernels import MALA as MALA
 from ontogeny.sampling.kernels import MCLMC as MCLMC
@@ -10,8 +12,11 @@ from ontogeny.sampling.kernels import SGLD as SGLD
 from ontogeny.sampling.kernels import SGNHT as SGNHT
 from ontogeny.sampling.kernels import PreconditionedSGLD as PreconditionedSGLD
 from ontogeny.sampling.kernels import RMSPropSGLD as RMSPropSGLD
-from ontogeny.sampling.loop import as_progress as as_progress
-from ontogeny.sampling.loop import sample as sample
 from ontogeny.sampling.one_call import estimate_llc as estimate_llc
+from ontogeny.sampling.one_call import sample as sample
 from ontogeny.sampling.posterior import LocalPosterior as LocalPosterior
+from ontogeny.sampling.samplers import Calibrated as Calibrated
+from ontogeny.sampling.samplers import Fixed as Fixed
+from ontogeny.sampling.samplers import Sampler as Sampler
 from ontogeny.sampling.stopping import sample_until as sample_until
+from ontogeny.terminal import as_progress as as_progress

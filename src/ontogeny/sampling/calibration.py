@@ -1,23 +1,69 @@
-"""A sampler that sets itself: mass, step and batch from what the chains meet on their first steps."""
+"""A sampler that sets itself: mass, step and batch from the gradients seen along the first steps of its chains."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
+from ontogeny.core.restriction import picked
 from ontogeny.sampling.allowance import allow
+from ontogeny.sampling.descent import Descent
 from ontogeny.sampling.kernels import SGHMC
-from ontogeny.sampling.loop import as_progress
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.spectrum import spectrum
 from ontogeny.sampling.windows import Search
+from ontogeny.terminal import as_progress
 
 _RETRIES = 6
+
+
+@dataclass(frozen=True)
+class Mass:
+    """The mass that a calibration found, by parameter, for the next one nearby.
+
+    Attributes:
+        values: parameter name -> curvature of U by coordinate: flat, one number a free coordinate.
+        indices: parameter name -> flat indices of these coordinates, or None where the parameter is free as a whole.
+    """
+
+    values: Mapping[str, Float[Tensor, " free"]] = field(repr=False)
+    indices: Mapping[str, Int[Tensor, " free"] | None] = field(repr=False)
+
+    @classmethod
+    def of(cls, posterior: LocalPosterior, mass: Float[Tensor, " parameters"]) -> "Mass":
+        """A flat mass in the order of the posterior's free coordinates."""
+        indices = posterior.one_by_one.indices
+        return cls(dict(zip(indices, mass.split(posterior.sizes), strict=True)), dict(indices))
+
+    def on(self, posterior: LocalPosterior) -> Float[Tensor, " parameters"]:
+        """The mass of the free coordinates of this posterior, which may be those of a part.
+
+        Raises:
+            InvalidArgument: for a posterior that moves parameters, or entries of them, which the mass does not cover.
+        """
+        found = [posterior.center[:0]]
+        for name, index in posterior.one_by_one.indices.items():
+            known = self.indices.get(name, torch.empty(0))
+            if name in self.values and known is None:
+                found.append(picked(self.values[name], index).flatten())
+            elif name in self.values and index is not None and known is not None and torch.equal(known, index):
+                found.append(self.values[name])
+            else:
+                raise InvalidArgument(
+                    "start",
+                    expected="a calibration of a posterior that moves all that this one moves",
+                    found=f"one that does not cover {name!r}",
+                    instead="start=None",
+                )
+        return torch.cat([part.to(posterior.center) for part in found])
 
 
 @dataclass(frozen=True)
@@ -28,15 +74,16 @@ class Calibration:
         kernel, batch_size, control_variate, num_chains: what to sample with.
         largest_batch: samples that a batch may have.
         outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
-        decrease: nβ (L(w*) - L) that some steps of descent from the center found: 0 at a minimum, of the order of the
-            value over log n at weights whose data carry noise; NaN where a budget did not allow to look.
+        descent: what lies below w* (see `Descent`): 0 at a minimum, of the order of the value over log n at weights
+            whose data carry noise.
         quadratic, withheld: of the quadratic loss that the curvature at w* would make (`spectrum`), the value at γ, and
             the share that γ takes from that at a thousandth of γ, a lower bound unless the spectrum is `complete`; NaN
             where it is not known.
         gradient_evaluations: per-sample gradients that it took.
-        evidence: Dataset over `step`: loss difference of each chain, step size, batch size, largest
+        trace: Dataset over `step`: loss difference of each chain, step size, batch size, largest
             curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
         positions: where the chains stand, to go on from.
+        mass: for the next calibration, at a checkpoint or part nearby.
     """
 
     kernel: SGHMC
@@ -46,13 +93,14 @@ class Calibration:
     largest_batch: int
     outcome: Outcome
     advice: str
-    decrease: float
+    descent: Descent = field(repr=False)
     quadratic: float
     withheld: float
     complete: bool
     gradient_evaluations: int
-    evidence: xr.Dataset = field(repr=False)
+    trace: xr.Dataset = field(repr=False)
     positions: Float[Tensor, "chain parameters"] = field(repr=False)
+    mass: Mass = field(repr=False)
 
 
 def calibrate(
@@ -62,11 +110,13 @@ def calibrate(
     num_chains: int = 4,
     budget: int | None = None,
     fixed_batch: bool = False,
+    start: Mass | None = None,
     progress: Progress | bool = False,
 ) -> Calibration:
     """Choose mass, step, batch and control variate for underdamped Langevin dynamics (`SGHMC`) on a posterior.
 
-    Chains start at w* and are stepped through windows. In each, the step is 0.7 over the largest frequency met so far
+    Descent from w* finds ŵ, the minimum of U nearby, where chains start. They are stepped through windows. In each, the
+    step is 0.7 over the largest frequency met so far
     along them (power iteration on differences of gradients). After each, the mass becomes the mean square of gradients,
     which at stationarity is the mean curvature (E[∇U∇Uᵀ] = E[∇²U]), shrunk towards the mean of its tensor; and
     friction, step and batch become those at which minibatch noise, measured on halves of batches, adds 3 % to the
@@ -79,9 +129,12 @@ def calibrate(
         posterior: what is to be sampled; its batch size counts only if fixed.
         seed: root of the seed tree.
         num_chains: chains.
-        budget: per-sample gradients of the whole estimate, of which the windows take up to a fifth beside the pass at
-            w*; below twice the data gradients are not corrected by those at w*, below 100,000 w* is not checked.
+        budget: per-sample gradients of the whole estimate, of which the windows take up to a fifth and descent 15 %.
+            Under a budget a pass over all samples at w*, which corrects gradients, is made only where the noise of
+            minibatches at w* asks for it and at most half of the budget pays for it.
         fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
+        start: `Calibration.mass` of a checkpoint nearby or of the whole network whose part this is: the first windows
+            are left out.
         progress: a `Progress`, or True for a bar in the terminal.
 
     Returns:
@@ -89,23 +142,24 @@ def calibrate(
         step tried.
     """
     reporter = as_progress(progress)
-    search = Search(posterior, seed, num_chains, allow(posterior, num_chains, budget, fixed_batch))
-    reporter.start("calibrating", sum(search.allowance.windows))
+    allowance = allow(posterior, num_chains, budget, fixed_batch)
+    search = Search(posterior, seed, num_chains, allowance, None if start is None else start.on(posterior))
+    reporter.start("calibrating", sum(allowance.windows[number] for number in search.windows))
     for _ in range(_RETRIES):
         search.begin()
-        if all(search.window(number, reporter) for number in range(len(search.allowance.windows))):
+        if all(search.window(number, reporter) for number in search.windows):
             break
     reporter.finish("calibrating")
-    return _result(search)
+    return _result(posterior, search)
 
 
-def _result(search: Search) -> Calibration:
+def _result(posterior: LocalPosterior, search: Search) -> Calibration:
     chains, outcome = search.chains, Outcome.DIVERGED if search.failed else Outcome.CONVERGED
     quadratic, withheld, complete = _quadratic(search)
     names = ("step_size", "batch_size", "curvature", "inflation")
     columns = {name: np.array([float(row.get(name, math.nan)) for row in search.rows]) for name in names}
     traces = np.array(search.traces)
-    evidence = xr.Dataset(
+    trace = xr.Dataset(
         {"loss_difference": (("step", "chain"), traces / search.first.nbeta), "nbeta": search.first.nbeta}
         | {name: ("step", column) for name, column in columns.items()},
         coords={"step": np.arange(len(search.rows)), "chain": np.arange(search.num_chains)},
@@ -120,13 +174,14 @@ def _result(search: Search) -> Calibration:
         advice="Chains leave the finite numbers at every step tried: raise localization, or lower nbeta."
         if search.failed
         else "",
-        decrease=search.decrease,
+        descent=search.descent,
         quadratic=quadratic,
         withheld=withheld,
         complete=complete,
         gradient_evaluations=search.spent + chains.gradient_evaluations + search.curvature.spent,
-        evidence=evidence,
+        trace=trace,
         positions=chains.positions,
+        mass=Mass.of(posterior, search.scale**-2),
     )
 
 

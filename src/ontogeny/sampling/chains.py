@@ -87,8 +87,8 @@ class Chains:
         self.control_variate = control_variate and not posterior.full_batch
         self._center: Tensor | None = None
         if self.control_variate:
+            self.gradient_evaluations += 0 if posterior.center_gradient_known else posterior.samples.stored
             self._center = posterior.center_gradient()
-            self.gradient_evaluations += posterior.samples.stored
         memory = kernel.start(self.positions, self._noise)
         self._states = [self._state(block, memory) for block in self._blocks()]
 

@@ -1,6 +1,6 @@
 """The one sampling loop: chains of any kernel over any local posterior, recorded as draws."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,24 +10,25 @@ from torch import Tensor
 
 from ontogeny.core.draws import MemorySink, SamplingSettings
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.protocols import Progress, Silent, Sink
+from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling.chains import Chains, Potential
 from ontogeny.sampling.kernels import Kernel, State
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Halves, Recorder
+from ontogeny.terminal import as_progress
 
 # Every so many draws the gradient is taken on two halves of the minibatch, whose difference shows its noise.
 _NOISE_EVERY = 10
 
 
-def sample(
+def sample_fixed(
     posterior: LocalPosterior,
     kernel: Kernel,
-    *,
     num_chains: int = 4,
     num_draws: int = 200,
     num_warmup: int = 200,
     thinning: int = 1,
+    *,
     observables: Mapping[str, Any] | None = None,
     seed: int = 0,
     progress: Progress | bool = False,
@@ -35,8 +36,9 @@ def sample(
     control_variate: bool = False,
     vectorized: bool | None = None,
     compiled: bool = False,
+    minimum: Float[Tensor, " parameters"] | None = None,
 ) -> xr.DataTree:
-    """Run chains from the center and record, at each draw, the loss paired with the loss at w* on the same samples.
+    """Chains of a kernel from the center: at each draw, the loss paired with the loss at w* on the same samples.
 
     Each chain has its own noise and its own order of minibatches, by two generators of the seed tree named by the
     chain's number: a chain does not depend on how many others run or how they are batched. Warm-up is recorded apart.
@@ -59,6 +61,7 @@ def sample(
             (1,000,000 on a GPU) that allow it.
         compiled: that pass through `torch.compile`, which takes some seconds at first and pays off in long runs of
             small models.
+        minimum: ŵ, around which the virial is taken where it is known.
 
     Returns:
         Draws (see `ontogeny.core.draws`). A chain that leaves the finite numbers stops there, its later draws are
@@ -71,31 +74,68 @@ def sample(
     _check(posterior, kernel, num_chains=num_chains, num_draws=num_draws, thinning=thinning, warmup=num_warmup)
     passes = {"vectorized": vectorized, "compiled": compiled}
     chains = Chains(posterior, kernel, num_chains, seed, control_variate=control_variate, **passes)
-    recorder = Recorder(posterior, sink or MemorySink(), observables or {})
+    recorder = Recorder(posterior, sink or MemorySink(), observables or {}, minimum)
     recorder.open(num_chains, num_draws, num_warmup, chains.control_variate)
     reporter = as_progress(progress)
-    reporter.start("sampling", (num_warmup + num_draws) * thinning)
-    run(chains, recorder, num_warmup, num_draws, thinning, reporter)
+    num_steps = (num_warmup + num_draws) * thinning
+    reporter.start("sampling", num_steps)
+    run(
+        chains,
+        num_steps,
+        Controller(),
+        reporter,
+        "sampling",
+        recorder,
+        lambda step: None if step % thinning else step // thinning - num_warmup,
+    )
     reporter.finish("sampling")
     settings = describe(chains, num_draws=num_draws, num_warmup=num_warmup, thinning=thinning, seed=seed)
     return recorder.close(chains.failed_at, settings)
 
 
-def run(chains: Chains, recorder: Recorder, num_warmup: int, num_draws: int, thinning: int, progress: Progress) -> None:
-    """Step all chains and record every `thinning`-th step; warm-up draws are numbered from -num_warmup."""
-    for step in range((num_warmup + num_draws) * thinning):
-        draw = step // thinning - num_warmup if step % thinning == 0 else None
-        advance(chains, step, draw, recorder)
-        progress.advance("sampling")
-        if not chains.finite:
+class Controller:
+    """What happens beside the steps of chains: nothing here; calibration and watching override what they need.
+
+    Attributes:
+        paired: whether it reads losses at steps that are not recorded.
+    """
+
+    paired = False
+
+    def before_step(self, chains: Chains, step: int) -> None:
+        """May change `chains.kernel`."""
+
+    def evaluated(self, chains: Chains, block: list[int], state: State, potential: Potential) -> None:
+        """A block's losses and gradients at its present positions, before they are used up by the step."""
+
+    def goes_on(self, chains: Chains) -> bool:
+        """Whether there is a next step."""
+        return chains.finite
+
+
+def run(
+    chains: Chains,
+    num_steps: int,
+    controller: Controller,
+    progress: Progress,
+    task: str,
+    recorder: Recorder | None = None,
+    draw_at: Callable[[int], int | None] = lambda step: None,
+) -> None:
+    """The one loop: step all chains under a controller, and record what `draw_at` gives a number."""
+    for step in range(num_steps):
+        controller.before_step(chains, step)
+        advance(chains, step, draw_at(step), recorder, controller)
+        progress.advance(task)
+        if not controller.goes_on(chains):
             break
 
 
-def advance(chains: Chains, step: int, draw: int | None, recorder: Recorder | None) -> None:
+def advance(chains: Chains, step: int, draw: int | None, recorder: Recorder | None, controller: Controller) -> None:
     """One step of all chains, recorded as `draw` unless that is None."""
     batches = chains.batches()
     halved = draw is not None and draw % _NOISE_EVERY == 0 and not chains.posterior.full_batch
-    paired = draw is not None or chains.kernel.exact
+    paired = draw is not None or chains.kernel.exact or controller.paired
     potentials = chains.potentials(batches, paired)
     for (block, state), potential in zip(chains.blocks(), potentials, strict=True):
         if not any(chains.alive(chain) for chain in block):
@@ -105,6 +145,7 @@ def advance(chains: Chains, step: int, draw: int | None, recorder: Recorder | No
         for chain, loss in zip(block, state.losses.tolist(), strict=True):
             if not abs(loss) < float("inf"):
                 chains.stop(chain, step)
+        controller.evaluated(chains, block, state, potential)
         if draw is not None and recorder is not None:
             recorder.record(draw, block, state, potential, chains, both)
         chains.step(block, state, potential)
@@ -171,12 +212,3 @@ def _check(posterior: LocalPosterior, kernel: Kernel, **counts: int) -> None:
             found=f"{type(kernel).__name__} with batches of {posterior.batch_size}",
             instead=f"LocalPosterior(..., batch_size={posterior.samples.stored}), or SGLD or SGHMC",
         )
-
-
-def as_progress(progress: Progress | bool) -> Progress:
-    """What a caller passed as `progress`: True is a bar in the terminal, False silence."""
-    if progress is True:
-        from ontogeny.reports.terminal import TerminalProgress
-
-        return TerminalProgress()
-    return Silent() if progress is False else progress

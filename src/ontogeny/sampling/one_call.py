@@ -1,21 +1,65 @@
-"""One call from model, data and loss to an estimate with its verdict."""
+"""One call from posterior to draws, and one from model, data and loss to an estimate with its verdict."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+import xarray as xr
 from torch import nn
 
-from ontogeny.core.errors import EstimateNotTrusted
+from ontogeny.core.errors import EstimateNotTrusted, InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.outcome import Outcome
-from ontogeny.core.protocols import Progress
+from ontogeny.core.protocols import Progress, Sink
 from ontogeny.core.restriction import Restriction
 from ontogeny.estimators import Estimate, llc
-from ontogeny.sampling.calibration import calibrate
-from ontogeny.sampling.kernels import SGLD
-from ontogeny.sampling.loop import sample
+from ontogeny.sampling.kernels import Kernel
+from ontogeny.sampling.loop import sample_fixed
 from ontogeny.sampling.posterior import LocalPosterior
-from ontogeny.sampling.stopping import sample_until
+from ontogeny.sampling.samplers import Calibrated, Sampler
+
+
+def sample(
+    posterior: LocalPosterior,
+    sampler: Sampler | Kernel | None = None,
+    *,
+    observables: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Progress | bool = False,
+    sink: Sink | None = None,
+    **lengths: Any,
+) -> xr.DataTree:
+    """Draws of a local posterior.
+
+    Args:
+        posterior: what to sample.
+        sampler: how: `Calibrated()` by default, `Fixed(...)`, or a bare kernel such as `SGLD(1e-4)`.
+        observables: name -> samples whose losses are recorded at every draw, averaged over positions; all of them for
+            `Samples(data, per_token=True)`.
+        seed: root of the seed tree.
+        progress: a `Progress`, or True for a bar in the terminal.
+        sink: where draws of a kernel or a `Fixed` sampler go as they are made; default memory.
+            `ontogeny.stores.ZarrSink` streams them to disk.
+        lengths: with a bare kernel, what `ontogeny.sampling.loop.sample_fixed` takes besides: num_chains (4), num_draws
+            (200), num_warmup (200), thinning (1), control_variate (False), vectorized, compiled.
+
+    Returns:
+        Draws (see `ontogeny.core.draws`).
+
+    Raises:
+        InvalidArgument: for lengths beside a sampler that has its own, and for arguments that cannot be used.
+    """
+    common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
+    if isinstance(sampler, Kernel):
+        return sample_fixed(posterior, sampler, **common, **lengths)
+    if lengths:
+        raise InvalidArgument(
+            next(iter(lengths)),
+            expected="no lengths beside a sampler, which has its own",
+            found=f"{', '.join(lengths)} beside {type(sampler).__name__ if sampler else 'the default sampler'}",
+            instead=f"og.Fixed(kernel=..., {next(iter(lengths))}=...)",
+        )
+    return (sampler or Calibrated()).draw(posterior, **common)
 
 
 def estimate_llc(
@@ -26,6 +70,7 @@ def estimate_llc(
     restriction: Restriction | str | None = None,
     nbeta: float | None = None,
     localization: float = 1.0,
+    sampler: Sampler | None = None,
     budget: int | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -35,18 +80,20 @@ def estimate_llc(
 ) -> Estimate:
     """The local learning coefficient λ̂ = nβ (E[L(w)] - L(w*)) at a model's present weights.
 
-    The sampler is calibrated (`calibrate`), and run until the Monte Carlo error is below 1.75 % of the value and the
-    chains agree, the first third of all draws being warm-up each time they are judged; or until the budget is spent.
+    The sampler is calibrated (`calibrate`), and run until the Monte Carlo error is below 1.75 % of the complexity and
+    the chains agree, the first third of all draws being warm-up each time they are judged; or until the budget is
+    spent.
 
     Args:
         model, data, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
-        budget: per-sample gradients to spend, calibration included; default up to 6,000 draws a chain.
+        sampler: `Calibrated()` by default, or `Fixed(...)` for settings of your own.
+        budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
         strict: raise `EstimateNotTrusted` unless the outcome is `converged`.
 
     Returns:
-        The estimate; it prints its value, interval and verdict.
+        The estimate; it prints its value, interval and verdict. Away from a minimum, read its `complexity`.
 
     Raises:
         InvalidArgument: for arguments that cannot be used.
@@ -55,13 +102,14 @@ def estimate_llc(
     References:
         Lau et al., arXiv 2308.12108, section 4.
     """
+    if sampler is not None and budget is not None:
+        raise InvalidArgument(
+            "budget", expected="no budget beside a sampler", found=str(budget), instead="Calibrated(budget=...)"
+        )
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
-    if posterior.num_parameters == 0:  # an empty restriction, whose coefficient is 0
-        return llc(sample(posterior, SGLD(1e-6), num_chains=1, num_draws=1, num_warmup=0, seed=seed))
-    calibration = calibrate(posterior, seed, budget=budget, progress=progress)
-    estimate = sample_until(posterior, calibration, budget=budget, seed=seed, progress=progress)
+    estimate = llc((sampler or Calibrated(budget=budget)).draw(posterior, seed=seed, progress=progress))
     if strict and estimate.outcome != Outcome.CONVERGED:
         raise EstimateNotTrusted(f"{estimate}. {estimate.advice}", estimate)
     return estimate

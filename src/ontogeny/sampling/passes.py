@@ -73,6 +73,12 @@ class OneByOne:
         with torch.no_grad():
             return (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size).flatten()
 
+    def differentiable(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
+        """Per-sample losses at the weights of one chain, with the graph of their backward pass."""
+        self._point_at(weights, 0)
+        with torch.enable_grad():
+            return per_sample(self.loss_fn, self.model, batch, size)
+
     def center(self, name: str) -> Tensor:
         """The caller's weights of a parameter that is free in part; nothing of one that is free as a whole."""
         return self._centers.get(name, torch.empty(0))

@@ -14,10 +14,8 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
+from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
-
-# A pass over many samples is cut so that samples times weights stay below this: memory, not the result, depends on it.
-_PASS = 2**24
 
 
 class LocalPosterior:
@@ -35,15 +33,18 @@ class LocalPosterior:
             batch.
         localization: γ > 0 or 0; large values lower the estimate by Σ½ γ/(nβh+γ).
         restriction: free coordinates, as a `Restriction` or a pattern for `restrict`, such as "L0H3"; default all.
-            With none at all the coefficient is 0.
+            With none at all the coefficient is 0. Parameters with `requires_grad=False` stay fixed in any case.
         batch_size: samples a gradient is taken on, drawn with replacement; n or more means all samples each time,
             without noise. Default the smaller of n and 256.
         num_samples: n, where the data do not say it.
         device: where chains live; default the device of the model's parameters.
+        pass_size: samples that go through the model at once, in every pass; larger batches are accumulated over
+            several passes. It bounds memory and changes results by rounding only. Default as many as need 128 MB for
+            what the backward pass keeps, measured on two samples.
 
     Raises:
-        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters, or a loss that
-            is not one a sample.
+        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters or with frozen
+            ones alone, or a loss that is not one a sample.
 
     References:
         Lau et al., "Quantifying degeneracy in singular models via the learning coefficient", arXiv 2308.12108.
@@ -61,6 +62,7 @@ class LocalPosterior:
         *,
         num_samples: int | None = None,
         device: torch.device | str | None = None,
+        pass_size: int | None = None,
     ) -> None:
         self.samples = Samples.of(data, num_samples)
         self._model, self.loss_fn = model, loss_fn
@@ -74,10 +76,9 @@ class LocalPosterior:
                 found=found,
                 instead="nbeta=None, localization=1.0",
             )
-        if batch_size is not None and batch_size < 1:
-            raise InvalidArgument(
-                "batch_size", expected="an integer ≥ 1", found=str(batch_size), instead="batch_size=None"
-            )
+        for name, size in (("batch_size", batch_size), ("pass_size", pass_size)):
+            if size is not None and size < 1:
+                raise InvalidArgument(name, expected="an integer ≥ 1", found=str(size), instead=f"{name}=None")
         self.batch_size = min(batch_size or 256, len(self.samples))
         if isinstance(restriction, str):
             restriction = restrict(model, restriction)
@@ -85,7 +86,7 @@ class LocalPosterior:
         parameters = parameters_of(model)
         if not parameters:
             raise InvalidArgument("model", expected="a module with parameters", found="none", instead="another module")
-        free = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)
+        free = _free(parameters, restriction)
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = torch.device(device or some.device)
@@ -98,7 +99,8 @@ class LocalPosterior:
         nothing = torch.empty(0, dtype=wide(some.dtype), device=self.device)
         self.center: Float[Tensor, " parameters"] = torch.cat([nothing, *(part.flatten() for part in kept)])
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
-        self._center_gradient: Tensor | None = None
+        self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share what one of them took
+        self._pass_size: list[int] = [] if pass_size is None else [pass_size]
         self._batched: dict[bool, Pass] = {}
         self.center_losses(torch.arange(min(2, self.samples.stored)))  # so that a loss of another kind is met here
 
@@ -125,18 +127,24 @@ class LocalPosterior:
     def restricted(self, restriction: Restriction | str | None) -> "LocalPosterior":
         """The posterior of another part of the same network, at the same settings and on the same samples.
 
-        Losses at w*, which are those of the network and not of a part, are computed once for all of them.
+        Losses at w*, which are those of the network and not of a part, are computed once for all of them, and so is
+        the gradient at w* on all samples where this posterior moves the whole network and has taken it.
 
         Raises:
             InvalidArgument: for a name that the model does not have, or if its weights are no longer w*.
         """
         settings = self.nbeta, self.localization, restriction, self.batch_size
-        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device)
+        size = self._pass_size[0] if self._pass_size else None
+        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device, pass_size=size)
         some = torch.arange(min(2, self.samples.stored))
         if not torch.equal(other.center_losses(some), self.center_losses(some)):
             expected = "a model whose weights are still those that this posterior was made at"
             raise InvalidArgument("model", expected=expected, found="other losses", instead="a new LocalPosterior")
         other._center_losses = self._center_losses
+        if self._center_gradient and self.restriction is None:
+            named = dict(zip(self.one_by_one.indices, self._center_gradient[0].split(self.sizes), strict=True))
+            parts = [picked(named[name], index) for name, index in other.one_by_one.indices.items()]
+            other._center_gradient.append(torch.cat([other.center[:0], *parts]))
         return other
 
     def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"] | None:
@@ -164,26 +172,30 @@ class LocalPosterior:
         """
         torch.sub(positions, self.center, out=out).mul_(self.localization)
         weights, into = self._views(positions), self._views(out)
-        run, total = engine or self.one_by_one, None
-        for part, share in self._parts(indices):
+        run = engine or self.one_by_one
+        total = torch.zeros(len(positions), dtype=torch.float64, device=positions.device)
+        for part, share in self._parts(indices, 1 if engine is None else len(positions)):
             batch, shared = self.samples.take(part, self.device), part.ndim == 1
             losses = run(weights, batch, part.shape[-1], shared, into, self.nbeta * share).double()
             if paired:
                 losses = losses - self.center_losses(part).to(self.device)
-            mean = losses.mean(-1)
-            total = mean if indices is not None else share * mean + (0.0 if total is None else total)
-        assert total is not None
+            total += share * losses.mean(-1)
         return total
 
     def center_gradient(self, indices: Int[Tensor, " batch"] | None = None) -> Float[Tensor, " parameters"]:
         """nβ ∇L_B(w*) on a minibatch, or on all samples: one pass over the data, kept for later calls."""
-        if indices is None and self._center_gradient is not None:
-            return self._center_gradient * self.nbeta
+        if indices is None and self._center_gradient:
+            return self._center_gradient[0] * self.nbeta
         found = torch.empty_like(self.center)[None]
         self.gradients(self.center[None], indices, found, paired=False)
-        if indices is None:
-            self._center_gradient = found[0] / self.nbeta if self.nbeta else found[0]
+        if indices is None and self.nbeta:
+            self._center_gradient.append(found[0] / self.nbeta)
         return found[0]
+
+    @property
+    def center_gradient_known(self) -> bool:
+        """Whether the gradient at w* on all samples has been taken, and costs nothing more."""
+        return bool(self._center_gradient)
 
     def losses(
         self, position: Float[Tensor, " parameters"], samples: Samples, indices: Tensor
@@ -227,22 +239,36 @@ class LocalPosterior:
 
     @property
     def pass_size(self) -> int:
-        """Samples that go through the model at once where all of them are wanted."""
-        return max(self.batch_size if not self.full_batch else 64, min(_PASS // max(self.num_parameters, 1), 2**17))
+        """Samples that go through the model at once, in every pass."""
+        if not self._pass_size:
+            self._pass_size.append(pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples))
+        return self._pass_size[0]
 
-    def _parts(self, indices: Tensor | None) -> Iterator[tuple[Tensor, float]]:
+    def _parts(self, indices: Tensor | None, chains: int) -> Iterator[tuple[Tensor, float]]:
         """The samples of a batch in parts of one pass each, with their share in the mean."""
-        if indices is not None:
-            yield indices, 1.0
-            return
-        stored = self.samples.stored
-        for part in torch.arange(stored).split(self.pass_size):
-            yield part, len(part) / stored
+        whole = torch.arange(self.samples.stored) if indices is None else indices
+        for part in whole.split(max(1, self.pass_size // chains), dim=-1):
+            yield part, part.shape[-1] / whole.shape[-1]
 
     def _views(self, flat: Float[Tensor, "chain parameters"]) -> list[Tensor]:
         parts: Sequence[Tensor] = flat.split(self.sizes, dim=1)
         rows = flat.shape[0]
         return [part.view(rows, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+
+def _free(parameters: dict[str, nn.Parameter], restriction: Restriction | None) -> dict[str, Tensor | None]:
+    """Parameter -> its free coordinates (None for all): those of the restriction that are not frozen."""
+    wanted = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)
+    free = {name: index for name, index in wanted.items() if parameters[name].requires_grad}
+    if wanted and not free:
+        frozen = f"{len(wanted)} frozen ones: " + ", ".join(list(wanted)[:3]) + (" …" if len(wanted) > 3 else "")
+        raise InvalidArgument(
+            "model" if restriction is None else "restriction",
+            expected="parameters with requires_grad=True",
+            found=frozen,
+            instead="model.requires_grad_(True) first; frozen parameters are not sampled",
+        )
+    return free
 
 
 def _double(batch: Any) -> Any:

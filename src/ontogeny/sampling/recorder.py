@@ -20,7 +20,7 @@ from ontogeny.sampling.kernels import State, dot
 from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
-_STATS = ("loss", "loss_at_center", "distance", "virial", "inflation", "excess")
+_STATS = ("loss", "loss_at_center", "distance", "virial", "pull", "shift", "inflation", "excess")
 _HALVED = ("half_loss", "half_virial")  # on minibatches alone, and only now and then
 
 
@@ -40,11 +40,25 @@ class Halves:
 
 
 class Recorder:
-    """Writes draws of blocks of chains to a sink; draws before 0 are warm-up, kept in groups of their own."""
+    """Writes draws of blocks of chains to a sink; draws before 0 are warm-up, kept in groups of their own.
 
-    def __init__(self, posterior: LocalPosterior, sink: Sink, observables: Mapping[str, Any]) -> None:
+    Args:
+        posterior: whose draws they are.
+        sink: where they go.
+        observables: name -> samples whose losses are recorded at every draw.
+        minimum: ŵ, around which the virial is taken where it is known; else w*.
+    """
+
+    def __init__(
+        self,
+        posterior: LocalPosterior,
+        sink: Sink,
+        observables: Mapping[str, Any],
+        minimum: Float[Tensor, " parameters"] | None = None,
+    ) -> None:
         self.posterior, self.sink = posterior, sink
-        self.observables = _named_samples(observables)
+        self.observables = named_samples(observables)
+        self._shift = None if minimum is None else minimum - posterior.center
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
         halved = not self.posterior.full_batch and self.posterior.batch_size > 1
@@ -76,20 +90,23 @@ class Recorder:
         alive = torch.tensor([chains.alive(chain) for chain in block])
         at_center = self._at_center(potential.indices, len(block))
         away = state.positions - self.posterior.center
+        shifted = away if self._shift is None else away - self._shift
         noise, size = both.noise if both else None, max(away.shape[1], 1)
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
             "sample_stats/distance": away.norm(dim=1),
-            "sample_stats/virial": dot(away, state.gradients) / size,
+            "sample_stats/virial": dot(shifted, state.gradients) / size,
+            "sample_stats/pull": dot(shifted, away) * self.posterior.localization,
+            "sample_stats/shift": self._along(shifted) * self.posterior.localization,
             # of all of U: what steps and minibatches add to the virial
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
             columns["sample_stats/half_loss"] = both.losses
-            columns["sample_stats/half_virial"] = torch.stack([dot(away, each) for each in both.gradients], 1) / size
+            columns["sample_stats/half_virial"] = torch.stack([dot(shifted, each) for each in both.gradients], 1) / size
             first, second = (each.sub_(away, alpha=self.posterior.localization) for each in both.gradients)
             columns["sample_stats/half_product"] = dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
@@ -116,13 +133,17 @@ class Recorder:
             indices = torch.arange(self.posterior.samples.stored)
         return self.posterior.center_losses(indices).double().mean(-1).expand(rows)
 
+    def _along(self, shifted: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
+        return torch.zeros(len(shifted)) if self._shift is None else shifted @ self._shift
+
     def _observe(self, position: Tensor, name: str) -> np.ndarray:
         samples = self.observables[name]
-        batches = torch.arange(samples.stored).split(self.posterior.batch_size)
+        batches = torch.arange(samples.stored).split(self.posterior.pass_size)
         return torch.cat([self.posterior.losses(position, samples, batch) for batch in batches]).cpu().numpy()
 
 
-def _named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
+def named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
+    """Observables as samples; refuses names that the draws use or cannot hold."""
     for name in observables:
         if not name or "/" in name or name in _TAKEN:
             raise InvalidArgument(

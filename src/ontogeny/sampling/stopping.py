@@ -1,7 +1,9 @@
-"""Sampling until the Monte Carlo error is small enough and the diagnostics agree."""
+"""Sampling from a calibration until the Monte Carlo error is small enough and the diagnostics agree."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import xarray as xr
 from torch import Tensor
@@ -10,26 +12,28 @@ from ontogeny.core.draws import MemorySink, joined, settings_of
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
-from ontogeny.estimators import Estimate, llc
-from ontogeny.estimators.diagnostics import MAX_EQUIPARTITION
+from ontogeny.estimators import llc
+from ontogeny.estimators.diagnostics import judge_draws
 from ontogeny.sampling.calibration import Calibration
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.kernels import SGHMC
-from ontogeny.sampling.loop import as_progress, describe, run
+from ontogeny.sampling.loop import Controller, describe, run
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Recorder
 from ontogeny.sampling.windows import REACH
+from ontogeny.terminal import as_progress
 
 ERROR = 0.0175  # relative Monte Carlo error at which sampling stops
-ROUND = 300  # draws of the first round; each later one doubles what there is
-MOST = 6000  # draws a chain
+ROUND, SHORT_ROUND = 300, 40  # draws of the first round, and where an error of 4 % or more is enough
+MOST = 6000  # steps a chain
 NOISY = 0.08  # share of the value added by minibatches at which larger ones are taken
 SETTLED = 0.015  # drift in an e-fold of time, as a share of the value, that is small beside the error aimed at
 WATCH, WATCHED = 40, 256  # steps from one look at the curvature to the next, and samples it is taken on
 RESTARTS = 6
 LATE = 0.6  # of a budget: what is spent when it is too late to begin anew
 STEP_ERROR = 0.006  # of the value: set after one network of 100,000 parameters was 0.3 % low, not yet scored
+THINNING = 5  # steps between draws that record observables: a quarter of a swing, which they would see little of
 
 
 def sample_until(
@@ -38,129 +42,169 @@ def sample_until(
     *,
     error: float = ERROR,
     budget: int | None = None,
+    observables: Mapping[str, Any] | None = None,
     seed: int = 0,
     progress: Progress | bool = False,
-) -> Estimate:
-    """Go on from a calibration until the relative Monte Carlo error and the diagnostics allow to stop, or the budget
-    is spent.
+) -> xr.DataTree:
+    """Draws that go on from a calibration until the Monte Carlo error, relative to the complexity, and the diagnostics
+    allow to stop, or the budget is spent.
 
     Args:
         posterior, calibration: what to sample, and how.
         error: relative Monte Carlo error aimed at.
         budget: per-sample gradients, those of the calibration included.
+        observables: name -> samples whose losses are recorded; draws are then five steps apart.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
     """
+    sampling = _Sampling(posterior, calibration, observables or {}, seed, budget)
     reporter = as_progress(progress)
-    chains = _chains(posterior, calibration, seed, calibration.batch_size, calibration.positions)
-    chains.gradient_evaluations = calibration.gradient_evaluations
-    watch = Curvature(posterior, generator(seed, "watch"), WATCHED)
-    trees: list[xr.DataTree] = []
-    restarts = 0
     reporter.start("sampling", MOST)
-    while length := _next_length(chains, sum(tree["posterior"].sizes["draw"] for tree in trees), budget):
-        trees.append(_round(chains, length, seed, watch, reporter))
-        estimate = llc(_all(trees, chains, calibration))
-        if len(trees) > 1 and (_enough(estimate, error) or estimate.outcome is Outcome.NOT_A_MINIMUM):
-            break  # one round alone does not show that it lasts
-        late = budget is not None and chains.gradient_evaluations > LATE * budget
-        calmer = None if late or restarts == RESTARTS else _calmer(posterior, calibration, seed, chains, estimate)
-        if calmer is not None:
-            chains, trees, restarts = calmer, [], restarts + 1
-        elif not chains.finite:
+    while length := sampling.next_length(SHORT_ROUND if error >= 0.04 else ROUND):
+        sampling.round(length, reporter)
+        if sampling.finished(error):
+            break
+        if not sampling.restarted() and not sampling.chains.finite:
             break
     reporter.finish("sampling")
-    return estimate
+    return sampling.draws()
 
 
-def _chains(posterior: LocalPosterior, calibration: Calibration, seed: int, batch_size: int, start: Tensor) -> Chains:
-    return Chains(
-        posterior.at(batch_size=batch_size),
-        calibration.kernel,
-        calibration.num_chains,
-        derive(seed, "draws", batch_size),
-        control_variate=calibration.control_variate,
-        start=start,
-    )
+class _Watch(Controller):
+    """Shortens the step wherever curvature has grown, as it does away from w* by up to 66 times."""
+
+    def __init__(self, curvature: Curvature, offset: int) -> None:
+        self._curvature, self._step = curvature, offset
+
+    def before_step(self, chains: Chains, step: int) -> None:
+        self._step += 1
+        if self._step % WATCH:
+            return
+        kernel, before = chains.kernel, self._curvature.spent
+        assert isinstance(kernel, SGHMC)
+        assert kernel.scale is not None
+        position = chains.positions[self._step // WATCH % len(chains)]
+        if position.isfinite().all():
+            met = self._curvature.largest(position, kernel.scale, iterations=3)
+            if met * kernel.step_size**2 > REACH**2:
+                chains.kernel = replace(kernel, step_size=REACH / math.sqrt(met))
+        chains.gradient_evaluations += self._curvature.spent - before
 
 
-def _calmer(
-    posterior: LocalPosterior, calibration: Calibration, seed: int, chains: Chains, estimate: Estimate
-) -> Chains | None:
-    """Chains begun anew, if what they met since the calibration asks for it: shorter steps for heat, batches four times
-    as large for noise (away from w* the control variate is worth less).
-    """
-    found = estimate.diagnostics
-    assert found is not None
-    kernel, size = chains.kernel, chains.posterior.batch_size
-    assert isinstance(kernel, SGHMC)
-    cooling = found.drift < -2 * found.drift_error  # from the heat of the calibration, which is no fault of the step
-    hot = not chains.positions.isfinite().all() or (found.equipartition > MAX_EQUIPARTITION and not cooling)
-    noisy = found.inflation > NOISY and size < min(calibration.largest_batch, posterior.samples.stored)
-    if not hot and not noisy:
-        return None
-    if noisy:
-        size = min(4 * size, calibration.largest_batch)
-        size = posterior.samples.stored if size > posterior.samples.stored / 2 else size
-    fresh = _chains(posterior, calibration, seed, size, calibration.positions if hot else chains.positions)
-    fresh.kernel = replace(kernel, step_size=kernel.step_size * (0.6 if hot else 1.0))
-    fresh.gradient_evaluations = chains.gradient_evaluations
-    return fresh
+class _Sampling:
+    """The rounds of a run and the chains that they are drawn from."""
 
+    def __init__(
+        self,
+        posterior: LocalPosterior,
+        calibration: Calibration,
+        observables: Mapping[str, Any],
+        seed: int,
+        budget: int | None,
+    ) -> None:
+        self.posterior, self.calibration, self.observables = posterior, calibration, observables
+        self.seed, self.budget = seed, budget
+        self.thinning = THINNING if observables else 1
+        watched = WATCHED if budget is None else max(16, min(WATCHED, budget // 1000))
+        self.curvature = Curvature(posterior, generator(seed, "watch"), watched)
+        self.chains = self._begin(calibration.batch_size, calibration.positions)
+        self.chains.gradient_evaluations += calibration.gradient_evaluations
+        self.trees: list[xr.DataTree] = []
+        self.restarts = 0
 
-def _round(chains: Chains, length: int, seed: int, watch: Curvature, progress: Progress) -> xr.DataTree:
-    """Draws, the step shortened on the way wherever curvature has grown, as it does away from w* by up to 66 times."""
-    recorder = Recorder(chains.posterior, MemorySink(), {})
-    recorder.open(len(chains), length, 0, chains.control_variate)
-    for done in range(0, length, WATCH):
-        run(chains, recorder, -done, min(done + WATCH, length), 1, progress)
-        _bound_step(chains, watch, chain=done // WATCH % len(chains))
-    settings = describe(chains, num_draws=length, num_warmup=0, thinning=1, seed=seed)
-    return recorder.close(chains.failed_at, settings)
+    @property
+    def done(self) -> int:
+        """Draws a chain so far."""
+        return sum(tree["posterior"].sizes["draw"] for tree in self.trees)
 
+    def next_length(self, first: int) -> int:
+        """Draws of the next round: as many as there are, no more than the budget leaves."""
+        wanted = min(max(first, self.done), MOST // self.thinning - self.done)
+        if self.budget is None:
+            return wanted
+        chains, watch = self.chains, self.curvature.posterior.batch_size
+        each = chains.posterior.batch_size * (len(chains) + (1.2 if chains.control_variate else 0))  # w* for halves too
+        left = self.budget - chains.gradient_evaluations - 4 * watch
+        affordable = int(left / ((each + 4 * watch / WATCH) * self.thinning))
+        return max(min(wanted, affordable), 0 if self.trees else 8)
 
-def _bound_step(chains: Chains, watch: Curvature, chain: int) -> None:
-    kernel, before = chains.kernel, watch.spent
-    assert isinstance(kernel, SGHMC)
-    assert kernel.scale is not None
-    if chains.positions[chain].isfinite().all():
-        met = watch.largest(chains.positions[chain], kernel.scale, iterations=3)
-        if met * kernel.step_size**2 > REACH**2:
-            chains.kernel = replace(kernel, step_size=REACH / math.sqrt(met))
-    chains.gradient_evaluations += watch.spent - before
+    def round(self, length: int, progress: Progress) -> None:
+        """Some draws of all chains."""
+        recorder = Recorder(self.chains.posterior, MemorySink(), self.observables, self.calibration.descent.position)
+        recorder.open(len(self.chains), length, 0, self.chains.control_variate)
+        run(
+            self.chains,
+            length * self.thinning,
+            _Watch(self.curvature, self.done * self.thinning),
+            progress,
+            "sampling",
+            recorder,
+            lambda step: None if step % self.thinning else step // self.thinning,
+        )
+        settings = describe(self.chains, num_draws=length, num_warmup=0, thinning=self.thinning, seed=self.seed)
+        self.trees.append(recorder.close(self.chains.failed_at, settings))
+        self.estimate = llc(self.draws())
 
+    def finished(self, error: float) -> bool:
+        """Whether the error is small enough and nothing speaks against the draws."""
+        found = self.estimate.diagnostics
+        if len(self.trees) < 2 or found is None:  # one round alone does not show that it lasts
+            return False
+        settled = abs(found.drift) < max(SETTLED, error / 2, 2 * found.drift_error)
+        small = found.monte_carlo_error < error * abs(found.complexity)
+        agreed = judge_draws(found, failed=any(map(math.isfinite, self.chains.failed_at))) is Outcome.CONVERGED
+        return agreed and settled and found.inflation < NOISY and small
 
-def _all(trees: list[xr.DataTree], chains: Chains, calibration: Calibration) -> xr.DataTree:
-    """All rounds as one run whose first third is warm-up."""
-    done = sum(tree["posterior"].sizes["draw"] for tree in trees)
-    warmup = done // 3
-    settings = replace(
-        settings_of(trees[-1]),
-        num_draws=done - warmup,
-        num_warmup=warmup,
-        gradient_evaluations=chains.gradient_evaluations,
-        decrease=None if math.isnan(calibration.decrease) else calibration.decrease,
-        quadratic=None if math.isnan(calibration.quadratic) else calibration.quadratic,
-        withheld=0.0 if math.isnan(calibration.withheld) else calibration.withheld,
-        complete=calibration.complete,
-        step_error=STEP_ERROR,
-    )
-    return joined(trees, warmup, settings, calibration.evidence)
+    def restarted(self) -> bool:
+        """Begin again with shorter steps if equipartition is exceeded, or with batches four times as large if they add
+        more than 8 %: away from w* the control variate is worth less.
+        """
+        late = self.budget is not None and self.chains.gradient_evaluations > LATE * self.budget
+        if late or self.restarts == RESTARTS:
+            return False
+        found, chains, size = self.estimate.diagnostics, self.chains, self.chains.posterior.batch_size
+        assert found is not None
+        kernel, largest, stored = chains.kernel, self.calibration.largest_batch, self.posterior.samples.stored
+        assert isinstance(kernel, SGHMC)
+        cooling = found.drift < -2 * found.drift_error  # from the tempering of the calibration, no fault of the step
+        # losses leave the finite numbers before positions do
+        lost = any(map(math.isfinite, chains.failed_at)) or not chains.positions.isfinite().all()
+        hot = lost or (found.heated and not cooling)
+        noisy = found.inflation > NOISY and size < min(largest, stored)
+        if not hot and not noisy:
+            return False
+        if noisy:
+            size = min(4 * size, largest)
+            size = stored if size > stored / 2 else size
+        self.chains = self._begin(size, self.calibration.positions if hot else chains.positions)
+        self.chains.kernel = replace(kernel, step_size=kernel.step_size * (0.6 if hot else 1.0))
+        self.chains.gradient_evaluations += chains.gradient_evaluations
+        self.trees, self.restarts = [], self.restarts + 1
+        return True
 
+    def draws(self) -> xr.DataTree:
+        """All rounds as one run whose first third is warm-up."""
+        warmup, known = self.done // 3, self.calibration
+        settings = replace(
+            settings_of(self.trees[-1]),
+            num_draws=self.done - warmup,
+            num_warmup=warmup,
+            gradient_evaluations=self.chains.gradient_evaluations,
+            descent=known.descent.value,
+            descent_error=known.descent.error,
+            quadratic=None if math.isnan(known.quadratic) else known.quadratic,
+            withheld=0.0 if math.isnan(known.withheld) else known.withheld,
+            complete=known.complete,
+            step_error=STEP_ERROR,
+        )
+        return joined(self.trees, warmup, settings, known.trace)
 
-def _next_length(chains: Chains, done: int, budget: int | None) -> int:
-    """Draws of the next round: as many as there are, no more than the budget leaves."""
-    wanted = min(max(ROUND, done), MOST - done)
-    if budget is None:
-        return wanted
-    each = chains.posterior.batch_size * (len(chains) + (1.2 if chains.control_variate else 0))  # w* twice for halves
-    left = int((budget - chains.gradient_evaluations - 4 * WATCHED) / (each + 4 * WATCHED / WATCH))
-    return max(min(wanted, left), 0 if done else 8)
-
-
-def _enough(estimate: Estimate, error: float) -> bool:
-    found = estimate.diagnostics
-    if found is None or estimate.outcome not in (Outcome.CONVERGED, Outcome.LOCALIZED):
-        return False
-    settled = abs(found.drift) < max(SETTLED, 2 * found.drift_error)
-    return settled and found.inflation < NOISY and found.monte_carlo_error < error * abs(estimate.value)
+    def _begin(self, batch_size: int, start: Tensor) -> Chains:
+        return Chains(
+            self.posterior.at(batch_size=batch_size),
+            self.calibration.kernel,
+            self.calibration.num_chains,
+            derive(self.seed, "draws", batch_size),
+            control_variate=self.calibration.control_variate,
+            start=start,
+        )

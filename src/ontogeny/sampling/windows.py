@@ -9,11 +9,11 @@ from torch import Tensor
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.sampling.allowance import FRICTION, Allowance, Balance
-from ontogeny.sampling.chains import Chains
+from ontogeny.sampling.chains import Chains, Potential
 from ontogeny.sampling.curvature import Curvature
-from ontogeny.sampling.descent import descend
-from ontogeny.sampling.kernels import SGHMC
-from ontogeny.sampling.loop import evaluate_halves
+from ontogeny.sampling.descent import Descent, descend
+from ontogeny.sampling.kernels import SGHMC, State
+from ontogeny.sampling.loop import Controller, evaluate_halves, run
 from ontogeny.sampling.posterior import LocalPosterior
 
 # Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
@@ -24,95 +24,93 @@ _PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of ea
 
 
 class Search:
-    """The state of a calibration."""
+    """The state of a calibration.
 
-    def __init__(self, posterior: LocalPosterior, seed: int, num_chains: int, allowance: Allowance) -> None:
-        self.seed, self.num_chains, self.allowance = seed, num_chains, allowance
-        self.first = posterior.at(batch_size=allowance.first)
+    Args:
+        posterior, seed, num_chains: what is calibrated.
+        allowance: what may be spent.
+        mass: squares of the inverse scale of each parameter that a calibration nearby has found, if there is one: the
+            windows in which it is found from nothing are left out.
+    """
+
+    def __init__(
+        self, posterior: LocalPosterior, seed: int, num_chains: int, allowance: Allowance, mass: Tensor | None = None
+    ) -> None:
+        self.seed, self.num_chains = seed, num_chains
         self.spent = 0
         order = generator(seed, "curvature")
         self.curvature = Curvature(posterior, order, allowance.curvature)
         self.rows: list[dict[str, float]] = []
         self.traces: list[np.ndarray] = []
-        self.mass = self.curvature.diagonal(probes=8)
+        self.windows = range(len(allowance.windows)) if mass is None else range(HOT + 1, len(allowance.windows))
+        self.mass = self.curvature.diagonal(probes=8) if mass is None else mass
+        self.allowance = allowance.with_control(posterior, self.mass, seed)
+        self.spent += self.allowance.noise_samples
+        self.first = posterior.at(batch_size=self.allowance.first)
         self.thrown = [0, 0]  # attempts that ended in the first window, where curvature is not known yet, and later
-        self.decrease = math.nan
-        if allowance.descent:
-            self.decrease, self.spent = descend(
-                posterior.at(batch_size=allowance.descent), self.mass.rsqrt(), self.curvature, seed
-            )
+        self.descent = self._descend(posterior)
+
+    def _descend(self, posterior: LocalPosterior) -> Descent:
+        allowed = self.allowance
+        if allowed.control_variate and not posterior.full_batch and not posterior.center_gradient_known:
+            posterior.center_gradient()
+            self.spent += posterior.samples.stored
+        found = descend(
+            posterior.at(batch_size=allowed.descent), self.mass.rsqrt(), self.seed, allowed.descent_iterations
+        )
+        self.spent += found.gradient_evaluations
+        return found
 
     def begin(self) -> None:
-        """Chains at w*, at a step that the curvature at w* allows, shorter after attempts that failed."""
+        """Chains at the minimum that descent found, at a step that the curvature there allows, shorter after attempts
+        that failed.
+        """
         self.reach = REACH / 3 ** self.thrown[0]
         self.balance = Balance(self.allowance.first, FRICTION[0], 1.0)
         self.scale = self.mass.rsqrt()
         # a singular center is flat where its surroundings are not
-        met = [self._met(place, iterations=10) for place in (self.first.center, self.curvature.displaced())]
+        places = (
+            [self.descent.position, self.curvature.displaced()] if self.windows[0] == 0 else [self.descent.position]
+        )
+        met = [self._met(place, iterations=10) for place in places]
         self.largest = max([each for each in met if math.isfinite(each)], default=1.0)
         self.failed = False
-        self._restart(self.first, None)
+        start = self.descent.position.repeat(self.num_chains, 1)
+        self._restart(self.first, start)
 
     def window(self, number: int, progress: Progress) -> bool:
         """Some steps; whether all chains stayed finite. Afterwards mass and batch are set anew."""
-        squares, count, virials = torch.zeros_like(self.scale), 0, []
-        for step in range(self.allowance.windows[number]):
-            if step % (5 if number == 0 else 20) == 0:
-                position = self.chains.positions[len(self.rows) // 20 % self.num_chains]
-                self._bound_step(self._met(position, iterations=3))
-            for losses, gradients, virial in self._step():
-                if not self._finite(losses):
-                    self.failed = True
-                    self.thrown[min(number, 1)] += 1
-                    return False
-                squares += gradients
-                virials.append(virial)
-                count += self.num_chains if self.chains.engine else 1
-            progress.advance("calibrating")
+        seen = _Window(self, every=5 if number == 0 else 20)
+        run(self.chains, self.allowance.windows[number], seen, progress, "calibrating")
+        if seen.failed:
+            self.failed = True
+            self.thrown[min(number, 1)] += 1
+            return False
         self.rows[-1]["inflation"] = share = self._inflation()
         self.reach = min(3 * self.reach, REACH / 3 ** self.thrown[1])
         if number == HOT:
             self._measure_anew()
             self._restart(self._at_balance(), self.chains.positions)
         elif number < len(self.allowance.windows) - 1:
-            self._set_mass(squares / count, count)
+            self._set_mass(seen.squares / seen.count, seen.count)
             self._set_balance(share)
-            mixed = sum(virials[len(virials) // 2 :]) / len(virials[len(virials) // 2 :]) > MIXED
-            heat = HEAT[0 if mixed else 1] if number == HOT - 1 else 1.0
+            late = seen.virials[len(seen.virials) // 2 :]
+            heat = HEAT[0 if sum(late) / len(late) > MIXED else 1] if number == HOT - 1 else 1.0
             self._restart(self._at_balance(heat), self.chains.positions)
         return True
 
-    def _step(self) -> list[tuple[Tensor, Tensor, float]]:
-        """One step; of each block losses, summed squares of gradients, and (w - w*)·∇U/P where it began."""
-        chains, found = self.chains, []
-        trace = np.full(self.num_chains, np.nan)
-        for (block, state), potential in zip(chains.blocks(), chains.potentials(chains.batches()), strict=True):
-            chains.evaluate(state, potential)
-            trace[block] = self.first.nbeta * state.losses.cpu().numpy()
-            virial = ((state.positions - self.first.center) * state.gradients).sum() / state.positions.numel()
-            found.append((state.losses.clone(), state.gradients.square().sum(0), float(virial)))
-            chains.step(block, state, potential)
-        self.traces.append(trace)
-        self.rows.append(
-            {
-                "step_size": chains.kernel.step_size,
-                "batch_size": chains.posterior.batch_size,
-                "curvature": self.largest,
-            }
-        )
-        return found
+    def bound_step(self, position: Tensor) -> None:
+        """Shorten the step where curvature has grown."""
+        self.largest = float(np.nanmax([self.largest, self._met(position, iterations=3), 1e-12]))
+        self.chains.kernel = self._kernel(self.chains.posterior)
 
-    def _finite(self, losses: Tensor) -> bool:
+    def finite(self, losses: Tensor) -> bool:
         """Whether losses are finite, and not such as only a chain that is being thrown out has."""
         return bool((self.first.nbeta * losses < 100 * self.first.num_parameters + 1000).all())
 
     def _met(self, position: Tensor, iterations: int) -> float:
         found = self.curvature.largest(position, self.scale, iterations)
         return found if found > 0 else math.nan
-
-    def _bound_step(self, met: float) -> None:
-        self.largest = float(np.nanmax([self.largest, met, 1e-12]))
-        self.chains.kernel = self._kernel(self.chains.posterior)
 
     def _kernel(self, posterior: LocalPosterior) -> SGHMC:
         heat = self.first.nbeta / posterior.nbeta if posterior.nbeta else 1.0
@@ -123,10 +121,8 @@ class Search:
         """Chains with fresh momentum at the same places; what was spent stays counted."""
         if hasattr(self, "chains"):
             self.spent += self.chains.gradient_evaluations
-            if self.chains.control_variate:
-                self.spent -= posterior.samples.stored  # the pass over all samples at w* is taken once, and kept
         seed = derive(self.seed, "window", len(self.rows))
-        options = {"control_variate": self.allowance.control_variate, "start": positions}
+        options = {"control_variate": bool(self.allowance.control_variate), "start": positions}
         self.chains = Chains(posterior, self._kernel(posterior), self.num_chains, seed, **options)
 
     def _inflation(self) -> float:
@@ -161,3 +157,39 @@ class Search:
 
     def _at_balance(self, heat: float = 1.0) -> LocalPosterior:
         return self.first.at(batch_size=self.balance.batch_size, nbeta=self.first.nbeta / heat)
+
+
+class _Window(Controller):
+    """What chains meet in one window: losses, mean squares of gradients, and (w - w*)·∇U/P."""
+
+    paired = True
+
+    def __init__(self, search: Search, every: int) -> None:
+        self._search, self._every = search, every
+        self.squares, self.count, self.virials = torch.zeros_like(search.scale), 0, list[float]()
+        self.failed = False
+
+    def before_step(self, chains: Chains, step: int) -> None:
+        search = self._search
+        if step % self._every == 0:
+            search.bound_step(chains.positions[len(search.rows) // 20 % len(chains)])
+        search.traces.append(np.full(len(chains), np.nan))
+        search.rows.append(
+            {
+                "step_size": chains.kernel.step_size,
+                "batch_size": chains.posterior.batch_size,
+                "curvature": search.largest,
+            }
+        )
+
+    def evaluated(self, chains: Chains, block: list[int], state: State, potential: Potential) -> None:
+        search = self._search
+        search.traces[-1][block] = search.first.nbeta * state.losses.cpu().numpy()
+        self.failed |= not search.finite(state.losses)
+        self.squares += state.gradients.square().sum(0)
+        virial = ((state.positions - search.first.center) * state.gradients).sum() / state.positions.numel()
+        self.virials.append(float(virial))
+        self.count += len(block)
+
+    def goes_on(self, chains: Chains) -> bool:
+        return not self.failed

@@ -4,9 +4,11 @@ from ontogeny.stores.checkpoints import Checkpoints as Checkpoints
 from ontogeny.stores.checkpoints import DirectoryCheckpoints as DirectoryCheckpoints
 from ontogeny.stores.checkpoints import MemoryCheckpoints as MemoryCheckpoints
 from ontogeny.stores.checkpoints import open_checkpoints as open_checkpoints
-from ontogeny.stores.files import sha256 as sha256
 from ontogeny.stores.files import write_atomically as write_atomically
 from ontogeny.stores.files import write_json as write_json
+from ontogeny.stores.manifest import read_manifest as read_manifest
+from ontogeny.stores.manifest import seal as seal
+from ontogeny.stores.manifest import sha256 as sha256
 from ontogeny.stores.trees import ZarrSink as ZarrSink
 from ontogeny.stores.trees import read_tree as read_tree
 from ontogeny.stores.trees import write_tree as write_tree

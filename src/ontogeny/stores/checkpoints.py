@@ -2,11 +2,13 @@
 pattern.
 """
 
+import hashlib
 import pickle
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,9 +18,12 @@ from torch import Tensor
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
-from ontogeny.stores.files import sha256, write_atomically
+from ontogeny.stores.files import write_atomically
+from ontogeny.stores.manifest import sha256
 
 Weights = dict[str, Tensor]
+# Entries that hold the weights in what training loops save, the likeliest first.
+_STATE_DICTS = ("model", "state_dict", "model_state_dict", "module", "network", "net", "weights", "params")
 
 
 class Checkpoints(ABC):
@@ -97,7 +102,7 @@ class DirectoryCheckpoints(Checkpoints):
         self._require(step)
         path = self.path(step)
         content = path.read_bytes()
-        if sha256(path) != self.checksum(step):
+        if hashlib.sha256(content).hexdigest() != self.checksum(step):
             raise CorruptFile(f"{path}: its content does not match its checksum; delete it and train on, or restore it")
         return load_safetensors(content)
 
@@ -154,9 +159,10 @@ def open_checkpoints(
             step to state dict.
 
     Raises:
-        InvalidArgument: if nothing is found there.
+        InvalidArgument: if nothing is found there, or if state dicts of two steps are the same tensors in memory.
     """
     if isinstance(source, Mapping):
+        _refuse_aliases(source)
         return MemoryCheckpoints(source)
     if isinstance(source, (str, Path)):
         if "{N}" in str(source):
@@ -171,14 +177,38 @@ def open_checkpoints(
             found=f"{source} without any" if Path(source).exists() else f"{source}, which does not exist",
             instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"',
         )
-    return MemoryCheckpoints(dict(enumerate(source)))
+    return open_checkpoints(dict(enumerate(source)))
+
+
+def _refuse_aliases(weights: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Refuse two steps all of whose floating-point tensors lie at the same places in memory.
+
+    `model.state_dict()` is not a copy: kept as it is, every step shows the last weights. Steps that share some of
+    their tensors, such as a frozen backbone, are fine.
+    """
+    seen: dict[frozenset[Any], int] = {}
+    for step, tensors in weights.items():
+        places = frozenset(
+            (name, tensor.data_ptr(), tensor.shape, tensor.stride())
+            for name, tensor in tensors.items()
+            if tensor.is_floating_point() and tensor.layout is torch.strided and tensor.numel()
+        )
+        if places and places in seen:
+            raise InvalidArgument(
+                "source",
+                expected="state dicts with tensors of their own",
+                found=f"steps {seen[places]} and {step} whose tensors are the same memory",
+                instead="{name: tensor.clone() for name, tensor in model.state_dict().items()} where each is taken",
+            )
+        seen[places] = step
 
 
 def read_weights(path: Path) -> Weights:
     """A state dict from a `.safetensors`, `.pt`, `.pth` or `.bin` file; nothing in it is executed.
 
     Raises:
-        CorruptFile: if it is damaged, truncated, or holds anything but tensors.
+        CorruptFile: if it is damaged or truncated.
+        InvalidArgument: if it holds no state dict, or several of which none is named as one.
     """
     try:
         if path.suffix == ".safetensors":
@@ -186,11 +216,29 @@ def read_weights(path: Path) -> Weights:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError, pickle.UnpicklingError) as error:
         raise CorruptFile(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CorruptFile(
-            f"{path}: expected a state dict (name -> tensor), found {type(loaded).__name__} of other things"
-        )
-    return dict(loaded)
+    return _state_dict(path, loaded)
+
+
+def _state_dict(path: Path, loaded: object) -> Weights:
+    """The state dict in what a training loop saved: the whole of it, or an entry beside the optimizer's and others."""
+    if _is_state_dict(loaded):
+        return dict(loaded)  # type: ignore[call-overload]
+    entries = loaded if isinstance(loaded, Mapping) else {}
+    found = [name for name, value in entries.items() if _is_state_dict(value)]
+    named = [name for name in _STATE_DICTS if name in found]
+    if named or len(found) == 1:
+        return dict(entries[(named or found)[0]])
+    shown = f"a dict with the keys {', '.join(map(str, entries))}" if entries else type(loaded).__name__
+    raise InvalidArgument(
+        "source",
+        expected=f"a state dict (name -> tensor) in {path.name}, whole or under one of {', '.join(_STATE_DICTS)}",
+        found=shown,
+        instead="a list or mapping of state dicts: {step: torch.load(file, weights_only=True)[key], ...}",
+    )
+
+
+def _is_state_dict(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
 
 
 def _weights_file(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Labelled arrays on disk: a DataTree or Dataset as a Zarr folder, and a sink that streams draws into one."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,26 +8,51 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from ontogeny.core.draws import Layout
 from ontogeny.core.errors import CorruptFile
 from ontogeny.stores.files import write_atomically
+from ontogeny.stores.manifest import begin, read_manifest, require_replaceable, seal, verified
+from ontogeny.stores.temporaries import remove
 
 
-def write_tree(path: Path, tree: xr.DataTree | xr.Dataset) -> Path:
-    """`tree` as a Zarr folder that appears whole or not at all."""
-    stored = _with_strings(tree, object)  # Zarr 3 has no stable format for strings of fixed length
-    return write_atomically(path, lambda temporary: stored.to_zarr(temporary, consolidated=False, zarr_format=3))
+def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[str, Any] | None = None) -> Path:
+    """`tree` as a Zarr folder with a manifest, which appears whole or not at all. What ontogeny wrote there before is
+    replaced.
 
-
-def read_tree(path: Path) -> xr.DataTree:
-    """A Zarr folder as a DataTree in memory.
+    Args:
+        metadata: what else the manifest shall say, as JSON: inputs, a time. Processes that write one artefact at the
+            same time give the same.
 
     Raises:
-        CorruptFile: if it is not one, or damaged.
+        InvalidArgument: if anything else is at `path`, which then stays as it is.
     """
+    require_replaceable(path)  # before the work
+    stored = _with_strings(tree, object)  # Zarr 3 has no stable format for strings of fixed length
+
+    def write(temporary: Path) -> None:
+        stored.to_zarr(temporary, consolidated=False, zarr_format=3)
+        seal(temporary, metadata)
+
+    return write_atomically(path, write)
+
+
+def read_tree(path: Path, *, partial: bool = False) -> xr.DataTree:
+    """A Zarr folder of ours as a DataTree in memory; every file is checked against the manifest before it is used.
+
+    Args:
+        partial: also read draws of a run that did not finish, as far as they were written: what is missing is NaN, and
+            nothing is checked.
+
+    Raises:
+        CorruptFile: if it is not such a folder, or a file of it is missing, extra or altered.
+    """
+    files = verified(path, partial=partial)
+    store: Any = MemoryStore({name: default_buffer_prototype().buffer.from_bytes(held) for name, held in files.items()})
     try:
-        stored = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+        stored = xr.open_datatree(store, engine="zarr", consolidated=False).load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CorruptFile(f"{path}: cannot be read as a Zarr folder ({type(error).__name__}: {error})") from error
     # without the chunks it was stored in, so that it is written again as if it had never been read
@@ -48,17 +74,24 @@ def _with_strings(tree: Any, dtype: type) -> Any:
 
 
 class ZarrSink:
-    """Streams draws to a Zarr folder, pre-allocated; what was written before a crash can be read.
+    """Streams draws to a Zarr folder, pre-allocated, whose manifest is written when it is closed.
+
+    What was written before a crash can be read with `read_tree(path, partial=True)`.
 
     Args:
-        path: the folder; anything there is replaced.
+        path: the folder, for one process at a time; what ontogeny wrote there before is replaced when draws begin.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def open(self, variables: Layout) -> None:
-        root = zarr.open_group(self.path, mode="w", zarr_format=3)
+        require_replaceable(self.path)
+        place = Path(os.path.realpath(self.path))
+        remove(place)
+        place.mkdir(parents=True)
+        self._writer = begin(place)  # first of all, so that a folder that a crash leaves is known as ours
+        root = zarr.open_group(place, mode="a", zarr_format=3)
         self._arrays: dict[str, zarr.Array] = {}
         for name, (_, dims, shape) in variables.items():
             self._arrays[name] = _allocate(root, name, dims, shape)
@@ -71,7 +104,10 @@ class ZarrSink:
         self._arrays[variable][index if index else ...] = value
 
     def close(self, attrs: Mapping[str, Any]) -> xr.DataTree:
+        if read_manifest(self.path).get("writer") != self._writer:
+            raise CorruptFile(f"{self.path}: another process has written here as well; give each a folder of its own")
         zarr.open_group(self.path, mode="a").attrs.update(attrs)
+        seal(self.path)
         return read_tree(self.path)
 
 

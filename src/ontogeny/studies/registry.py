@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
-from ontogeny.sampling import as_progress
+from ontogeny.execution import Executor
 from ontogeny.stores import write_json
 from ontogeny.studies import belief_states, language
-from ontogeny.studies.claims import Evidence
+from ontogeny.studies.claims import Findings
+from ontogeny.terminal import as_progress
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -25,7 +26,7 @@ class Study:
 
     Attributes:
         preset: name -> config, a frozen pydantic model with `preset` and `seed`.
-        run: trains and measures one seed into a folder; analyse: its evidence, claim by claim; report: judges and
+        run: trains and measures one seed into a folder; analyse: what it says of each claim; report: judges and
             writes.
     """
 
@@ -33,9 +34,9 @@ class Study:
     shows: str
     presets: Mapping[str, str]
     preset: Callable[[Any], Any]
-    run: Callable[[Any, Path, Path, Progress], None]
-    analyse: Callable[[Any, Path], dict[str, Evidence]]
-    report: Callable[[Any, Path, str, Path, list[dict[str, Evidence]]], Path]
+    run: Callable[[Any, Path, Path, Progress, Executor | None], None]
+    analyse: Callable[[Any, Path], Findings]
+    report: Callable[[Any, Path, str, Path, Sequence[Findings]], Path]
 
 
 STUDIES = {
@@ -43,7 +44,7 @@ STUDIES = {
         "How a small language model develops",
         "A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
         "its LLC stages are held against these changes, with a one-layer control.",
-        {"quick": "7 minutes", "standard": "hours a seed", "paper": "hours on a GPU"},
+        {"quick": "4 minutes", "standard": "hours a seed", "paper": "hours on a GPU"},
         language.preset,
         language.run,
         language.analyse,
@@ -78,6 +79,7 @@ def study(
     *,
     settings: Mapping[str, Any] | None = None,
     seeds: int = 1,
+    executor: Executor | None = None,
     progress: Progress | bool = False,
 ) -> Run:
     """Run a study, or go on with one that was interrupted, and write its report.
@@ -89,6 +91,8 @@ def study(
             the claims are pooled.
         settings: overrides of the config by dotted name, such as `{"training.num_steps": 500}`.
         seeds: how many seeds to run, counted up from the config's own.
+        executor: who runs the measurements: `execution.Serial()` or `execution.Processes(n)`; default one process a
+            core. The numbers are the same, bit for bit.
         progress: a `Progress`, or True for bars in the terminal.
 
     Returns:
@@ -106,9 +110,9 @@ def study(
     config = override(chosen.preset(preset), settings or {})
     directory = Path(out or f"runs/{name}-{preset}")
     _claim_directory(directory, name, config, seeds)
-    reporter, found = as_progress(progress), list[dict[str, Evidence]]()
+    reporter, found = as_progress(progress), list[Findings]()
     for seeded, place in _places(config, directory, seeds):
-        chosen.run(seeded, place, directory / "text", reporter)
+        chosen.run(seeded, place, directory / "text", reporter, executor)
         found.append(chosen.analyse(seeded, place))
     return Run(directory, _write_reports(chosen, config, directory, found), read_claims(directory))
 
@@ -129,8 +133,9 @@ def read_claims(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def override(config: Config, settings: Mapping[str, Any]) -> Config:
-    """The config with values replaced by dotted name; text values are read as TOML (`0.1`, `[1, 2]`, `true`), or
-    kept.
+    """The config with values replaced by dotted name.
+
+    Text values are read as TOML (`0.1`, `[1, 2]`, `true`, `{num_draws = 20}`), `none` as None, or else kept as text.
     """
     values = config.model_dump()
     for name, value in settings.items():
@@ -158,7 +163,7 @@ def _places(config: Any, directory: Path, seeds: int) -> list[tuple[Any, Path]]:
     return [(config.model_copy(update={"seed": number}), directory / f"seed-{number}") for number in numbers]
 
 
-def _write_reports(chosen: Study, config: Any, directory: Path, found: list[dict[str, Evidence]]) -> Path:
+def _write_reports(chosen: Study, config: Any, directory: Path, found: Sequence[Findings]) -> Path:
     """A report for each seed where there are several, and one with the pooled claims over the first seed's curves."""
     seeds, title = len(found), f"{chosen.title} · {config.preset}"
     places = _places(config, directory, seeds)
@@ -175,6 +180,8 @@ def _read_json(path: Path, argument: str) -> Any:
 
 
 def _parsed(text: str) -> Any:
+    if text.lower() == "none":  # TOML has no word for it
+        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -9,14 +9,18 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
-from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.errors import InvalidArgument, OntogenyError
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.losses import LossFn, per_sample
-from ontogeny.core.protocols import Progress, Silent
+from ontogeny.core.protocols import Progress, Silent, reporting
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, write_atomically
 from ontogeny.training.schedule import Schedule, checkpoint_steps, learning_rate_factor
+
+
+class TrainingDiverged(OntogenyError):
+    """A loss in training is not finite."""
 
 
 class TrainingConfig(BaseModel):
@@ -69,10 +73,12 @@ def train(
             checkpoints stay in memory.
 
     Returns:
-        The checkpoints, by step; 0 is before the first update.
+        The checkpoints, by step; 0 is before the first update. `model` holds the last weights, and its modules come
+        back in the mode, train or eval, that they were passed in.
 
     Raises:
         InvalidArgument: if `directory` holds a run of other arguments, or `data` has fewer samples than a batch.
+        TrainingDiverged: at the first step whose loss is not finite. Checkpoints before it are kept.
     """
     samples, progress = Samples(data), progress or Silent()
     if len(samples) < config.batch_size:
@@ -86,26 +92,30 @@ def train(
     first = state.restore(model, optimizer, wanted - set(store.steps)) if state else 0
     device = next(model.parameters()).device
 
+    modes = {module: module.training for module in model.modules()}
     model.train()
-    progress.start("training", config.num_steps, first)
-    for step in range(first, config.num_steps):
-        if step in wanted:
-            store.save(step, model.state_dict())
-        if state and step % config.state_every == 0:
-            state.save(step, model, optimizer)
-        batch = samples.take(_batch_indices(len(samples), config, step), device)
-        with torch.random.fork_rng(enabled=True):  # dropout at a step depends on seed and step, not on the past
-            torch.manual_seed(derive(config.seed, "dropout", step))
-            loss = _update(model, loss_fn, batch, optimizer, config, step)
-        if step % config.log_every == 0:
-            value = float(loss)
-            if state:
-                state.log({"step": step, "loss": value})
-            progress.advance("training", min(config.log_every, config.num_steps - step), f"loss {value:.3f}")
+    try:
+        with reporting(progress, "training", config.num_steps, first):
+            for step in range(first, config.num_steps):
+                if step in wanted:
+                    store.save(step, model.state_dict())
+                if state and step % config.state_every == 0:
+                    state.save(step, model, optimizer)
+                batch = samples.take(_batch_indices(len(samples), config, step), device)
+                with torch.random.fork_rng(enabled=True):  # dropout at a step depends on seed and step, not on the past
+                    torch.manual_seed(derive(config.seed, "dropout", step))
+                    loss = _update(model, loss_fn, batch, optimizer, config, step)
+                if step % config.log_every == 0:
+                    value = float(loss)
+                    if state:
+                        state.log({"step": step, "loss": value})
+                    progress.advance("training", min(config.log_every, config.num_steps - step), f"loss {value:.3f}")
+    finally:
+        for module, training in modes.items():
+            module.training = training
     store.save(config.num_steps, model.state_dict())
     if state:
         state.save(config.num_steps, model, optimizer)
-    progress.finish("training")
     return store
 
 
@@ -116,6 +126,11 @@ def _update(
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * factor
     loss = per_sample(loss_fn, model, batch, config.batch_size).mean()
+    if not torch.isfinite(loss):
+        raise TrainingDiverged(
+            f"Training left the finite numbers: the loss of step {step} is {float(loss.detach())}. Lower learning_rate "
+            f"(now {config.learning_rate:g}), or set clip_norm."
+        )
     optimizer.zero_grad()
     loss.backward()
     if config.clip_norm:

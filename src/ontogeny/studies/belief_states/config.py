@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ontogeny.compmech import GHMM, BeliefRegressionConfig, process
-from ontogeny.measurement import SamplerConfig
 from ontogeny.models import RecurrentConfig, TransformerConfig
+from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.training import TrainingConfig
 
 Preset = Literal["quick", "standard", "paper"]
@@ -88,9 +88,10 @@ class BeliefConfig(BaseModel):
 
     Attributes:
         seed: of initial weights, training sequences, folds and sampling.
+        posterior: nβ and γ of every coefficient; where they are None they are chosen from pilot checkpoints.
         regression: of beliefs at the last checkpoint; at earlier ones with fewer shuffles.
         device: where networks are trained, as torch names it.
-        tested: ids of the claims that this preset trains long enough to test.
+        tested: ids of the claims that this preset is large enough to test.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,7 +102,8 @@ class BeliefConfig(BaseModel):
     architecture: Architecture = Architecture()
     training: TrainingConfig
     recurrent_training: TrainingConfig
-    sampler: SamplerConfig
+    posterior: PosteriorConfig = PosteriorConfig()
+    sampler: Calibrated | Fixed = Calibrated(error=0.05)
     regression: BeliefRegressionConfig = BeliefRegressionConfig()
     thresholds: Thresholds = Thresholds()
     device: str = "cpu"
@@ -130,16 +132,8 @@ def _quick() -> BeliefConfig:
         architecture=Architecture(num_layers=2, d_model=32, d_mlp=128, recurrent_width=32),
         training=training,
         recurrent_training=training.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 0}),
-        sampler=SamplerConfig(
-            nbeta=100,
-            localization=300,
-            step_size=3e-4,
-            num_chains=2,
-            num_draws=100,
-            num_warmup=50,
-            batch_size=64,
-            loss_samples=512,
-        ),
+        posterior=PosteriorConfig(nbeta=100, localization=300),
+        sampler=Calibrated(error=0.05, budget=30_000),
         regression=BeliefRegressionConfig(num_permutations=99, max_last_tokens=5),
         tested=("training", "shuffles"),
     )
@@ -161,16 +155,8 @@ def _standard() -> BeliefConfig:
         preset="standard",
         training=training,
         recurrent_training=training.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 0}),
-        sampler=SamplerConfig(
-            nbeta=100,
-            localization=300,
-            step_size=3e-4,
-            num_chains=4,
-            num_draws=120,
-            num_warmup=60,
-            batch_size=128,
-            loss_samples=2048,
-        ),
+        posterior=PosteriorConfig(nbeta=100, localization=300),
+        sampler=Calibrated(error=0.05, budget=100_000),
     )
 
 

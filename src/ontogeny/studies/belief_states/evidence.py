@@ -7,7 +7,7 @@ import xarray as xr
 
 from ontogeny.studies.belief_states.config import BeliefConfig
 from ontogeny.studies.belief_states.geometry import ALL
-from ontogeny.studies.claims import Claim, Evidence
+from ontogeny.studies.claims import Claim, Evidence, Finding, find
 
 _SOURCE = "Shai et al., 2405.15943"
 _EXACT = (0.0, 1.0)  # of a number without sampling error: p where the expectation is met, and where it is not
@@ -62,9 +62,9 @@ CLAIMS = (
 
 def evidence(
     trajectory: xr.Dataset, beliefs: xr.Dataset, recurrent: xr.Dataset, config: BeliefConfig
-) -> dict[str, Evidence]:
-    """Claim id -> evidence, for the claims that the config's preset tests."""
-    tests: dict[str, Callable[[], Evidence]] = {
+) -> dict[str, Finding]:
+    """Claim id -> what this seed says of it."""
+    tests: dict[str, Callable[[], Finding]] = {
         "optimal-loss": lambda: _optimal_loss(trajectory, recurrent, config),
         "beyond-last-tokens": lambda: _beyond_last_tokens(beliefs, recurrent, config),
         "training": lambda: _training(beliefs, config),
@@ -72,7 +72,7 @@ def evidence(
         "distances": lambda: _distances(beliefs, config),
         "steering": lambda: _steering(beliefs),
     }
-    return {name: tests[name]() for name in config.tested}
+    return find(tests, config.tested)
 
 
 def best_site(beliefs: xr.Dataset) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,44 +12,55 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ontogeny.compmech import mixed_states, myopic_entropies
+from ontogeny.compmech import BeliefRegression, mixed_states, myopic_entropies
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import next_token
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.development import joint_pca, stages
-from ontogeny.measurement import measure
+from ontogeny.execution import Executor
+from ontogeny.measurement import choice_of, measure
 from ontogeny.models import RecurrentNetwork, Transformer
 from ontogeny.reports import ReportContent, write_page
-from ontogeny.stores import Checkpoints, read_tree, write_json, write_tree
+from ontogeny.stores import Checkpoints, write_json, write_tree
+from ontogeny.studies.artefacts import (
+    attempt,
+    keep_analysis,
+    make_once,
+    place,
+    read,
+    read_analysis,
+    shown,
+    unstaged,
+)
 from ontogeny.studies.belief_states import geometry
 from ontogeny.studies.belief_states.behaviour import BeliefBehaviour, contexts
 from ontogeny.studies.belief_states.config import BeliefConfig
 from ontogeny.studies.belief_states.contexts import activations
 from ontogeny.studies.belief_states.evidence import CLAIMS, evidence
-from ontogeny.studies.claims import Evidence, judge
+from ontogeny.studies.claims import Findings, judge
 from ontogeny.studies.clock import Clock
 from ontogeny.training import TrainingConfig, train
 
 TRANSFORMER, RECURRENT = "transformer", "LSTM"
 
 
-def run(config: BeliefConfig, directory: Path, cache: Path, progress: Progress) -> None:
+def run(
+    config: BeliefConfig, directory: Path, cache: Path, progress: Progress, executor: Executor | None = None
+) -> None:
     """Train and measure one seed into `directory`, going on from whatever is there.
 
     Leaves `config.json`, `transformer/` and `lstm/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
-    `beliefs-*.zarr`, `picture.zarr` and `presentation.zarr`.
+    `beliefs-*.zarr`, `picture.zarr` and `presentation.zarr`, each looked for by itself.
     """
     clock = Clock(directory)
     write_json(directory / "config.json", config.model_dump(mode="json"))
     data = clock.time("sequences", lambda: sequences(config))
     networks = {name: _model_fn(config, name) for name in (TRANSFORMER, RECURRENT)}
     runs = {
-        name: clock.time(f"training the {name}", lambda name=name: _train(config, name, data, directory, progress))
+        name: clock.time(f"training the {name}", partial(_train, config, name, data, directory, progress))
         for name in networks
     }
-    behaviour = BeliefBehaviour(config.process, config.regression)
-    sampler = config.sampler.model_copy(update={"seed": derive(config.seed, "sampler")})
     trajectory = clock.time(
         "measuring",
         lambda: measure(
@@ -55,9 +68,12 @@ def run(config: BeliefConfig, directory: Path, cache: Path, progress: Progress) 
             networks[TRANSFORMER],
             data[:10_000],
             next_token,
-            behaviour=behaviour,
-            sampler=sampler,
+            behaviour=BeliefBehaviour(config.process, config.regression),
+            posterior=config.posterior,
+            sampler=config.sampler,
+            seed=derive(config.seed, "sampler"),
             store=directory / "measurements",
+            executor=executor,
             progress=progress,
         ),
     )
@@ -65,38 +81,42 @@ def run(config: BeliefConfig, directory: Path, cache: Path, progress: Progress) 
     trajectory = trajectory.assign(optimal_loss=("length", optimum)).assign_attrs(
         trajectory.attrs | {"facts": json.dumps(_facts(config, data, networks))}
     )
-    write_tree(directory / "trajectory.zarr", trajectory)
+    write_tree(place(directory, "trajectory"), trajectory)
     for name in networks:
-        clock.time(f"reading the {name}", lambda name=name: _read_beliefs(config, runs[name], name, directory))
-    write_tree(directory / "presentation.zarr", _presentation(config))
+        reading = Reading(config, name, runs[name], networks[name])
+        clock.time(f"reading the {name}", partial(make_once, directory, _beliefs(name), reading.described))
+        if name == TRANSFORMER:
+            clock.time(f"reading the {name}", partial(make_once, directory, "picture", reading.picture))
+    make_once(directory, "presentation", lambda: _presentation(config))
 
 
-def analyse(config: BeliefConfig, directory: Path) -> dict[str, Evidence]:
-    """Find the stages of the curves that `run` left in `directory`, and the evidence for each claim tested."""
-    trajectory = read_tree(directory / "trajectory.zarr").to_dataset()
-    write_tree(directory / "stages.zarr", stages(trajectory))
-    beliefs = {name: read_tree(_place(directory, name)).to_dataset() for name in (TRANSFORMER, RECURRENT)}
+def analyse(config: BeliefConfig, directory: Path) -> Findings:
+    """Find the stages of the curves that `run` left in `directory`, and what it says of each claim."""
+    trajectory = read(directory, "trajectory")
+    keep_analysis(directory, "stages", attempt(lambda: stages(trajectory)))
+    beliefs = {name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)}
     return evidence(trajectory, beliefs[TRANSFORMER], beliefs[RECURRENT], config)
 
 
-def report(config: BeliefConfig, directory: Path, title: str, target: Path, seeds: list[dict[str, Evidence]]) -> Path:
+def report(config: BeliefConfig, directory: Path, title: str, target: Path, seeds: Sequence[Findings]) -> Path:
     """Judge the claims over `seeds` and write `claims.json` and `report.html` into `target`."""
     claims = [claim.record() for claim in judge(CLAIMS, seeds)]
     write_json(target / "claims.json", claims)
-    names = ("trajectory", "stages", "picture", "presentation")
-    trajectory, found, picture, presentation = (read_tree(directory / f"{name}.zarr").to_dataset() for name in names)
-    beliefs = {name: read_tree(_place(directory, name)).to_dataset() for name in (TRANSFORMER, RECURRENT)}
+    trajectory, picture, presentation = (read(directory, name) for name in ("trajectory", "picture", "presentation"))
+    found = read_analysis(directory, "stages")
     content = ReportContent(
         title=title,
         trajectory=trajectory,
-        stages=found,
-        pca=joint_pca(trajectory["outputs"], seed=config.seed),
+        stages=shown(found),
+        unstaged=unstaged(found),
+        pca=shown(attempt(lambda: joint_pca(trajectory["outputs"], seed=config.seed))),
         claims=claims,
         facts=json.loads(trajectory.attrs["facts"]),
         command=f"ontogeny study belief-states --preset {config.preset} --seeds {len(seeds)}",
-        beliefs=beliefs,
+        beliefs={name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)},
         picture=picture,
         presentation=presentation,
+        choice=choice_of(trajectory),
     )
     return write_page(target / "report.html", content)
 
@@ -127,29 +147,57 @@ def _train(config: BeliefConfig, name: str, data: Tensor, directory: Path, progr
     return train(_model_fn(config, name)(), data, next_token, seeded, directory / name.lower(), progress)
 
 
-def _read_beliefs(config: BeliefConfig, checkpoints: Checkpoints, name: str, directory: Path) -> None:
-    """The regressions of the last checkpoint with every control, the first one being the untrained network."""
-    if _place(directory, name).exists():
-        return
-    model, table = _model_fn(config, name)(), contexts(config.process)
-    sites, found = geometry.sites_of(model), {}
-    for step in (checkpoints.steps[0], checkpoints.steps[-1]):
-        model.load_state_dict(checkpoints.load(step))
-        every = activations(model, table, list(sites.values()))
-        found[step] = geometry.with_all({name: every[site] for name, site in sites.items()}, list(sites))
-    untrained, trained = found.values()
-    results = geometry.regress(trained, untrained, table, config.regression)
-    last = list(sites)[-1]
-    described = geometry.describe(results, table).assign(
-        untrained_distance_r2=geometry.r2_alone(untrained, table, config.regression)["belief_distance_r2"],
-        final_loss_by_length=geometry.expected_losses(every["logits"], table),
-    )
-    steered = geometry.steer(model, sites[last], results[last], table, derive(config.seed, "steering"))
-    write_tree(_place(directory, name), described.assign_attrs(steered | {"steered_site": last}))
-    if name == TRANSFORMER:
-        best = max((site for site in results if site != geometry.ALL), key=lambda site: results[site].r2)
-        picture = geometry.picture(results[best], table)
-        write_tree(directory / "picture.zarr", picture.assign_attrs(site=best, process=config.process.name))
+@dataclass(frozen=True)
+class Reading:
+    """Beliefs read from the last checkpoint of a network, with every control, the first one being the untrained
+    network. The regressions are made when the first artefact asks for them.
+    """
+
+    config: BeliefConfig
+    name: str
+    checkpoints: Checkpoints
+    model_fn: Callable[[], nn.Module]
+
+    def described(self) -> xr.Dataset:
+        """The regressions over `site`, the distances, and whether moving activations along them moves the output."""
+        config, table, model = self.config, contexts(self.config.process), self._at(self.checkpoints.steps[-1])
+        (untrained, _), (_, logits) = self._activations
+        sites, results = geometry.sites_of(model), self._results
+        last = list(sites)[-1]
+        found = geometry.describe(results, table).assign(
+            untrained_distance_r2=geometry.r2_alone(untrained, table, config.regression)["belief_distance_r2"],
+            final_loss_by_length=geometry.expected_losses(logits, table),
+        )
+        steered = geometry.steer(model, sites[last], results[last], table, derive(config.seed, "steering"))
+        return found.assign_attrs(steered | {"steered_site": last})
+
+    def picture(self) -> xr.Dataset:
+        """True beliefs beside those read at the best single site."""
+        best = max((site for site in self._results if site != geometry.ALL), key=lambda site: self._results[site].r2)
+        found = geometry.picture(self._results[best], contexts(self.config.process))
+        return found.assign_attrs(site=best, process=self.config.process.name)
+
+    def _at(self, step: int) -> nn.Module:
+        model = self.model_fn()
+        model.load_state_dict(self.checkpoints.load(step))
+        return model
+
+    @cached_property
+    def _activations(self) -> list[tuple[geometry.Activations, np.ndarray]]:
+        """Of the first and of the last checkpoint: activations by site, and logits."""
+        found: list[tuple[geometry.Activations, np.ndarray]] = []
+        for step in (self.checkpoints.steps[0], self.checkpoints.steps[-1]):
+            model = self._at(step)
+            sites = geometry.sites_of(model)
+            every = activations(model, contexts(self.config.process), list(sites.values()))
+            named = geometry.with_all({name: every[site] for name, site in sites.items()}, list(sites))
+            found.append((named, every["logits"]))
+        return found
+
+    @cached_property
+    def _results(self) -> dict[str, BeliefRegression]:
+        (untrained, _), (trained, _) = self._activations
+        return geometry.regress(trained, untrained, contexts(self.config.process), self.config.regression)
 
 
 def _presentation(config: BeliefConfig) -> xr.Dataset:
@@ -193,5 +241,5 @@ def _facts(config: BeliefConfig, data: Tensor, networks: dict[str, Callable[[], 
     }
 
 
-def _place(directory: Path, name: str) -> Path:
-    return directory / f"beliefs-{name.lower()}.zarr"
+def _beliefs(name: str) -> str:
+    return f"beliefs-{name.lower()}"

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ontogeny.data import TextConfig
 from ontogeny.development import StageConfig
-from ontogeny.measurement import SamplerConfig
 from ontogeny.models import TransformerConfig
+from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.training import TrainingConfig
 
 Preset = Literal["quick", "standard", "paper"]
@@ -44,12 +44,15 @@ class Probes(BaseModel):
 
 
 class Refinement(BaseModel):
-    """How parts of the network are refined.
+    """How parts of the network are refined, at the nβ and γ of the whole.
 
     Attributes:
         checkpoints: how many of the run's, evenly spaced in log step, have a coefficient for each part on each text.
+        components: the parts; None takes all heads, the attention of each layer, embedding and unembedding.
+        datasets: texts besides the mixed one.
         sampler: of these coefficients.
-        responses: sampler of the susceptibilities at the last checkpoint.
+        relative: whether heads are measured relative to the one-layer control too.
+        responses: sampler of the susceptibilities at the last checkpoint; None leaves them out.
         probe_sequences, token_sequences: sequences of each text that losses, and single tokens' losses, are recorded
             on there.
     """
@@ -57,8 +60,11 @@ class Refinement(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     checkpoints: int
-    sampler: SamplerConfig
-    responses: SamplerConfig
+    components: tuple[str, ...] | None = None
+    datasets: tuple[Literal["code", "prose"], ...] = ("code", "prose")
+    sampler: Calibrated | Fixed
+    relative: bool = True
+    responses: Calibrated | Fixed | None = None
     probe_sequences: int = 32
     token_sequences: int = 2
 
@@ -100,10 +106,15 @@ class LanguageConfig(BaseModel):
     Attributes:
         seed: of initial weights, order of training data, and sampling; the text and the probes are the same for all
             seeds.
+        posterior: nβ and γ of every coefficient of the study, of the whole and of parts; where they are None they are
+            chosen from pilot checkpoints of the whole.
+        sampler: of the whole network's coefficients.
+        first_measured: checkpoints of earlier steps are not measured; in the first steps of training a network is at
+            no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
         refinement: of parts of the network; None leaves them out.
         device: where networks are trained and sampled, as torch names it: `cpu` or `cuda`.
-        tested: ids of the claims that this preset trains long enough to test.
+        tested: ids of the claims that this preset is large enough to test.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,7 +127,9 @@ class LanguageConfig(BaseModel):
     device: str = "cpu"
     training: TrainingConfig
     control_training: TrainingConfig
-    sampler: SamplerConfig
+    posterior: PosteriorConfig = PosteriorConfig()
+    sampler: Calibrated | Fixed = Calibrated(error=0.05)
+    first_measured: int = 0
     probes: Probes = Probes()
     refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
@@ -142,29 +155,35 @@ def preset(name: Preset) -> LanguageConfig:
 
 
 def _quick() -> LanguageConfig:
+    # A network of 26,000 weights on contexts of 32 tokens learns bigrams, then trigrams, within 2,000 small steps. A
+    # quarter of each estimate's budget goes to its calibration; two chains leave each of them twice as many steps.
     training = TrainingConfig(
-        num_steps=800, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=14, checkpoints_linear=4
+        num_steps=2000,
+        batch_size=16,
+        learning_rate=5e-3,
+        weight_decay=0.05,
+        checkpoints_log=20,
+        checkpoints_linear=3,
     )
+    sampler = Calibrated(error=0.05, budget=16_000, num_chains=2)
     return LanguageConfig(
         preset="quick",
-        text=TextConfig(max_bytes=4_000_000),
+        text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
+        architecture=Architecture(d_model=32, num_heads=4),
         training=training,
-        control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 6, "checkpoints_linear": 0}),
-        sampler=SamplerConfig(
-            nbeta=30,
-            localization=300,
-            step_size=1e-3,
-            num_chains=2,
-            num_draws=60,
-            num_warmup=20,
-            batch_size=8,
-            loss_samples=128,
-        ),
+        control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 5, "checkpoints_linear": 0}),
+        posterior=PosteriorConfig(nbeta=50, localization=300),
+        sampler=sampler,
+        first_measured=20,
         probes=Probes(held_out_sequences=64),
-        refinement=_refinement(checkpoints=3, num_draws=6, num_warmup=4, thinning=1).model_copy(
-            update={"probe_sequences": 4, "token_sequences": 1}
+        refinement=Refinement(
+            checkpoints=3,
+            components=("L0H0", "L1H0", "L1.attn", "unembed"),
+            datasets=(),
+            sampler=sampler,
+            relative=False,
         ),
-        tested=("bigram-to-trigram",),  # heads and stages need longer training
+        tested=("bigram-to-trigram",),
     )
 
 
@@ -176,37 +195,18 @@ def _standard() -> LanguageConfig:
         preset="standard",
         training=training,
         control_training=training.model_copy(update={"checkpoints_log": 16, "checkpoints_linear": 10}),
-        sampler=SamplerConfig(
-            nbeta=30,
-            localization=300,
-            step_size=1e-3,
-            num_chains=2,
-            num_draws=100,
-            num_warmup=25,
-            batch_size=16,
-            loss_samples=256,
+        posterior=PosteriorConfig(nbeta=30, localization=300),
+        sampler=Calibrated(error=0.05, budget=16_000),
+        refinement=Refinement(
+            checkpoints=14,
+            sampler=Calibrated(error=0.05, budget=4000),
+            responses=Calibrated(error=0.05, budget=16_000),
         ),
-        refinement=_refinement(checkpoints=14, num_draws=40, num_warmup=10, thinning=2),
     )
-
-
-def _refinement(checkpoints: int, num_draws: int, num_warmup: int, thinning: int) -> Refinement:
-    sampler = SamplerConfig(
-        nbeta=30,
-        localization=300,
-        step_size=1e-3,
-        num_chains=2,
-        num_draws=num_draws,
-        num_warmup=num_warmup,
-        batch_size=8,
-        loss_samples=128,
-    )
-    responses = sampler.model_copy(update={"num_draws": 50 * thinning, "thinning": thinning})
-    return Refinement(checkpoints=checkpoints, sampler=sampler, responses=responses)
 
 
 def _paper() -> LanguageConfig:
-    # Hoogland et al., 2402.02364: 3M parameters, AdamW 1e-3, batch 100, 50k steps; sampler of Wang et al., 2410.02984.
+    # Hoogland et al., 2402.02364: 3M parameters, AdamW 1e-3, batch 100, 50k steps; nβ and γ of Wang et al., 2410.02984.
     training = TrainingConfig(
         num_steps=50_000,
         batch_size=100,
@@ -224,7 +224,6 @@ def _paper() -> LanguageConfig:
         probes=Probes(ngram_sequences=8),
         training=training,
         control_training=training.model_copy(update={"checkpoints_log": 30, "checkpoints_linear": 20}),
-        sampler=SamplerConfig(
-            nbeta=30, localization=200, step_size=1e-3, num_chains=4, num_draws=200, num_warmup=50, batch_size=32
-        ),
+        posterior=PosteriorConfig(nbeta=30, localization=200),
+        sampler=Calibrated(error=0.05, budget=32_000),
     )

@@ -9,7 +9,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from ontogeny.core.seeds import derive
-from ontogeny.studies.claims import Claim, Evidence
+from ontogeny.development.usable import coefficient_of, usable_points
+from ontogeny.studies.artefacts import Analysis
+from ontogeny.studies.claims import Claim, Evidence, Finding, NotTested, find
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
 
 Curves = Float[np.ndarray, "step sequence"]
@@ -57,18 +59,22 @@ CLAIMS = (
 
 
 def evidence(
-    trajectory: xr.Dataset, control: xr.Dataset, stages: xr.Dataset, config: LanguageConfig
-) -> dict[str, Evidence]:
-    """Claim id -> evidence, for the claims that the config's preset tests."""
+    trajectory: xr.Dataset, control: xr.Dataset, stages: Analysis, config: LanguageConfig
+) -> dict[str, Finding]:
+    """Claim id -> what this seed says of it.
+
+    Args:
+        stages: of the trajectory, or why there are none.
+    """
     rng = np.random.default_rng(derive(config.seed, "claims"))
-    tests: dict[str, Callable[[], Evidence]] = {
+    tests: dict[str, Callable[[], Finding]] = {
         "bigram-to-trigram": lambda: _bigram_to_trigram(trajectory, config.thresholds, rng),
         "previous-before-induction": lambda: _previous_before_induction(trajectory, config.thresholds, rng),
         "icl-with-induction": lambda: _icl_with_induction(trajectory, config.thresholds, rng),
         "one-layer-control": lambda: _one_layer_control(trajectory, control, config.thresholds, rng),
-        "stages": lambda: _stages(trajectory, stages, config.thresholds),
+        "stages": lambda: _stages(trajectory, stages, config),
     }
-    return {name: test() for name, test in tests.items() if name in config.tested}
+    return find(tests, config.tested)
 
 
 def behavioural_changes(trajectory: xr.Dataset, thresholds: Thresholds) -> dict[str, float]:
@@ -192,15 +198,18 @@ def _one_layer_control(
     return Evidence(whole, (float(low), float(high)), p_value, met, f"with two layers it reaches {two_layers:.2f}")
 
 
-def _stages(trajectory: xr.Dataset, stages: xr.Dataset, thresholds: Thresholds) -> Evidence:
-    main = trajectory[["llc", "llc_mcse"]].isel(component=0, dataset=0)
-    rise = float(main["llc"][-1] - main["llc"][0])
-    z = rise / float(np.hypot(main["llc_mcse"][-1], main["llc_mcse"][0]))
+def _stages(trajectory: xr.Dataset, stages: Analysis, config: LanguageConfig) -> Finding:
+    if isinstance(stages, NotTested):
+        return stages
+    thresholds = config.thresholds
+    main = usable_points(trajectory, coefficient_of(trajectory, config.stages.coefficient), config.stages.component)
+    rise = float(main.value[-1] - main.value[0])
+    z = rise / float(np.hypot(main.error[-1], main.error[0]))
     width = np.log10(stages["boundary_high"].values / stages["boundary_low"].values)
     boundaries = np.log10(stages["boundary_step"].values[width <= thresholds.widest_boundary])
     changes = np.log10(list(behavioural_changes(trajectory, thresholds).values()))
     start, stop = 0.0, float(np.log10(trajectory["step"].values[-1]))
-    said = f"LLC rises by {rise:.1f} (z = {z:.0f}); {len(boundaries)} boundaries counted"
+    said = f"the coefficient rises by {rise:.1f} (z = {z:.0f}); {len(boundaries)} boundaries counted"
     if not len(boundaries):
         return Evidence(np.nan, None, 1.0, False, said)
     observed = _median_distance(changes, boundaries)

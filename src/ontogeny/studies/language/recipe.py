@@ -4,7 +4,7 @@ report.
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,24 +18,27 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.data import NgramTables, TextData, load_text, random_repeats
 from ontogeny.development import joint_pca, stages
-from ontogeny.measurement import LanguageBehaviour, measure
+from ontogeny.execution import Executor
+from ontogeny.measurement import LanguageBehaviour, choice_of, measure, settings_in
 from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.reports import ReportContent, write_page
-from ontogeny.stores import Checkpoints, read_tree, write_json, write_tree
-from ontogeny.studies.claims import Evidence, judge
+from ontogeny.stores import Checkpoints, write_json, write_tree
+from ontogeny.studies.artefacts import attempt, keep_analysis, place, read, read_analysis, shown, unstaged
+from ontogeny.studies.claims import Findings, judge
 from ontogeny.studies.clock import Clock
 from ontogeny.studies.language.config import LanguageConfig
 from ontogeny.studies.language.evidence import CLAIMS, evidence
 from ontogeny.studies.language.refined_evidence import CLAIMS as REFINED_CLAIMS
 from ontogeny.studies.language.refined_evidence import clustered, head_types, refined_evidence
-from ontogeny.studies.language.refinement import refine
+from ontogeny.studies.language.refinement import Refining, measured_parts
 from ontogeny.training import TrainingConfig, train
 
 SNIPPET_LENGTH = 64
-PARTS = ("refined", "relative", "responses")
 
 
-def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress) -> None:
+def run(
+    config: LanguageConfig, directory: Path, text_cache: Path, progress: Progress, executor: Executor | None = None
+) -> None:
     """Train and measure one seed into `directory`, going on from whatever is there.
 
     Leaves `config.json`, `two-layer/` and `control/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
@@ -45,7 +48,6 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
     clock = Clock(directory)
     write_json(directory / "config.json", config.model_dump(mode="json"))
     text = clock.time("text", lambda: load_text(config.text, text_cache, progress))
-    behaviour = _behaviour(config, text)
     shape = config.architecture.with_text(config.text)
     control_shape = config.architecture.with_text(config.text, config.control_layers)
     network = clock.time(
@@ -55,19 +57,25 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
         "training the control",
         lambda: _train(config, control_shape, config.control_training, text, directory / "control", progress),
     )
+    common = {"store": directory / "measurements", "executor": executor, "progress": progress}
     follow = partial(
         measure,
         data=text.train["mixed"],
         loss_fn=next_token,
-        behaviour=behaviour,
-        store=directory / "measurements",
-        progress=progress,
+        behaviour=_behaviour(config, text),
+        posterior=config.posterior,
+        sampler=config.sampler,
+        seed=derive(config.seed, "sampler"),
+        **common,
     )
-    sampler = config.sampler.model_copy(update={"seed": derive(config.seed, "sampler")})
-    trajectory = clock.time("measuring", lambda: follow(network, _model_fn(config, shape), sampler=sampler))
+    trajectory = clock.time(
+        "measuring", lambda: follow(network, _model_fn(config, shape), steps=_measured(config, network))
+    )
     control = clock.time(
         "measuring the control",
-        lambda: follow(control_network, _model_fn(config, control_shape), sampler=sampler, components=[]),
+        lambda: follow(
+            control_network, _model_fn(config, control_shape), components=[], steps=_measured(config, control_network)
+        ),
     )
     trajectory = trajectory.assign_attrs(_attributes(config, shape, text))
     snippet = _snippet(text, network, shape, trajectory)
@@ -75,41 +83,40 @@ def run(config: LanguageConfig, directory: Path, text_cache: Path, progress: Pro
     if config.refinement:
         reference = _model_fn(config, control_shape)()
         reference.load_state_dict(control_network.load(control_network.steps[-1]))
-        parts = partial(refine, config, directory, text, network, _model_fn(config, shape), reference, progress)
-        found |= clock.time("measuring parts", parts)
+        settings = settings_in(trajectory)
+        posterior = config.posterior.model_copy(update={name: settings[name] for name in ("nbeta", "localization")})
+        parts = Refining(config, posterior, text, network, _model_fn(config, shape), reference, common)
+        found |= clock.time("measuring parts", parts.measure)
     for name, content in found.items():
-        write_tree(directory / f"{name}.zarr", content)
+        write_tree(place(directory, name), content)
 
 
-def analyse(config: LanguageConfig, directory: Path) -> dict[str, Evidence]:
-    """Find the stages of the curves that `run` left in `directory`, and the evidence for each claim tested."""
-    trajectory, control = (_read(directory, name) for name in ("trajectory", "control"))
-    found = stages(trajectory, config.stages)
-    write_tree(directory / "stages.zarr", found)
-    claims = evidence(trajectory, control, found, config)
-    if config.refinement:
-        parts = {name: _read(directory, name) for name in PARTS}
-        claims |= refined_evidence(trajectory, parts, config)
+def analyse(config: LanguageConfig, directory: Path) -> Findings:
+    """Find the stages of the curves that `run` left in `directory`, and what it says of each claim."""
+    trajectory, control = (read(directory, name) for name in ("trajectory", "control"))
+    found = keep_analysis(directory, "stages", attempt(lambda: stages(trajectory, config.stages)))
+    parts = _parts(config, directory)
+    if "refined" in parts:
         types = head_types(trajectory, config.thresholds)
-        write_tree(directory / "signatures.zarr", clustered(parts["refined"], types, config.seed))
-    return claims
+        signatures = attempt(lambda: clustered(parts["refined"], types, config.seed))
+        keep_analysis(directory, "signatures", signatures)
+    return evidence(trajectory, control, found, config) | refined_evidence(trajectory, parts, config)
 
 
-def report(config: LanguageConfig, directory: Path, title: str, target: Path, seeds: list[dict[str, Evidence]]) -> Path:
+def report(config: LanguageConfig, directory: Path, title: str, target: Path, seeds: Sequence[Findings]) -> Path:
     """Judge the claims over `seeds` and write `claims.json` and `report.html` into `target`, with the curves of the
     run in `directory`.
     """
     claims = [claim.record() for claim in judge((*CLAIMS, *REFINED_CLAIMS), seeds)]
     write_json(target / "claims.json", claims)
-    trajectory, control, found, snippet = (
-        _read(directory, name) for name in ("trajectory", "control", "stages", "snippet")
-    )
-    parts = {name: _read(directory, name) for name in (*PARTS, "signatures")} if config.refinement else {}
+    trajectory, control, snippet = (read(directory, name) for name in ("trajectory", "control", "snippet"))
+    found, parts = read_analysis(directory, "stages"), _parts(config, directory)
     content = ReportContent(
         title=title,
         trajectory=trajectory,
-        stages=found,
-        pca=joint_pca(trajectory["outputs"], seed=config.seed),
+        stages=shown(found),
+        unstaged=unstaged(found),
+        pca=shown(attempt(lambda: joint_pca(trajectory["outputs"], seed=config.seed))),
         claims=claims,
         snippet=snippet,
         facts=json.loads(trajectory.attrs["facts"]),
@@ -117,14 +124,20 @@ def report(config: LanguageConfig, directory: Path, title: str, target: Path, se
         controls={"one layer": control},
         refined=parts.get("refined"),
         relative=parts.get("relative"),
-        signatures=parts.get("signatures"),
+        signatures=shown(read_analysis(directory, "signatures")) if "refined" in parts else None,
         susceptibility=parts.get("responses"),
+        choice=choice_of(trajectory),
     )
     return write_page(target / "report.html", content)
 
 
-def _read(directory: Path, name: str) -> xr.Dataset:
-    return read_tree(directory / f"{name}.zarr").to_dataset()
+def _measured(config: LanguageConfig, network: Checkpoints) -> list[int]:
+    return [step for step in network.steps if step >= config.first_measured]
+
+
+def _parts(config: LanguageConfig, directory: Path) -> dict[str, xr.Dataset]:
+    """The measurements of parts that this config makes."""
+    return {name: read(directory, name) for name in measured_parts(config.refinement)}
 
 
 def _train(

@@ -1,20 +1,20 @@
 """Parts of the language model along training: coefficients on each text and beyond a reference, and responses."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from ontogeny.core.losses import next_token
-from ontogeny.core.protocols import Progress
+from ontogeny.core.losses import LossFn, next_token
 from ontogeny.core.seeds import derive, generator
 from ontogeny.data import TextData, random_repeats, relative_to
-from ontogeny.measurement import measure, measure_responses
-from ontogeny.models import Transformer, TransformerConfig
+from ontogeny.measurement import Responses, Run, measure, measure_parts
+from ontogeny.models import Transformer, TransformerConfig, restrict
+from ontogeny.sampling import PosteriorConfig
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement
 
@@ -32,44 +32,94 @@ def parts_of(shape: TransformerConfig) -> list[str]:
     return [*heads_of(shape), *(f"L{layer}.attn" for layer in range(shape.num_layers)), "embed", "unembed"]
 
 
-def refine(
-    config: LanguageConfig,
-    directory: Path,
-    text: TextData,
-    network: Checkpoints,
-    model_fn: Callable[[], Transformer],
-    reference: Transformer,
-    progress: Progress,
-) -> dict[str, xr.Dataset]:
-    """Measure parts along training, going on from whatever is in `directory`.
+def measured_parts(refinement: Refinement | None) -> list[str]:
+    """Which measurements of parts there are."""
+    if refinement is None:
+        return []
+    optional = {"relative": refinement.relative, "responses": refinement.responses}
+    return ["refined", *(name for name, wanted in optional.items() if wanted)]
 
-    Returns:
-        `refined`: coefficients (step, component, dataset) on mixed, code and prose; `relative`: of heads under the
-        divergence from the reference's predictions; `responses`: susceptibilities at the last checkpoint.
+
+@dataclass(frozen=True)
+class Refining:
+    """Parts of a network along training, measured at one nβ and γ.
+
+    Args:
+        posterior: with the nβ and γ of the whole network.
+        reference: the one-layer control, for coefficients relative to it.
+        common: `store`, `executor` and `progress` of the study.
     """
-    refinement = config.refinement
-    assert refinement is not None
-    steps = chosen_steps(network.steps, refinement.checkpoints)
-    shape = model_fn().config
-    sampler = refinement.sampler.model_copy(update={"seed": derive(config.seed, "refined")})
-    follow = partial(
-        measure,
-        network,
-        model_fn,
-        text.train[BASE],
-        steps=steps,
-        sampler=sampler,
-        store=directory / "measurements",
-        progress=progress,
-    )
-    others = {name: text.train[name] for name in (CODE, PROSE)}
-    refined = follow(next_token, components=parts_of(shape), datasets=others)
-    relative = follow(relative_to(reference), components=heads_of(shape))
-    return {
-        "refined": _named(refined),
-        "relative": _named(relative),
-        "responses": _responses(config, refinement, directory, text, network, model_fn, progress),
-    }
+
+    config: LanguageConfig
+    posterior: PosteriorConfig
+    text: TextData
+    network: Checkpoints
+    model_fn: Callable[[], Transformer]
+    reference: Transformer
+    common: Mapping[str, Any]
+
+    def measure(self) -> dict[str, xr.Dataset]:
+        """`refined`: coefficients (step, component, dataset) on mixed and the other texts; `relative`: of heads under
+        the divergence from the reference's predictions; `responses`: susceptibilities at the last checkpoint.
+        """
+        made = {"refined": self._refined, "relative": self._relative, "responses": self._responses}
+        return {name: made[name]() for name in measured_parts(self.config.refinement)}
+
+    @property
+    def _refinement(self) -> Refinement:
+        assert self.config.refinement is not None
+        return self.config.refinement
+
+    @property
+    def _shape(self) -> TransformerConfig:
+        return self.model_fn().config
+
+    @property
+    def _steps(self) -> list[int]:
+        return [step for step in self.network.steps if step >= self.config.first_measured]
+
+    def _refined(self) -> xr.Dataset:
+        chosen = self._refinement.components
+        components = parts_of(self._shape) if chosen is None else list(chosen)
+        datasets = {name: self.text.train[name] for name in self._refinement.datasets}
+        return self._follow(next_token, components=components, datasets=datasets)
+
+    def _relative(self) -> xr.Dataset:
+        return self._follow(relative_to(self.reference), components=heads_of(self._shape))
+
+    def _follow(self, loss_fn: LossFn, **options: Any) -> xr.Dataset:
+        found = measure(
+            self.network,
+            self.model_fn,
+            self.text.train[BASE],
+            loss_fn,
+            steps=chosen_steps(self._steps, self._refinement.checkpoints),
+            posterior=self.posterior,
+            sampler=self._refinement.sampler,
+            seed=derive(self.config.seed, "sampler"),
+            **self.common,
+            **options,
+        )
+        return _named(found)
+
+    def _responses(self) -> xr.Dataset:
+        sampler, count = self._refinement.responses, self._refinement.token_sequences
+        assert sampler is not None
+        tokens = torch.cat([self.text.validation[name][:count] for name in (CODE, PROSE)])
+        model = self.model_fn()
+        asked = Responses(
+            self.text.train[BASE],
+            next_token,
+            _probes(self.config, self._refinement, self.text),
+            {name: restrict(model, name) for name in parts_of(model.config)},
+            posterior=self.posterior,
+            sampler=sampler,
+            tokens=tokens,
+            seed=derive(self.config.seed, "responses"),
+        )
+        run = Run(self.network, self.model_fn)
+        found = measure_parts(run, self.network.steps[-1:], [asked], task="measuring responses", **self.common)
+        return found.isel(step=0, drop=True).assign_coords(_tokens_in_context(self.text, tokens, count))
 
 
 def chosen_steps(steps: list[int], count: int) -> list[int]:
@@ -77,32 +127,6 @@ def chosen_steps(steps: list[int], count: int) -> list[int]:
     trained = np.array([step for step in steps if step >= 1])
     wanted = np.geomspace(trained[0], trained[-1], count)
     return sorted({int(trained[np.abs(np.log(trained / step)).argmin()]) for step in wanted})
-
-
-def _responses(
-    config: LanguageConfig,
-    refinement: Refinement,
-    directory: Path,
-    text: TextData,
-    network: Checkpoints,
-    model_fn: Callable[[], Transformer],
-    progress: Progress,
-) -> xr.Dataset:
-    model, last = model_fn(), network.steps[-1]
-    model.load_state_dict(network.load(last))
-    tokens = torch.cat([text.validation[name][: refinement.token_sequences] for name in (CODE, PROSE)])
-    found = measure_responses(
-        model.eval(),
-        text.train[BASE],
-        next_token,
-        _probes(config, refinement, text),
-        parts_of(model.config),
-        tokens=tokens,
-        sampler=refinement.responses.model_copy(update={"seed": derive(config.seed, "responses")}),
-        store=directory / "measurements",
-        progress=progress,
-    )
-    return found.assign_coords(_tokens_in_context(text, tokens, refinement.token_sequences))
 
 
 def _probes(config: LanguageConfig, refinement: Refinement, text: TextData) -> dict[str, Tensor]:

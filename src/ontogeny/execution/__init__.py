@@ -1,0 +1,8 @@
+"""Jobs run here or on worker processes, with the same results, one progress, and nothing lost to a killed worker."""
+
+from ontogeny.execution.jobs import Executor as Executor
+from ontogeny.execution.jobs import Job as Job
+from ontogeny.execution.jobs import WorkerLost as WorkerLost
+from ontogeny.execution.processes import Processes as Processes
+from ontogeny.execution.processes import default_executor as default_executor
+from ontogeny.execution.serial import Serial as Serial

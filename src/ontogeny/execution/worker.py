@@ -1,0 +1,84 @@
+"""What happens in a worker process: it runs one job at a time and reports how far it is."""
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import threading
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from ontogeny.execution.conditions import Settings, job_conditions
+from ontogeny.execution.reports import JobProgress
+from ontogeny.execution.shipping import Answer, pack, read_shared
+
+# Set before anything is imported in a worker: some libraries read their number of threads then, and only then.
+ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+_REPORTS = "job-"
+
+
+def prepare(parent: int) -> None:
+    """Called once in a new worker.
+
+    Interrupts are left to the parent, which stops its workers itself. A worker whose parent was killed ends too, and
+    removes the files that the parent could not.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+# The folder of the call that this worker works for.
+_folders: list[str] = []
+
+
+def work(function: bytes, index: int, folder: str, settings: Settings) -> Answer:
+    """Run one job, whose function is pickled so that loading it is the job's failure, not the worker's."""
+    _folders[:] = [folder]
+    report = partial(_write_report, Path(folder) / f"{_REPORTS}{index}")
+    report(0.0, "")
+    result, error = None, None
+    with settings.recorded_warnings() as recorded:
+        try:
+            settings.take_over()
+            with job_conditions():
+                result = pickle.loads(function)(read_shared(Path(folder)), JobProgress(report))
+        except Exception as raised:
+            error = raised
+    return pack(result, error, recorded)
+
+
+def _write_report(path: Path, share: float, note: str) -> None:
+    with suppress(OSError):  # a full disk is no reason to lose the job
+        path.write_text(json.dumps([share, note]), encoding="utf-8")
+
+
+def read_reports(folder: Path) -> dict[int, tuple[float, str]]:
+    """How far the jobs are that have begun, by index; a report that is just being written is left out."""
+    found: dict[int, tuple[float, str]] = {}
+    for path in folder.glob(f"{_REPORTS}*"):
+        with suppress(ValueError, FileNotFoundError):
+            share, note = json.loads(path.read_text(encoding="utf-8"))
+            found[int(path.name.removeprefix(_REPORTS))] = share, note
+    return found
+
+
+def begun(folder: Path) -> set[int]:
+    """The jobs that workers have begun and whose reports are still there."""
+    return {int(path.name.removeprefix(_REPORTS)) for path in folder.glob(f"{_REPORTS}*")}
+
+
+def forget_report(folder: Path, index: int) -> None:
+    """Remove the report of a job that has ended."""
+    (folder / f"{_REPORTS}{index}").unlink(missing_ok=True)

@@ -1,0 +1,280 @@
+"""One nβ and γ for a whole run, chosen from a few pilot checkpoints, and the masses found there."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from ontogeny.core.losses import LossFn
+from ontogeny.core.protocols import Progress
+from ontogeny.core.samples import Samples
+from ontogeny.core.seeds import derive
+from ontogeny.estimators import llc
+from ontogeny.execution import Executor
+from ontogeny.measurement.jobs import Run, measure_parts
+from ontogeny.measurement.keys import Keys
+from ontogeny.measurement.protocol import Part
+from ontogeny.measurement.quantities import Losses
+from ontogeny.sampling import LocalPosterior, Mass, PosteriorConfig, calibrate, sample_until
+from ontogeny.stores import read_tree, write_tree
+
+# Settled on networks and seeds that are not reported; see docs/choosing-temperature.md.
+RISE = 0.25  # nats of mean rise of the loss, as a share of what the run gains
+DESCENT = 0.3  # of that rise: the most that descent may be, in nats, at any pilot
+NUM_PILOTS = 4
+PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and its error
+FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
+FACTOR = 4.0  # from one trial's ratio to the next
+MOST_TRIALS = 6
+_RULE = 1  # raised whenever the rule changes
+LEAST_LOCALIZATION = 1.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The posterior that a run is measured with, and how it was chosen.
+
+    Attributes:
+        nbeta, localization: one value for all checkpoints and parts.
+        masses: pilot's step -> the mass that its calibration found.
+        trials: Dataset over `pilot` and `trial`, for `reports.fig_choice`; None where both values were given.
+    """
+
+    nbeta: float
+    localization: float
+    masses: dict[int, Mass] = field(repr=False)
+    trials: xr.Dataset | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A short calibrated run of the whole network at one nβ and γ: complexity, descent and mass."""
+
+    data: Any
+    loss_fn: LossFn
+    posterior: PosteriorConfig
+    budget: int
+    seed: int
+    name: str = "pilot"
+
+    def parts(self) -> Sequence[Part]:
+        inputs = (self.data, self.loss_fn, self.posterior, self.budget, self.seed)
+        shown = f"pilot at nβ {self.posterior.nbeta:.3g}, γ {self.posterior.localization:.3g}"
+        return [Part(shown, self._at, inputs, weight=3 * self.budget / 1000)]
+
+    def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
+        posterior = LocalPosterior(model, self.data, self.loss_fn, **self.posterior.options())
+        options = {"seed": derive(self.seed, "pilot", step), "budget": self.budget, "progress": progress}
+        calibration = calibrate(posterior, **options)
+        estimate = llc(sample_until(posterior, calibration, error=PILOT[1], **options))
+        found = calibration.mass.values.items()
+        mass = {f"mass:{name}": (f"entry of {name}", value.flatten().cpu().numpy()) for name, value in found}
+        numbers = {"complexity": estimate.complexity, "descent": estimate.descent, "outcome": estimate.outcome.value}
+        return xr.Dataset(numbers | mass)
+
+
+def choose(
+    run: Run,
+    data: Any,
+    loss_fn: LossFn,
+    posterior: PosteriorConfig,
+    *,
+    budget: int,
+    seed: int,
+    store: Path | None,
+    executor: Executor | None,
+    progress: Progress,
+    keys: Keys,
+) -> Choice:
+    """nβ and γ by two rules, from trials at pilot checkpoints evenly spaced over the run.
+
+    Complexity and descent in nats, the minimum of L + |w - w*|²/2ρ, depend on ρ = nβ/γ alone where the loss is
+    quadratic, so the two rules are:
+
+    1. The posterior's mean loss lies a quarter of what the run gains above L(w*), at the pilot where it lies highest:
+       nβ = max complexity / (0.25 ΔL). The rise is the resolution at which structure is seen.
+    2. Descent is at most 0.3 of that rise at every pilot, so that the coefficient is that of the checkpoint and not of
+       a minimum far below it: the largest ρ for which this holds, but γ at least 1.
+
+    Trials vary ρ by factors of four from 0.1 on until both sides of the second rule are seen; between them descent
+    and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power of
+    ten. Values that the caller gave are kept. Where the run gains nothing, nβ is n / log n.
+
+    Args:
+        budget: per-sample gradients of one estimate; a trial takes a fifth of it.
+
+    Returns:
+        The choice. Its masses are those of a last trial, at what was chosen. One that the store holds for the same
+        network, data and first checkpoint is kept, so that a run that has grown is measured at the values it began
+        with.
+    """
+    pilots = pilot_steps(run.checkpoints.steps)
+    kept = _kept(store, keys.of("choice", _RULE, data, loss_fn, posterior, budget, seed, *_origin(run)))
+    before = _read(kept, run)
+    if before is not None:
+        pilots = before["pilot"].values.tolist()
+    sample = partial(
+        measure_parts, run, store=store, executor=executor, progress=progress, task="choosing temperature", keys=keys
+    )
+
+    def trial(nbeta: float, localization: float) -> xr.Dataset:
+        there = posterior.model_copy(update={"nbeta": nbeta, "localization": localization})
+        return sample(pilots, [Trial(data, loss_fn, there, int(PILOT[0] * budget), seed)])
+
+    if before is not None:
+        nbeta, localization = float(before.attrs["nbeta"]), float(before.attrs["localization"])
+        return Choice(nbeta, localization, _masses(trial(nbeta, localization)), before)
+    losses = sample(pilots, [Losses({"data": data}, loss_fn, seed=seed)])["loss"].isel(dataset=0).values
+    search = _Search(posterior, float(losses[0] - losses.min()), len(Samples.of(data)))
+    while (setting := search.next()) is not None:
+        search.add(*setting, trial(*setting))
+    nbeta, localization = search.chosen()
+    last = trial(nbeta, localization)
+    search.add(nbeta, localization, last)
+    table = search.table(pilots, nbeta, localization)
+    if kept is not None and table is not None:
+        write_tree(kept, table)
+    return Choice(nbeta, localization, _masses(last), table)
+
+
+def _origin(run: Run) -> tuple[Any, ...]:
+    """What a run that grows keeps: its network and its first checkpoint."""
+    first = run.checkpoints.steps[0]
+    return run.model_fn, first, run.checkpoints.checksum(first)
+
+
+def _kept(store: Path | None, key: str) -> Path | None:
+    return None if store is None else store / "choice" / f"{key[:24]}.zarr"
+
+
+def _read(kept: Path | None, run: Run) -> xr.Dataset | None:
+    """A choice made before, unless the checkpoints it was made at are gone."""
+    if kept is None or not kept.exists():
+        return None
+    found = read_tree(kept).to_dataset()
+    return found if set(found["pilot"].values.tolist()) <= set(run.checkpoints.steps) else None
+
+
+def pilot_steps(steps: Sequence[int]) -> list[int]:
+    """Checkpoints evenly spaced by number, first and last among them."""
+    places = np.linspace(0, len(steps) - 1, NUM_PILOTS).round().astype(int)
+    return [steps[place] for place in dict.fromkeys(places.tolist())]
+
+
+class _Search:
+    """Trials so far, and the setting to try next."""
+
+    def __init__(self, posterior: PosteriorConfig, gain: float, num_samples: int) -> None:
+        self._given, self.gain = posterior, gain
+        self._default = num_samples / math.log(max(num_samples, 3))
+        self.rows: list[tuple[float, float, xr.Dataset]] = []
+
+    @property
+    def _both_given(self) -> bool:
+        return self._given.nbeta is not None and self._given.localization is not None
+
+    def next(self) -> tuple[float, float] | None:
+        """nβ and γ of the next trial; None when enough is known."""
+        if self._both_given or self.gain <= 0 or len(self.rows) == MOST_TRIALS:
+            return None
+        if not self.rows:
+            return self._at(FIRST_RATIO, min(self._default, 100.0))
+        ratios = [nbeta / localization for nbeta, localization, _ in self.rows]
+        allowed = [self._descent(number) <= self._most for number in range(len(self.rows))]
+        nbeta = self._nbeta(self.rows[-1][2])
+        if all(allowed):
+            largest = max(ratios)
+            return None if nbeta / largest <= LEAST_LOCALIZATION else self._at(largest * FACTOR, nbeta)
+        return self._at(min(ratios) / FACTOR, nbeta) if not any(allowed) else None
+
+    def add(self, nbeta: float, localization: float, found: xr.Dataset) -> None:
+        self.rows.append((nbeta, localization, found))
+
+    def chosen(self) -> tuple[float, float]:
+        """nβ and γ by both rules, rounded; the caller's where there are such."""
+        if not self.rows:
+            nbeta = self._default if self._given.nbeta is None else self._given.nbeta
+            localization = LEAST_LOCALIZATION if self._given.localization is None else self._given.localization
+            return nbeta, localization
+        order = sorted(range(len(self.rows)), key=lambda number: self.rows[number][0] / self.rows[number][1])
+        ratios = np.log([self.rows[number][0] / self.rows[number][1] for number in order])
+        descents = np.log(np.maximum([self._descent(number) for number in order], 1e-12))
+        complexities = np.log([self._complexity(self.rows[number][2]) for number in order])
+        ratio = _crossing(ratios, descents, math.log(self._most))
+        complexity = math.exp(np.interp(ratio, ratios, complexities))
+        nbeta = self._given.nbeta or rounded(complexity / (RISE * self.gain))
+        if self._given.localization is not None:
+            return nbeta, self._given.localization
+        return nbeta, max(rounded(nbeta / math.exp(ratio)), LEAST_LOCALIZATION)
+
+    def table(self, pilots: Sequence[int], nbeta: float, localization: float) -> xr.Dataset | None:
+        """The trials as `reports.fig_choice` draws them."""
+        if self._both_given:
+            return None
+        columns = {
+            name: (("pilot", "trial"), np.stack([found[name].values for _, _, found in self.rows], 1))
+            for name in ("complexity", "descent")
+        }
+        betas, gammas = (np.array(column) for column in zip(*((row[0], row[1]) for row in self.rows), strict=True))
+        found = xr.Dataset(columns, coords={"pilot": list(pilots)})
+        found = found.assign(nbeta=("trial", betas), localization=("trial", gammas))
+        found["rise"] = found.complexity / found.nbeta
+        return found.assign_attrs(nbeta=nbeta, localization=localization, loss_gain=self.gain)
+
+    def _at(self, ratio: float, nbeta: float) -> tuple[float, float]:
+        nbeta = self._given.nbeta or nbeta
+        return nbeta, self._given.localization or nbeta / ratio
+
+    @property
+    def _most(self) -> float:
+        return DESCENT * RISE * self.gain
+
+    def _descent(self, number: int) -> float:
+        """The most that a pilot descends, in nats."""
+        nbeta, _, found = self.rows[number]
+        return max(float(np.nanmax(found["descent"].values)), 0.0) / nbeta
+
+    def _complexity(self, found: xr.Dataset) -> float:
+        known = found["complexity"].values
+        return max(float(np.nanmax(known)), 1e-6) if np.isfinite(known).any() else math.nan
+
+    def _nbeta(self, found: xr.Dataset) -> float:
+        return self._complexity(found) / (RISE * self.gain)
+
+
+def rounded(value: float) -> float:
+    """The nearest of 1, 1.5, 2, 3, 5 and 7 times a power of ten, by ratio."""
+    decade = 10.0 ** math.floor(math.log10(value))
+    steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
+    return float(f"{decade * min(steps, key=lambda step: abs(math.log(value / (decade * step)))):.6g}")
+
+
+def _crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    """The largest x at which the line through the points lies at or below the level; the smallest x if none does."""
+    below = np.flatnonzero(y <= level)
+    if not below.size:
+        return float(x[0])
+    last = int(below[-1])
+    if last == len(x) - 1:
+        return float(x[last])
+    share = (level - y[last]) / (y[last + 1] - y[last])
+    return float(x[last] + share * (x[last + 1] - x[last]))
+
+
+def _masses(trials: xr.Dataset) -> dict[int, Mass]:
+    """The mass of each pilot, from the variables of its trial."""
+    found: dict[int, Mass] = {}
+    names = [str(name) for name in trials.data_vars if str(name).startswith("mass:")]
+    for step in trials["step"].values.tolist():
+        values = {
+            name.removeprefix("mass:"): torch.from_numpy(trials[name].sel(step=step).values.copy()) for name in names
+        }
+        found[step] = Mass(values, dict.fromkeys(values))
+    return found

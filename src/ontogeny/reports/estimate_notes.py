@@ -1,0 +1,67 @@
+"""Sentences that belong beside learning coefficients: how many converged, and why some are negative."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ontogeny.reports.wording import counted, listed, steps
+
+_FEW = 6  # steps that a sentence lists one by one; of more it gives the range
+
+
+def tally(table: pd.DataFrame) -> str:
+    """The count of converged estimates as every part of a page gives it: "171 of 174"."""
+    return f"{int(table.converged.sum()):,} of {len(table):,}"
+
+
+def failures(table: pd.DataFrame) -> str:
+    """How the estimates that did not converge ended, the most frequent outcome first; empty if all converged."""
+    others = Counter(table.outcome[~table.converged])
+    return listed([f"{count:,} {outcome.replace('_', ' ') or 'not judged'}" for outcome, count in others.most_common()])
+
+
+def converged_sentence(table: pd.DataFrame) -> str:
+    """How many of these estimates converged; empty where there are none or none was judged."""
+    if table.empty or not table.outcome.any():
+        return ""
+    rest = failures(table)
+    return f"{tally(table)} estimates converged" + (f"; {rest}." if rest else ".")
+
+
+def excluded_sentence(stages: xr.Dataset) -> str:
+    """How many estimates the stages were read without, by outcome; empty where none was left out."""
+    reasons = Counter(stages.attrs.get("excluded_outcome", []))
+    if not reasons:
+        return ""
+    several = reasons.total() > 1
+    rest = listed([f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.most_common()])
+    return f"{counted(reasons.total(), 'estimate')} {'were' if several else 'was'} left out of the fit: {rest}."
+
+
+def negative_sentence(table: pd.DataFrame) -> str:
+    """Why learning coefficients below zero are there; empty where there are none."""
+    negative = table[table.llc < 0]
+    if negative.empty:
+        return ""
+    where = _places(negative)
+    if np.isfinite(negative.descent).all():
+        return (
+            f"The LLC is negative {where} because descent exceeds complexity there: the chains reached losses below "
+            "that of the checkpoint, which is not a minimum."
+        )
+    return (
+        f"The LLC is negative {where}: the chains reached losses below that of the checkpoint, which is not a minimum, "
+        "or the error is larger than the value."
+    )
+
+
+def _places(table: pd.DataFrame) -> str:
+    places = [int(step) for step in sorted(set(table.step))]
+    if len(places) <= _FEW:
+        where = f"at step{'s' * (len(places) > 1)} {listed([steps(step) for step in places])}"
+    else:
+        where = f"at {len(places)} steps between {steps(places[0])} and {steps(places[-1])}"
+    alone = table.component.nunique() * table.dataset.nunique() == 1
+    return where if alone else f"in {counted(len(table), 'estimate')} {where}"

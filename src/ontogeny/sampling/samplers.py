@@ -1,0 +1,146 @@
+"""Samplers: frozen values that say how draws of a posterior are had. What is drawn is the posterior's own business."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_serializer, field_validator
+
+from ontogeny.core.draws import with_descent
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.protocols import Progress, Sink
+from ontogeny.sampling import kernels
+from ontogeny.sampling.calibration import Mass, calibrate
+from ontogeny.sampling.descent import descend
+from ontogeny.sampling.kernels import SGLD, Kernel
+from ontogeny.sampling.loop import sample_fixed
+from ontogeny.sampling.posterior import LocalPosterior
+from ontogeny.sampling.stopping import ERROR, sample_until
+
+_DESCENT = 1024  # samples of a gradient of the descent that a fixed sampler makes
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A frozen, hashable value whose `draw` gives draws of a posterior (see `ontogeny.core.draws`)."""
+
+    def draw(
+        self,
+        posterior: LocalPosterior,
+        *,
+        observables: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        progress: Progress | bool = False,
+        sink: Sink | None = None,
+        start: Mass | None = None,
+    ) -> xr.DataTree:
+        """Draws, deterministic given the seed; `start` is the mass of a calibration nearby, which may be ignored."""
+        ...
+
+
+class Calibrated(BaseModel):
+    """Sets its own mass, step, batch and length (`calibrate`, `sample_until`): the default everywhere.
+
+    Attributes:
+        error: relative Monte Carlo error, of the complexity, at which sampling stops once the chains agree.
+        budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain.
+        num_chains: chains.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    error: float = Field(default=ERROR, gt=0)
+    budget: PositiveInt | None = None
+    num_chains: int = Field(default=4, ge=2)
+
+    def draw(
+        self,
+        posterior: LocalPosterior,
+        *,
+        observables: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        progress: Progress | bool = False,
+        sink: Sink | None = None,
+        start: Mass | None = None,
+    ) -> xr.DataTree:
+        """See `Sampler.draw`. Under `observables` draws are five steps apart.
+
+        Raises:
+            InvalidArgument: for a sink, since rounds are drawn until they suffice; and for nβ = 0, where the posterior
+                is a Gaussian that needs no calibration.
+        """
+        if sink is not None:
+            raise InvalidArgument(
+                "sink", expected="None with a calibrated sampler", found=type(sink).__name__, instead="og.Fixed(...)"
+            )
+        if posterior.num_parameters == 0 or posterior.nbeta == 0:
+            return _untouched(posterior, self.num_chains, observables, seed)
+        options = {"seed": seed, "budget": self.budget, "progress": progress}
+        calibration = calibrate(posterior, num_chains=self.num_chains, start=start, **options)
+        return sample_until(posterior, calibration, error=self.error, observables=observables, **options)
+
+
+class Fixed(BaseModel):
+    """Chains of a kernel at settings of your own, all of one length.
+
+    Attributes:
+        kernel: how to step; as text {"name": "SGLD", "step_size": 1e-4}.
+        num_chains, num_draws, num_warmup, thinning, control_variate: see `ontogeny.sample`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    kernel: Any = SGLD(1e-4)
+    num_chains: PositiveInt = 4
+    num_draws: PositiveInt = 200
+    num_warmup: int = Field(default=200, ge=0)
+    thinning: PositiveInt = 1
+    control_variate: bool = False
+
+    @field_validator("kernel", mode="before")
+    @classmethod
+    def _kernel(cls, value: Any) -> Kernel:
+        if isinstance(value, Mapping) and isinstance(getattr(kernels, str(value.get("name")), None), type):
+            settings = {name: setting for name, setting in value.items() if name != "name"}
+            return getattr(kernels, value["name"])(**settings)
+        if not isinstance(value, Kernel):  # type: ignore[unsafe-overlap]
+            raise ValueError('expected a kernel such as og.SGLD(1e-4), or {"name": "SGLD", "step_size": 1e-4}')
+        return value
+
+    @field_serializer("kernel")
+    def _as_mapping(self, kernel: Any) -> dict[str, Any]:
+        settings = {name: value for name, value in vars(kernel).items() if not isinstance(value, torch.Tensor)}
+        return {"name": type(kernel).__name__} | settings
+
+    def draw(
+        self,
+        posterior: LocalPosterior,
+        *,
+        observables: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        progress: Progress | bool = False,
+        sink: Sink | None = None,
+        start: Mass | None = None,
+    ) -> xr.DataTree:
+        """See `Sampler.draw`. A descent from w* is made beside the chains, which start at w*."""
+        lengths = self.model_dump(exclude={"kernel"})
+        common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
+        if not posterior.nbeta or not posterior.num_parameters:
+            return sample_fixed(posterior, self.kernel, **lengths, **common)
+        scale = torch.full_like(posterior.center, self.kernel.step_size**0.5)
+        found = descend(posterior.at(batch_size=_DESCENT), scale, seed)
+        draws = sample_fixed(posterior, self.kernel, minimum=found.position, **lengths, **common)
+        return with_descent(draws, found.value, found.error, found.gradient_evaluations)
+
+
+def _untouched(
+    posterior: LocalPosterior, num_chains: int, observables: Mapping[str, Any] | None, seed: int
+) -> xr.DataTree:
+    """Draws where the loss moves nothing: of no free parameter, or of the prior alone by independent steps."""
+    if posterior.num_parameters == 0:
+        return sample_fixed(posterior, SGLD(1e-6), 1, 1, 0, seed=seed)
+    if not posterior.localization:
+        raise InvalidArgument("localization", expected="more than 0 where nbeta is 0", found="0", instead="1.0")
+    step_size = 2 / posterior.localization  # at which a step of SGLD forgets where it came from
+    return sample_fixed(posterior, SGLD(step_size), num_chains, 200, 1, observables=observables, seed=seed)

@@ -1,0 +1,70 @@
+"""Names for what is still being written, which say by which process, so that what a killed one left can be removed."""
+
+import functools
+import glob
+import hashlib
+import os
+import platform
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+_WEEK = 7 * 24 * 3600.0
+
+
+def temporary_name(place: Path) -> Path:
+    """A hidden name beside `place` that no other process or call uses."""
+    return place.with_name(f".{place.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def remove_stale(place: Path) -> None:
+    """Remove what writers of `place` left that were killed: known to be dead on this machine, or a week ago."""
+    name = re.compile(re.escape(f".{place.name}.") + r"(\w+)-(\d+)-\w+\.part")
+    for path in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
+        found = name.fullmatch(path.name)
+        if found is None:
+            continue
+        dead_here = found[1] == _machine() and not _is_alive(int(found[2]))
+        if dead_here or _age(path) > _WEEK:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there; another process may be removing it, too."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # where asking would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@functools.cache
+def _machine() -> str:
+    """Where a process number means one process: this machine since it was started, and in this container."""
+    parts = [platform.node()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text())
+        except OSError:
+            parts.append("")
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:8]

@@ -1,0 +1,96 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+import ontogeny as og
+from ontogeny.execution import Serial
+from ontogeny.measurement import choice, choice_of
+from ontogeny.sampling import PosteriorConfig
+
+CURVATURES = np.geomspace(0.01, 30.0, 40)  # of the loss in nats
+SLOPES = np.full(40, 0.3)
+
+
+def trial(nbeta: float, localization: float) -> xr.Dataset:
+    """Complexity and descent of a quadratic loss at two pilots, the second of which is a minimum."""
+    held = nbeta * CURVATURES + localization
+    complexity = float((nbeta * CURVATURES / held).sum() / 2)
+    descent = float(nbeta**2 * (SLOPES**2 * (held + localization) / held**2).sum() / 2)
+    return xr.Dataset({"complexity": ("step", [complexity, complexity]), "descent": ("step", [descent, 0.0])})
+
+
+def search(gain: float = 4.0, **given: float) -> "choice._Search":
+    found = choice._Search(PosteriorConfig.model_validate(given), gain, num_samples=10_000)
+    while (setting := found.next()) is not None:
+        found.add(*setting, trial(*setting))
+    return found
+
+
+def test_both_rules_hold_at_what_is_chosen() -> None:
+    nbeta, localization = search().chosen()
+    found = trial(nbeta, localization)
+    complexity, descent = (float(found[name].max()) for name in ("complexity", "descent"))
+    assert complexity / nbeta == pytest.approx(choice.RISE * 4.0, rel=0.5)  # to rounding
+    assert choice.DESCENT / 3 < descent / nbeta / (choice.RISE * 4.0) < choice.DESCENT * 2
+
+
+def test_a_steeper_pilot_asks_for_a_smaller_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    nbeta, localization = search().chosen()
+    monkeypatch.setattr(f"{__name__}.SLOPES", SLOPES * 5)
+    steeper, held = search().chosen()
+    assert steeper / held < nbeta / localization
+
+
+def test_values_of_the_caller_are_kept() -> None:
+    assert search(nbeta=77.0, localization=3.0).chosen() == (77.0, 3.0)
+    assert search(nbeta=77.0).chosen()[0] == 77.0
+    assert search(localization=3.0).chosen()[1] == 3.0
+
+
+def test_a_run_that_gains_nothing_gets_the_default_temperature() -> None:
+    assert search(gain=0.0).chosen() == (10_000 / math.log(10_000), 1.0)
+
+
+@pytest.mark.parametrize(("value", "nearest"), [(1.2, 1.0), (1.3, 1.5), (33.0, 30.0), (900.0, 1000.0), (0.06, 0.05)])
+def test_rounded_to_few_figures(value: float, nearest: float) -> None:
+    assert choice.rounded(value) == nearest
+
+
+def test_pilots_are_spread_over_the_run() -> None:
+    assert choice.pilot_steps([0, 1, 2, 5, 10, 20, 50]) == [0, 2, 10, 50]
+    assert choice.pilot_steps([7]) == [7]
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(6, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.line(x)
+
+
+def test_a_choice_is_kept_for_a_run_that_grows(tmp_path: Path) -> None:
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
+    truth = torch.ones(1, 6)
+    data = (x, x @ truth.T)
+    weights = {step: {"line.weight": truth * share} for step, share in ((0, 0.0), (10, 0.7), (20, 0.9), (30, 1.0))}
+    sampler = og.Calibrated(error=0.1, budget=20_000)
+
+    def measured(run: dict[int, dict[str, torch.Tensor]]) -> xr.Dataset:
+        checkpoints = og.open_checkpoints(run)
+        return og.measure(checkpoints, Line, data, og.losses.mse, store=tmp_path, executor=Serial(), sampler=sampler)
+
+    first = measured(weights)
+    second = measured(weights | {1000: {"line.weight": truth * 1.3}})
+    before, after = choice_of(first), choice_of(second)
+    assert before is not None
+    assert after is not None
+    assert before.attrs == after.attrs
+    for name in ("llc", "llc_complexity", "llc_outcome"):
+        assert second[name].sel(step=[0, 10, 20, 30]).equals(first[name])

@@ -1,0 +1,37 @@
+"""What is said to be spent is what was spent, and no more than was allowed, also where a pass over the data is dear."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ontogeny as og
+from ontogeny.testing.regression import LinearRegression
+
+NUM_SAMPLES = 100_000
+TARGET = LinearRegression(4, num_samples=NUM_SAMPLES, noise=0.5)
+
+
+class Counted:
+    """A loss that counts the samples whose gradients are taken, and that runs for one chain at a time."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def __call__(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        losses = TARGET.loss(model, batch)
+        if torch.is_grad_enabled():
+            assert bool(losses.detach().isfinite().all())  # what depends on data does not run under vmap
+            self.samples += len(losses)
+        return losses
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0, 5.0])
+def test_a_budget_is_kept_on_many_samples(share: float) -> None:
+    """Below and above two passes over the data, where one over all of them at w* is made or not."""
+    budget, loss = int(share * NUM_SAMPLES), Counted()
+    posterior = og.LocalPosterior(TARGET.model(), TARGET.data(), loss)
+    settings = og.llc(og.Calibrated(budget=budget).draw(posterior)).settings
+    assert settings is not None
+    assert settings.gradient_evaluations <= 1.02 * budget
+    assert settings.gradient_evaluations > 0.5 * budget
+    assert loss.samples == pytest.approx(settings.gradient_evaluations, rel=0.02)

@@ -56,7 +56,7 @@ def test_a_run_that_gains_nothing_gets_the_default_temperature() -> None:
     assert search(gain=0.0).chosen() == (10_000 / math.log(10_000), 1.0)
 
 
-@pytest.mark.parametrize(("value", "nearest"), [(1.2, 1.0), (1.3, 1.5), (33.0, 30.0), (900.0, 1000.0), (0.06, 0.05)])
+@pytest.mark.parametrize(("value", "nearest"), [(1.2, 1.0), (1.3, 1.5), (33.0, 30.0), (900.0, 1000.0), (0.055, 0.05)])
 def test_rounded_to_few_figures(value: float, nearest: float) -> None:
     assert choice.rounded(value) == nearest
 

@@ -90,7 +90,7 @@ def test_observables_are_the_losses_of_named_samples_at_every_draw_and_at_the_ce
         assert (first != second).all()
 
 
-def test_observables_do_not_change_the_draws_and_are_taken_batch_by_batch() -> None:
+def test_observables_do_not_change_the_draws_and_are_taken_pass_by_pass() -> None:
     model, data = noisy_regression(noise=1.0)
     sizes = []
 
@@ -99,7 +99,7 @@ def test_observables_do_not_change_the_draws_and_are_taken_batch_by_batch() -> N
             sizes.append(len(batch[0]))
         return mse(model, batch)
 
-    posterior = og.LocalPosterior(model, data, loss, batch_size=BATCH_SIZE)
+    posterior = og.LocalPosterior(model, data, loss, batch_size=BATCH_SIZE, pass_size=BATCH_SIZE)
     plain = og.sample(posterior, og.SGLD(1e-3), vectorized=False, **LENGTHS)
     watched = og.sample(posterior, og.SGLD(1e-3), vectorized=False, observables={"all": data}, **LENGTHS)
     np.testing.assert_array_equal(plain["posterior"]["loss_difference"], watched["posterior"]["loss_difference"])

@@ -20,7 +20,7 @@ from ontogeny.studies.claims import Evidence
 
 SMALL = {
     "training.num_steps": 80,
-    "training.checkpoints_log": 11,
+    "training.checkpoints_log": 6,
     "training.checkpoints_linear": 0,
     "recurrent_training.num_steps": 10,
     "process.num_sequences": 2000,

@@ -8,20 +8,23 @@ from ontogeny.stores import read_tree
 from ontogeny.studies import rewrite_report
 from ontogeny.studies.artefacts import place
 
-DIVERGING = '{kernel = {name = "SGLD", step_size = 10.0}, num_chains = 2, num_draws = 6, num_warmup = 2}'
+DIVERGING = '{kernel = {name = "SGLD", step_size = 10.0}, num_chains = 2, num_draws = 4, num_warmup = 2}'
 SMALL = {
     "text.max_bytes": 200_000,
     "text.context_length": 16,
     "architecture.d_model": 16,
     "architecture.num_heads": 2,
     "training.num_steps": 60,
-    "training.checkpoints_log": 10,
+    "training.checkpoints_log": 6,
     "first_measured": 2,
     "training.checkpoints_linear": 0,
     "control_training.num_steps": 10,
     "posterior.batch_size": 4,
     "sampler": DIVERGING,
     "refinement.sampler": DIVERGING,
+    "refinement.components": ("L0H0",),
+    "refinement.checkpoints": 2,
+    "refinement.first_measured": 10,
     "probes.held_out_sequences": 16,
     "probes.ngram_sequences": 8,
     "probes.repeat_sequences": 8,
@@ -40,6 +43,7 @@ def test_a_sampler_that_diverges_costs_its_own_claims_alone(finished: og.Run) ->
     outcomes = read_tree(place(finished.directory, "trajectory")).to_dataset()["llc_outcome"]
     assert (outcomes == "diverged").all()
     assert outcomes["step"].values[0] >= 2
+    assert read_tree(place(finished.directory, "refined")).to_dataset()["step"].values[0] >= 10
     claims = {claim["id"]: claim for claim in finished.claims}
     assert claims["bigram-to-trigram"]["measured"] is not None
     for name in ("stages", "rise-and-fall", "relative", "one-layer-control"):

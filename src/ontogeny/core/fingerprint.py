@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import io
 import types
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -58,6 +59,8 @@ class _Describer:
             return _container(kind.__name__.encode(), value)
         if kind is Node:  # part of another node
             return value
+        if kind is weakref.ReferenceType:  # as recurrent modules have to their own weights, which count where they are
+            return leaf("weak reference")
         for describe in (describe_library_value, describe_definition):
             if (described := describe(value)) is not None:
                 return described

@@ -110,7 +110,7 @@ class Responses:
             each = susceptibilities(draws, _TOKENS, names[0])
             found |= {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
         at_random, kernel = _noise(posterior, radius)
-        lengths = {"num_chains": draws.sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
+        lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
         fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first stands at w*
         noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
         found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}

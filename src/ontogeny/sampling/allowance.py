@@ -120,7 +120,7 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
     control: bool | None = None if budget >= 2 * stored else False
     if stored <= _CHEAP * budget:
         control = True
-    left = budget - stored if control else budget
+    left = budget if control is False else budget - stored
     affordable = max(_LEAST, left // (_STEPS * (num_chains + 1)))
     if not fixed_batch:
         smallest, first, largest = min(smallest, affordable), min(first, 2 * affordable), min(largest, 2 * affordable)

@@ -15,7 +15,7 @@ from ontogeny.sampling.posterior import LocalPosterior
 ITERATIONS = 300  # gradients of L-BFGS at most, where no budget says fewer; at a minimum a few are enough
 TOLERANCE = 1e-6  # of U, absolute below 1 and relative above: where descent stops
 _MEMORY = 8  # pairs of vectors that L-BFGS keeps
-_BLOCKS = 4  # of samples that a corrected comparison is made on, for its error
+_COMPARED, _BLOCKS = 1024, 4  # samples that losses are compared on at least; blocks of them, for the error
 _RISEN = 1e-3  # of U: a rise that is more than rounding
 _FEWEST = 8  # gradients on all samples with which a descent is worth beginning
 _HUGE = 1e30  # what a point outside the finite numbers counts as
@@ -153,7 +153,7 @@ def _compared(
     On all samples where they are few, else on samples that were not used. If `corrected`, each of some blocks of these
     is corrected by the gradient at w*, so that its error is of second order in w - w*.
     """
-    stored, size = posterior.samples.stored, max(2 * len(used), 256)
+    stored, size = posterior.samples.stored, max(2 * len(used), _COMPARED)
     if stored <= 2 * size:
         return float(_falls(posterior, position, torch.arange(stored)).mean()), 0.0, 0
     others = torch.ones(stored, dtype=torch.bool)

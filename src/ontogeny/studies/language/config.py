@@ -48,6 +48,7 @@ class Refinement(BaseModel):
 
     Attributes:
         checkpoints: how many of the run's, evenly spaced in log step, have a coefficient for each part on each text.
+        first_measured: step of the earliest of them; before, single heads have hardly a coefficient to measure.
         components: the parts; None takes all heads, the attention of each layer, embedding and unembedding.
         datasets: texts besides the mixed one.
         sampler: of these coefficients.
@@ -60,6 +61,7 @@ class Refinement(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     checkpoints: int
+    first_measured: int = 1
     components: tuple[str, ...] | None = None
     datasets: tuple[Literal["code", "prose"], ...] = ("code", "prose")
     sampler: Calibrated | Fixed
@@ -165,7 +167,7 @@ def _quick() -> LanguageConfig:
         checkpoints_log=20,
         checkpoints_linear=3,
     )
-    sampler = Calibrated(error=0.05, budget=16_000, num_chains=2)
+    sampler = Calibrated(error=0.05, budget=20_000, num_chains=2)
     return LanguageConfig(
         preset="quick",
         text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
@@ -174,10 +176,11 @@ def _quick() -> LanguageConfig:
         control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 5, "checkpoints_linear": 0}),
         posterior=PosteriorConfig(nbeta=50, localization=300),
         sampler=sampler,
-        first_measured=20,
+        first_measured=32,
         probes=Probes(held_out_sequences=64),
         refinement=Refinement(
             checkpoints=3,
+            first_measured=250,
             components=("L0H0", "L1H0", "L1.attn", "unembed"),
             datasets=(),
             sampler=sampler,

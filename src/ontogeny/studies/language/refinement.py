@@ -76,7 +76,8 @@ class Refining:
 
     @property
     def _steps(self) -> list[int]:
-        return [step for step in self.network.steps if step >= self.config.first_measured]
+        first = max(self.config.first_measured, self._refinement.first_measured)
+        return [step for step in self.network.steps if step >= first]
 
     def _refined(self) -> xr.Dataset:
         chosen = self._refinement.components

@@ -1,4 +1,4 @@
-"""A small measurement in a process of its own, to be killed: python run_alone.py FOLDER."""
+"""A small measurement in a process of its own, to be killed: python run_alone.py FOLDER [STEPS]."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ def outputs(model: nn.Module) -> xr.Dataset:
         return xr.Dataset({"outputs": ("output", model(torch.eye(5)).flatten().numpy())})
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, num_steps: int = 12) -> None:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(60, 5, generator=generator), torch.randn(60, 2, generator=generator)
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
         state = make_model().state_dict()
         return {name: torch.randn(tensor.shape, generator=generator) / (1 + step) for name, tensor in state.items()}
 
-    run = MemoryCheckpoints({step: weights(step) for step in range(12)})
+    run = MemoryCheckpoints({step: weights(step) for step in range(num_steps)})
     options: dict[str, Any] = {"components": ["all", "2"], "behaviour": outputs, "nbeta": 10.0, "localization": 1.0}
     options |= {"sampler": Fixed(num_chains=2, num_draws=40, num_warmup=20), "executor": Serial()}
     found = measure(run, make_model, data, losses.mse, store=folder / "store", **options)
@@ -41,4 +41,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

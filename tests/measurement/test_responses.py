@@ -102,7 +102,7 @@ def test_one_part_more_measures_that_part_alone(tmp_path: Path) -> None:
 
 def test_the_default_sampler_agrees_with_chains_of_fixed_settings() -> None:
     probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
-    fixed, calibrated = (measured(probes, ["a"], each) for each in (SAMPLER, Calibrated(budget=100_000)))
+    fixed, calibrated = (measured(probes, ["a"], each) for each in (SAMPLER, Calibrated(error=0.01, budget=300_000)))
     error = float(np.hypot(fixed["mcse"], calibrated["mcse"]).squeeze())
     assert abs(float((fixed["susceptibility"] - calibrated["susceptibility"]).squeeze())) < 4 * error
     assert error < 0.3 * abs(float(fixed["susceptibility"].squeeze()))

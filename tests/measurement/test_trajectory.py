@@ -412,7 +412,7 @@ SCRIPT = Path(__file__).with_name("run_alone.py")
 
 def test_two_processes_may_share_a_store(tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert subprocess.run([sys.executable, SCRIPT, alone], check=False).returncode == 0
-    started = [subprocess.Popen([sys.executable, SCRIPT, shared]) for _ in range(2)]
+    assert subprocess.run([sys.executable, SCRIPT, alone, "3"], check=False).returncode == 0
+    started = [subprocess.Popen([sys.executable, SCRIPT, shared, "3"]) for _ in range(2)]
     assert [process.wait() for process in started] == [0, 0]
     assert files_below(shared / "store") == files_below(alone / "store")

@@ -19,4 +19,3 @@ from ontogeny.sampling.samplers import Calibrated as Calibrated
 from ontogeny.sampling.samplers import Fixed as Fixed
 from ontogeny.sampling.samplers import Sampler as Sampler
 from ontogeny.sampling.stopping import sample_until as sample_until
-from ontogeny.terminal import as_progress as as_progress

@@ -67,8 +67,8 @@ class Calibrated(BaseModel):
         """See `Sampler.draw`. Under `observables` draws are five steps apart.
 
         Raises:
-            InvalidArgument: for a sink, since rounds are drawn until they suffice; and for nβ = 0, where the posterior
-                is a Gaussian that needs no calibration.
+            InvalidArgument: for a sink, since rounds are drawn until they suffice; and at nβ = 0, where draws are
+                independent Gaussians, for no localization.
         """
         if sink is not None:
             raise InvalidArgument(

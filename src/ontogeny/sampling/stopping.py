@@ -13,7 +13,6 @@ from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import llc
-from ontogeny.estimators.diagnostics import judge_draws
 from ontogeny.sampling.calibration import Calibration
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.curvature import Curvature
@@ -152,8 +151,7 @@ class _Sampling:
             return False
         settled = abs(found.drift) < max(SETTLED, error / 2, 2 * found.drift_error)
         small = found.monte_carlo_error < error * abs(found.complexity)
-        agreed = judge_draws(found, failed=any(map(math.isfinite, self.chains.failed_at))) is Outcome.CONVERGED
-        return agreed and settled and found.inflation < NOISY and small
+        return self.estimate.sampled is Outcome.CONVERGED and settled and found.inflation < NOISY and small
 
     def restarted(self) -> bool:
         """Begin again with shorter steps if equipartition is exceeded, or with batches four times as large if they add

@@ -91,13 +91,11 @@ class LocalPosterior:
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = torch.device(device or some.device)
         self.one_by_one = OneByOne(model, loss_fn, free, self.device)
-        kept = [
-            picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index)
-            for name, index in self.one_by_one.indices.items()
-        ]
-        self._shapes, self.sizes = [part.shape for part in kept], [part.numel() for part in kept]
-        nothing = torch.empty(0, dtype=wide(some.dtype), device=self.device)
-        self.center: Float[Tensor, " parameters"] = torch.cat([nothing, *(part.flatten() for part in kept)])
+        free_parts = [(parameters[name], index) for name, index in self.one_by_one.indices.items()]
+        self._shapes = [each.shape if index is None else index.shape for each, index in free_parts]
+        self.sizes = [shape.numel() for shape in self._shapes]
+        self._dtype = wide(some.dtype)
+        self.center: Float[Tensor, " parameters"] = self._picked()
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
         self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share what one of them took
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
@@ -135,17 +133,25 @@ class LocalPosterior:
         """
         settings = self.nbeta, self.localization, restriction, self.batch_size
         size = self._pass_size[0] if self._pass_size else None
-        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device, pass_size=size)
-        some = torch.arange(min(2, self.samples.stored))
-        if not torch.allclose(other.center_losses(some), self.center_losses(some), rtol=1e-5):
+        if not torch.equal(self._picked(), self.center):
             expected = "a model whose weights are still those that this posterior was made at"
-            raise InvalidArgument("model", expected=expected, found="other losses", instead="a new LocalPosterior")
+            raise InvalidArgument("model", expected=expected, found="other weights", instead="a new LocalPosterior")
+        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device, pass_size=size)
         other._center_losses = self._center_losses
         if self._center_gradient and self.restriction is None:
             named = dict(zip(self.one_by_one.indices, self._center_gradient[0].split(self.sizes), strict=True))
             parts = [picked(named[name], index) for name, index in other.one_by_one.indices.items()]
             other._center_gradient.append(torch.cat([other.center[:0], *parts]))
         return other
+
+    def _picked(self) -> Float[Tensor, " parameters"]:
+        """The caller's present weights at the free coordinates, as one flat copy."""
+        parameters = parameters_of(self._model)
+        parts = [
+            picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index).flatten()
+            for name, index in self.one_by_one.indices.items()
+        ]
+        return torch.cat([torch.empty(0, dtype=self._dtype, device=self.device), *parts])
 
     def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"] | None:
         """The samples of the next minibatch of the order that this generator is; None for all."""

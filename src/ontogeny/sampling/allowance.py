@@ -14,7 +14,8 @@ from ontogeny.sampling.spectrum import SAMPLES
 WINDOWS = (20, 40, 140, 80, 120)  # steps between updates of mass and batch; chains are tempered in the third
 FRICTION = (0.05, 0.15)  # of a step: without noise, and at most
 SHRINK = 0.7  # of the step, before batches grow
-INFLATION = 0.03  # target: the share of the value that minibatch noise may add, which is then subtracted
+# Targets: the share of the complexity that minibatch noise may add, which is then subtracted; and under a budget.
+INFLATION, CHEAP_INFLATION = 0.03, 0.1
 UNCORRECTED = 0.15  # share that minibatches may add before a control variate is worth a pass over all samples
 _BATCHES = (64, 1024)  # the smallest is chosen within
 _LEAST = 16  # samples of a batch under a budget: of small networks fewer hardly take less time
@@ -54,6 +55,8 @@ class Allowance:
         descent, descent_iterations: samples of a gradient of the descent from w*, and how many it may take.
         spectrum: samples that the spectrum at w* is taken on; 0 for none.
         noise_samples: per-sample gradients that measuring the noise at w* took.
+        inflation: share of the complexity that minibatches may add.
+        resolved: complexity below which noise is not reduced any further.
     """
 
     first: int
@@ -66,14 +69,16 @@ class Allowance:
     descent_iterations: int = ITERATIONS
     spectrum: int = SAMPLES
     noise_samples: int = 0
+    inflation: float = INFLATION
+    resolved: float = 1e-3
 
     def balance(self, share: float, present: Balance, stored: int) -> Balance:
-        """The cheapest settings at which minibatches add `INFLATION`, given the share that they add at present.
+        """The cheapest settings at which minibatches add `inflation`, given the share that they add at present.
 
         Friction first, which costs stiff directions nothing, then steps down to 0.7, then batches; and steps again
         where batches cannot grow. A batch of more than half of all samples is replaced by all, which have no noise.
         """
-        wanted = max(share, 1e-6) / INFLATION * present.cooling
+        wanted = max(share, 1e-6) / self.inflation * present.cooling
         damping = min(max(wanted / self.smallest, _damping(FRICTION[0])), _damping(FRICTION[1]))
         shrink = min(max(math.sqrt(self.smallest * damping / wanted), SHRINK), 1.0)
         size = max(self.smallest, 2 ** math.ceil(math.log2(wanted * shrink**2 / damping) - 0.2))
@@ -138,6 +143,8 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
         descent=descent,
         descent_iterations=max(4, min(ITERATIONS, int(_DESCENT_SHARE * left / descent))),
         spectrum=0,
+        inflation=CHEAP_INFLATION,
+        resolved=1.0,
     )
 
 

@@ -80,7 +80,7 @@ def descend(
         error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
         spent += more
         rise = posterior.localization / 2 * float((position - posterior.center).double().square().sum()) - value
-        if corrected and rise > 2 * noise + _RISEN:
+        if rise > 2 * noise + _RISEN:
             return _on_all_samples(posterior, scale, seed, iterations, spent, rise)
     return Descent(value, error, position, spent)
 
@@ -90,8 +90,8 @@ def _on_all_samples(
 ) -> Descent:
     """Descent for as many gradients, after one on a batch has ended higher than at w*.
 
-    The correction is linear in w - w*: along curved valleys, as of rescaled layers, it falls without end. Where no more
-    than a few gradients on all samples would be as many, nothing is known of what lies below w*.
+    Noise of the batch has been fitted; or the correction, which is linear in w - w*, falls without end along curved
+    valleys, as of rescaled layers. Where no more than a few gradients on all samples would be as many, nothing is known of what lies below w*.
     """
     stored = posterior.samples.stored
     affordable = iterations * posterior.batch_size // stored

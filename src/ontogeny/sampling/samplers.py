@@ -12,13 +12,16 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling import kernels
 from ontogeny.sampling.calibration import Mass, calibrate
-from ontogeny.sampling.descent import descend
+from ontogeny.sampling.descent import ITERATIONS, Descent, descend
 from ontogeny.sampling.kernels import SGLD, Kernel
 from ontogeny.sampling.loop import sample_fixed
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.stopping import ERROR, sample_until
 
-_DESCENT = 1024  # samples of a gradient of the descent that a fixed sampler makes
+_DESCENT = 0.25  # per-sample gradients of the descent that a fixed sampler makes, as a share of those of its chains
+_SAMPLES, _STEPS = (64, 1024), 50  # of a gradient of that descent; gradients that its samples are chosen for
+_ALL = 4  # times these samples: data below are taken whole
+_FEWEST = 8  # gradients that it takes at least
 
 
 @runtime_checkable
@@ -123,15 +126,25 @@ class Fixed(BaseModel):
         sink: Sink | None = None,
         start: Mass | None = None,
     ) -> xr.DataTree:
-        """See `Sampler.draw`. A descent from w* is made beside the chains, which start at w*."""
+        """See `Sampler.draw`. A descent from w*, for a quarter of the gradients, is made beside the chains, which start
+        at w*.
+        """
         lengths = self.model_dump(exclude={"kernel"})
         common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
         if not posterior.nbeta or not posterior.num_parameters:
             return sample_fixed(posterior, self.kernel, **lengths, **common)
-        scale = torch.full_like(posterior.center, self.kernel.step_size**0.5)
-        found = descend(posterior.at(batch_size=_DESCENT), scale, seed)
+        found = self._descend(posterior, seed)
         draws = sample_fixed(posterior, self.kernel, minimum=found.position, **lengths, **common)
         return with_descent(draws, found.value, found.error, found.gradient_evaluations)
+
+    def _descend(self, posterior: LocalPosterior, seed: int) -> Descent:
+        stored = posterior.samples.stored
+        steps = self.num_chains * (self.num_warmup + self.num_draws) * self.thinning
+        spend = int(_DESCENT * steps * min(posterior.batch_size, stored))
+        size = min(max(spend // _STEPS, _SAMPLES[0]), _SAMPLES[1])
+        size = stored if stored < _ALL * size else size
+        scale = torch.full_like(posterior.center, self.kernel.step_size**0.5)
+        return descend(posterior.at(batch_size=size), scale, seed, min(max(spend // size, _FEWEST), ITERATIONS))
 
 
 def _untouched(

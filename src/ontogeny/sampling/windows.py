@@ -86,7 +86,7 @@ class Search:
             self.failed = True
             self.thrown[min(number, 1)] += 1
             return False
-        self.rows[-1]["inflation"] = share = self._inflation()
+        self.rows[-1]["inflation"] = share = self._inflation(number)
         self.reach = min(3 * self.reach, REACH / 3 ** self.thrown[1])
         if number == HOT:
             self._measure_anew()
@@ -125,8 +125,8 @@ class Search:
         options = {"control_variate": bool(self.allowance.control_variate), "start": positions}
         self.chains = Chains(posterior, self._kernel(posterior), self.num_chains, seed, **options)
 
-    def _inflation(self) -> float:
-        """What minibatch noise adds to the value, as a share of its last mean."""
+    def _inflation(self, number: int) -> float:
+        """What minibatch noise adds to the value, as a share of the last mean of the complexity."""
         if self.chains.posterior.full_batch:
             return 0.0
         values = []
@@ -137,8 +137,9 @@ class Search:
             values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
             self.chains.gradient_evaluations += potential.spent
             state.evaluated = False
-        recent = np.mean(self.traces[-self.allowance.windows[0] :])
-        return float(torch.cat(values).mean()) / max(abs(float(recent)), 1e-3)
+        recent = self.traces[-max(self.allowance.windows[0], self.allowance.windows[number] // 2) :]
+        complexity = float(np.mean(recent)) + self.descent.value
+        return float(torch.cat(values).mean()) / max(abs(complexity), self.allowance.resolved)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])

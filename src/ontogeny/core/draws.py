@@ -40,6 +40,7 @@ class SamplingSettings:
         num_samples: n, the size of the dataset; batch_size: samples a gradient is taken on.
         thinning: steps from one recorded draw to the next.
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
+        resolution: complexity, in nats, below which errors and biases count as shares of this one.
         step_error: relative error that is counted for finite steps where the loss is not quadratic.
         descent, descent_error: nβ (L(w*) - L(ŵ)) found by descent from w*, where one was made, and its standard error.
         quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at;
@@ -64,6 +65,7 @@ class SamplingSettings:
     control_variate: bool = False
     descent: float | None = None
     descent_error: float = 0.0
+    resolution: float = 0.0
     step_error: float = 0.0
     quadratic: float | None = None
     withheld: float = 0.0

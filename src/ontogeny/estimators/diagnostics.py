@@ -45,20 +45,21 @@ class Diagnostics:
         monte_carlo_error: the part of `complexity_mcse` that more draws would lower.
         rhat, ess, ess_tail: rank-normalised split R-hat over chains, bulk and tail effective sample sizes, of the
             complexity's trace, which is that of the value at a minimum.
-        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of the complexity (the
-            value where that is not known); its standard error is `drift_error`.
+        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of `scale`; its standard error is `drift_error`.
         equipartition: E[(w - ŵ)·∇U]/P less what finite steps add to it: 1 where all directions have mixed, above 1
             where something heats the chain; below 1 while flat directions have not mixed, which alone is no alarm. Its
             Monte Carlo error is `equipartition_error`.
         degree: E[V]/E[K] of V = nβ (w - ŵ)·∇L and K = nβ (L - L(ŵ)): k for a loss that is homogeneous of degree k, 2
             for a quadratic.
-        inflation: what steps and minibatches added, as a share of the complexity.
+        inflation: what steps and minibatches added, as a share of `scale`.
         heat: variance that minibatches inject over that which the kernel injects.
         withheld, withheld_mcse: share of the complexity that γ takes, at least: the larger of -∂ln λ̂/∂ln γ, from
             covariances of the draws, and, where the spectrum at w* is known and gives the value to 15 %, the share by
             which a quadratic loss would lie below its value at a thousandth of γ.
         below_center: share of draws with a lower loss than the center's.
         distance: mean |w - w*|.
+        scale: |complexity|, or the resolution of the draws where that is more: what drift, inflation and errors are
+            shares of.
     """
 
     value: float
@@ -82,6 +83,7 @@ class Diagnostics:
     withheld_mcse: float
     below_center: float
     distance: float
+    scale: float
 
     @property
     def heated(self) -> bool:
@@ -115,6 +117,7 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     corrected = value - inflation
     descent = math.nan if settings.descent is None else settings.descent + tilt
     complexity = bent - inflation + (0.0 if settings.descent is None else settings.descent)
+    scale = max(abs(complexity), settings.resolution) or math.nan
     drift, error = _drift(draws, kept, settings.nbeta)
     virial, excess = _mean(trace("virial")), _mean(trace("excess"))
     equipartition = virial - (0.0 if math.isnan(excess) else excess)
@@ -134,17 +137,18 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
         rhat=rhat,
         ess=ess,
         ess_tail=tail,
-        drift=drift / abs(complexity) if complexity else math.nan,
-        drift_error=error / abs(complexity) if complexity else math.nan,
+        drift=drift / scale,
+        drift_error=error / scale,
         equipartition=equipartition,
         equipartition_error=summarize(trace("virial"), shared=settings.control_variate)[1],
         degree=degree,
-        inflation=inflation / abs(complexity + inflation) if complexity + inflation else math.nan,
+        inflation=inflation / (max(abs(complexity + inflation), settings.resolution) or math.nan),
         heat=_mean(trace("heat")),
         withheld=withheld,
         withheld_mcse=withheld_mcse,
         below_center=float(np.mean(energy < 0)) if energy.size else math.nan,
         distance=_mean(trace("distance")),
+        scale=scale,
     )
 
 
@@ -170,7 +174,7 @@ def judge_draws(found: Diagnostics, failed: bool) -> Outcome:
     unseen = abs(found.drift) + 2 * found.drift_error
     if found.ess < MIN_ESS or (found.equipartition < MIN_EQUIPARTITION and unseen > MAX_UNSEEN):
         return Outcome.TOO_FEW_DRAWS
-    if found.descent_mcse > MAX_DESCENT_ERROR * abs(found.complexity):
+    if found.descent_mcse > MAX_DESCENT_ERROR * found.scale:
         return Outcome.TOO_FEW_DRAWS
     return Outcome.CONVERGED
 

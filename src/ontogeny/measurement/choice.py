@@ -26,7 +26,7 @@ from ontogeny.sampling import LocalPosterior, Mass, PosteriorConfig, calibrate, 
 from ontogeny.stores import read_tree, write_tree
 
 # Settled on networks and seeds that are not reported; see docs/choosing-temperature.md.
-RISE = 0.25  # nats of mean rise of the loss, as a share of what the run gains
+RISE = 0.1  # nats of mean rise of the loss, as a share of what the run gains
 DESCENT = 0.3  # of that rise: the most that descent may be, in nats, at any pilot
 NUM_PILOTS = 4
 PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and its error
@@ -44,12 +44,14 @@ class Choice:
     Attributes:
         nbeta, localization: one value for all checkpoints and parts.
         masses: pilot's step -> the mass that its calibration found.
+        largest: complexity of the whole network, at the pilot where it is largest; 0 where there was no trial.
         trials: Dataset over `pilot` and `trial`, for `reports.fig_choice`; None where both values were given.
     """
 
     nbeta: float
     localization: float
-    masses: dict[int, Mass] = field(repr=False)
+    masses: dict[int, Mass] = field(default_factory=dict, repr=False)
+    largest: float = 0.0
     trials: xr.Dataset | None = field(default=None, repr=False)
 
 
@@ -72,7 +74,7 @@ class Trial:
     def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
         posterior = LocalPosterior(model, self.data, self.loss_fn, **self.posterior.options())
         options = {"seed": derive(self.seed, "pilot", step), "budget": self.budget, "progress": progress}
-        calibration = calibrate(posterior, **options)
+        calibration = calibrate(posterior, resolution=1.0, **options)
         estimate = llc(sample_until(posterior, calibration, error=PILOT[1], **options))
         found = calibration.mass.values.items()
         mass = {f"mass:{name}": (f"entry of {name}", value.flatten().cpu().numpy()) for name, value in found}
@@ -130,7 +132,7 @@ def choose(
 
     if before is not None:
         nbeta, localization = float(before.attrs["nbeta"]), float(before.attrs["localization"])
-        return Choice(nbeta, localization, _masses(trial(nbeta, localization)), before)
+        return _choice(nbeta, localization, trial(nbeta, localization), before)
     losses = sample(pilots, [Losses({"data": data}, loss_fn, seed=seed)])["loss"].isel(dataset=0).values
     search = _Search(posterior, float(losses[0] - losses.min()), len(Samples.of(data)))
     while (setting := search.next()) is not None:
@@ -141,7 +143,13 @@ def choose(
     table = search.table(pilots, nbeta, localization)
     if kept is not None and table is not None:
         write_tree(kept, table)
-    return Choice(nbeta, localization, _masses(last), table)
+    return _choice(nbeta, localization, last, table)
+
+
+def _choice(nbeta: float, localization: float, last: xr.Dataset, trials: xr.Dataset | None) -> Choice:
+    known = last["complexity"].values
+    largest = max(float(np.nanmax(known)), 0.0) if np.isfinite(known).any() else 0.0
+    return Choice(nbeta, localization, _masses(last), largest, trials)
 
 
 def _origin(run: Run) -> tuple[Any, ...]:
@@ -237,9 +245,10 @@ class _Search:
         return DESCENT * RISE * self.gain
 
     def _descent(self, number: int) -> float:
-        """The most that a pilot descends, in nats."""
+        """The most that a pilot descends, in nats: to ŵ, and its chains below the tangent there."""
         nbeta, _, found = self.rows[number]
-        return max(float(np.nanmax(found["descent"].values)), 0.0) / nbeta
+        below = found["descent"] + np.maximum(-found["complexity"], 0.0)
+        return max(float(np.nanmax(below.values)), 0.0) / nbeta
 
     def _complexity(self, found: xr.Dataset) -> float:
         known = found["complexity"].values

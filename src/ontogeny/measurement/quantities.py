@@ -1,6 +1,7 @@
 """Ready measurements: plain losses, learning coefficients, and whatever a function of the model says."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,10 +20,11 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import Estimate, llc
 from ontogeny.measurement.protocol import Part
-from ontogeny.sampling import Calibrated, LocalPosterior, Mass, PosteriorConfig, Sampler
+from ontogeny.sampling import RESOLUTION, Calibrated, LocalPosterior, Mass, PosteriorConfig, Sampler
 
 WHOLE = "all"
 LOSS_SAMPLES = 512
+RESOLVED = 0.25  # of the largest complexity of a run: the resolution of its curve
 TRACE = {"": 200, "warmup_": 100}  # draws a chain that are kept of a trace, evenly spaced
 
 
@@ -80,6 +82,8 @@ class LLC:
         components: name -> restriction; None for the whole network.
         masses: step of a pilot checkpoint -> the mass that its calibration found; the nearest one in log step starts
             the calibration of a checkpoint, cut to the part.
+        largest: complexity of the whole network where it is largest. Unless the sampler has a resolution of its own, it
+            is a quarter of this, times √(weights of the part / all weights).
         seed: root of the seed tree; each part at each step has a seed of its own.
     """
 
@@ -89,6 +93,7 @@ class LLC:
     sampler: Sampler = field(default_factory=Calibrated)
     components: Mapping[str, Restriction | None] = field(default_factory=lambda: {WHOLE: None})
     masses: Mapping[int, Mass] = field(default_factory=dict, repr=False)
+    largest: float = 0.0
     seed: int = 0
     name: str = "llc"
 
@@ -105,6 +110,7 @@ class LLC:
                     self.sampler,
                     restriction and (restriction.name, dict(restriction.indices)),
                     self.masses,
+                    self.largest,
                     derive(self.seed, component, name),
                 ),
                 {"component": component, "dataset": name},
@@ -124,7 +130,19 @@ class LLC:
         )
         start = self.masses[min(self.masses, key=lambda pilot: _log_distance(pilot, step))] if self.masses else None
         seed = derive(self.seed, component, dataset, step)
-        return as_dataset(llc(self.sampler.draw(posterior, seed=seed, progress=progress, start=start)), self.seed)
+        sampler = self._resolved(posterior.num_parameters / max(_free(model), 1))
+        return as_dataset(llc(sampler.draw(posterior, seed=seed, progress=progress, start=start)), self.seed)
+
+    def _resolved(self, share: float) -> Sampler:
+        """The sampler, at the resolution of a curve whose largest value is known."""
+        if not isinstance(self.sampler, Calibrated) or self.sampler.resolution is not None:
+            return self.sampler
+        resolution = max(RESOLVED * self.largest * math.sqrt(share), RESOLUTION)
+        return self.sampler.model_copy(update={"resolution": resolution})
+
+
+def _free(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def as_dataset(estimate: Estimate, seed: int) -> xr.Dataset:

@@ -28,7 +28,7 @@ from ontogeny.terminal import as_progress
 MAIN = "data"
 # An error of 5 % is enough for curves. Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
 ERROR, BUDGET = 0.05, (30_000, 500_000)
-_WORK = 1e9  # weights times per-sample gradients: networks too small to fill this with the least budget get more
+_WORK = 4e9  # weights times per-sample gradients: networks too small to fill this with the least budget get more
 
 
 def measure(
@@ -71,7 +71,7 @@ def measure(
         posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
         nbeta, localization: the same, for short.
         sampler: default `Calibrated(error=0.05, budget=...)`, a budget of 30,000 per-sample gradients for each part at
-            each checkpoint, more for networks of fewer than 33,000 weights, up to 500,000.
+            each checkpoint, more for networks of fewer than 130,000 weights, up to 500,000.
         seed: root of the seed tree.
         store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the
             weights, the data, the settings, the part, your own code as far as it reaches, the versions of libraries.
@@ -108,11 +108,11 @@ def measure(
         chosen = sampler or curve_sampler(size)
         budget: int = getattr(chosen, "budget", None) or curve_budget(size)
         if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
-            choice = Choice(config.nbeta, config.localization, {})  # all is given, and a mass would not be used
+            choice = Choice(config.nbeta, config.localization)  # all is given, and a mass would not be used
         else:
             choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **common)
         config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
-        asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, seed))
+        asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
     found = measure_parts(network, wanted, asked, **common)
     if choice is not None and choice.trials is not None:
         found.attrs["choice"] = json.dumps(choice.trials.to_dict())

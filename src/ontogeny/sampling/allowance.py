@@ -56,7 +56,6 @@ class Allowance:
         spectrum: samples that the spectrum at w* is taken on; 0 for none.
         noise_samples: per-sample gradients that measuring the noise at w* took.
         inflation: share of the complexity that minibatches may add.
-        resolved: complexity below which noise is not reduced any further.
     """
 
     first: int
@@ -70,7 +69,6 @@ class Allowance:
     spectrum: int = SAMPLES
     noise_samples: int = 0
     inflation: float = INFLATION
-    resolved: float = 1e-3
 
     def balance(self, share: float, present: Balance, stored: int) -> Balance:
         """The cheapest settings at which minibatches add `inflation`, given the share that they add at present.
@@ -144,7 +142,6 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
         descent_iterations=max(4, min(ITERATIONS, int(_DESCENT_SHARE * left / descent))),
         spectrum=0,
         inflation=CHEAP_INFLATION,
-        resolved=1.0,
     )
 
 

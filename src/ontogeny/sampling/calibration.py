@@ -22,6 +22,7 @@ from ontogeny.sampling.spectrum import spectrum
 from ontogeny.sampling.windows import Search
 from ontogeny.terminal import as_progress
 
+RESOLUTION = 0.1  # nats; the least coefficient of the known truths is 0.25
 _RETRIES = 6
 
 
@@ -73,6 +74,7 @@ class Calibration:
     Attributes:
         kernel, batch_size, control_variate, num_chains: what to sample with.
         largest_batch: samples that a batch may have.
+        resolution: complexity, in nats, below which errors and biases count as shares of this one.
         outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
         descent: what lies below w* (see `Descent`): 0 at a minimum, of the order of the value over log n at weights
             whose data carry noise.
@@ -91,6 +93,7 @@ class Calibration:
     control_variate: bool
     num_chains: int
     largest_batch: int
+    resolution: float
     outcome: Outcome
     advice: str
     descent: Descent = field(repr=False)
@@ -109,6 +112,7 @@ def calibrate(
     *,
     num_chains: int = 4,
     budget: int | None = None,
+    resolution: float = RESOLUTION,
     fixed_batch: bool = False,
     start: Mass | None = None,
     progress: Progress | bool = False,
@@ -131,6 +135,7 @@ def calibrate(
         budget: per-sample gradients of the whole estimate, of which the windows take up to a fifth and descent 15 %.
             Under a budget a pass over all samples at w*, which corrects gradients, is made only where the noise of
             minibatches at w* asks for it and at most half of the budget pays for it.
+        resolution: complexity, in nats, below which errors and biases count as shares of this one.
         fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
         start: `Calibration.mass` of a checkpoint nearby or of the whole network whose part this is: the first windows
             are left out.
@@ -142,7 +147,8 @@ def calibrate(
     """
     reporter = as_progress(progress)
     allowance = allow(posterior, num_chains, budget, fixed_batch)
-    search = Search(posterior, seed, num_chains, allowance, None if start is None else start.on(posterior))
+    mass = None if start is None else start.on(posterior)
+    search = Search(posterior, seed, num_chains, allowance, resolution, mass)
     reporter.start("calibrating", sum(allowance.windows[number] for number in search.windows))
     for _ in range(_RETRIES):
         search.begin()
@@ -169,6 +175,7 @@ def _result(posterior: LocalPosterior, search: Search) -> Calibration:
         control_variate=chains.control_variate,
         num_chains=search.num_chains,
         largest_batch=search.allowance.largest,
+        resolution=search.resolution,
         outcome=outcome,
         advice="Chains leave the finite numbers at every step tried: raise localization, or lower nbeta."
         if search.failed

@@ -11,7 +11,7 @@ from ontogeny.core.draws import with_descent
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling import kernels
-from ontogeny.sampling.calibration import Mass, calibrate
+from ontogeny.sampling.calibration import RESOLUTION, Mass, calibrate
 from ontogeny.sampling.descent import ITERATIONS, Descent, descend
 from ontogeny.sampling.kernels import SGLD, Kernel
 from ontogeny.sampling.loop import sample_fixed
@@ -47,6 +47,8 @@ class Calibrated(BaseModel):
 
     Attributes:
         error: relative Monte Carlo error, of the complexity, at which sampling stops once the chains agree.
+        resolution: complexity, in nats, below which errors and biases count as shares of this one. Default 0.1; along a
+            run a quarter of its largest complexity (`ontogeny.measure`).
         budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain.
         num_chains: chains.
     """
@@ -55,6 +57,7 @@ class Calibrated(BaseModel):
 
     error: float = Field(default=ERROR, gt=0)
     budget: PositiveInt | None = None
+    resolution: float | None = Field(default=None, gt=0)
     num_chains: int = Field(default=4, ge=2)
 
     def draw(
@@ -80,7 +83,8 @@ class Calibrated(BaseModel):
         if posterior.num_parameters == 0 or posterior.nbeta == 0:
             return _untouched(posterior, self.num_chains, observables, seed)
         options = {"seed": seed, "budget": self.budget, "progress": progress}
-        calibration = calibrate(posterior, num_chains=self.num_chains, start=start, **options)
+        resolution = self.resolution or RESOLUTION
+        calibration = calibrate(posterior, num_chains=self.num_chains, resolution=resolution, start=start, **options)
         return sample_until(posterior, calibration, error=self.error, observables=observables, **options)
 
 

@@ -45,7 +45,8 @@ def sample_until(
     seed: int = 0,
     progress: Progress | bool = False,
 ) -> xr.DataTree:
-    """Draws that go on from a calibration until the Monte Carlo error, relative to the complexity, and the diagnostics
+    """Draws that go on from a calibration until the Monte Carlo error, relative to the complexity (or the calibration's
+    resolution where that is more), and the diagnostics
     allow to stop, or the budget is spent.
 
     Args:
@@ -150,7 +151,7 @@ class _Sampling:
         if len(self.trees) < 2 or found is None:  # one round alone does not show that it lasts
             return False
         settled = abs(found.drift) < max(SETTLED, error / 2, 2 * found.drift_error)
-        small = found.monte_carlo_error < error * abs(found.complexity)
+        small = found.monte_carlo_error < error * found.scale
         return self.estimate.sampled is Outcome.CONVERGED and settled and found.inflation < NOISY and small
 
     def restarted(self) -> bool:
@@ -190,6 +191,7 @@ class _Sampling:
             gradient_evaluations=self.chains.gradient_evaluations,
             descent=known.descent.value,
             descent_error=known.descent.error,
+            resolution=known.resolution,
             quadratic=None if math.isnan(known.quadratic) else known.quadratic,
             withheld=0.0 if math.isnan(known.withheld) else known.withheld,
             complete=known.complete,

@@ -29,14 +29,21 @@ class Search:
     Args:
         posterior, seed, num_chains: what is calibrated.
         allowance: what may be spent.
+        resolution: complexity below which noise is not reduced any further.
         mass: squares of the inverse scale of each parameter that a calibration nearby has found, if there is one: the
             windows in which it is found from nothing are left out.
     """
 
     def __init__(
-        self, posterior: LocalPosterior, seed: int, num_chains: int, allowance: Allowance, mass: Tensor | None = None
+        self,
+        posterior: LocalPosterior,
+        seed: int,
+        num_chains: int,
+        allowance: Allowance,
+        resolution: float,
+        mass: Tensor | None = None,
     ) -> None:
-        self.seed, self.num_chains = seed, num_chains
+        self.seed, self.num_chains, self.resolution = seed, num_chains, resolution
         self.spent = 0
         order = generator(seed, "curvature")
         self.curvature = Curvature(posterior, order, allowance.curvature)
@@ -139,7 +146,7 @@ class Search:
             state.evaluated = False
         recent = self.traces[-max(self.allowance.windows[0], self.allowance.windows[number] // 2) :]
         complexity = float(np.mean(recent)) + self.descent.value
-        return float(torch.cat(values).mean()) / max(abs(complexity), self.allowance.resolved)
+        return float(torch.cat(values).mean()) / max(abs(complexity), self.resolution)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])

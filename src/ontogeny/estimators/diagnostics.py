@@ -45,7 +45,8 @@ class Diagnostics:
         monte_carlo_error: the part of `complexity_mcse` that more draws would lower.
         rhat, ess, ess_tail: rank-normalised split R-hat over chains, bulk and tail effective sample sizes, of the
             complexity's trace, which is that of the value at a minimum.
-        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of `scale`; its standard error is `drift_error`.
+        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of `scale`; its
+            standard error is `drift_error`.
         equipartition: E[(w - ŵ)·∇U]/P less what finite steps add to it: 1 where all directions have mixed, above 1
             where something heats the chain; below 1 while flat directions have not mixed, which alone is no alarm. Its
             Monte Carlo error is `equipartition_error`.

@@ -27,7 +27,7 @@ from ontogeny.stores import read_tree, write_tree
 
 # Settled on networks and seeds that are not reported; see docs/choosing-temperature.md.
 RISE = 0.1  # nats of mean rise of the loss, as a share of what the run gains
-DESCENT = 0.3  # of that rise: the most that descent may be, in nats, at any pilot
+DESCENT = 0.2  # of that rise: the most that descent may be, in nats, at any pilot
 NUM_PILOTS = 4
 PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and its error
 FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
@@ -100,10 +100,11 @@ def choose(
     Complexity and descent in nats, the minimum of L + |w - w*|²/2ρ, depend on ρ = nβ/γ alone where the loss is
     quadratic, so the two rules are:
 
-    1. The posterior's mean loss lies a quarter of what the run gains above L(w*), at the pilot where it lies highest:
-       nβ = max complexity / (0.25 ΔL). The rise is the resolution at which structure is seen.
-    2. Descent is at most 0.3 of that rise at every pilot, so that the coefficient is that of the checkpoint and not of
-       a minimum far below it: the largest ρ for which this holds, but γ at least 1.
+    1. The posterior's mean loss lies a tenth of what the run gains above L(w*), at the pilot where it lies highest:
+       nβ = max complexity / (0.1 ΔL). The rise is the resolution at which structure is seen.
+    2. Descent is at most a fifth of that rise at every pilot, so that the coefficient is that of the checkpoint and not
+       of a minimum far below it: the largest ρ for which this holds, but γ at least 1. What chains go below the
+       tangent of the loss, a negative complexity, counts as descent.
 
     Trials vary ρ by factors of four from 0.1 on until both sides of the second rule are seen; between them descent
     and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power of

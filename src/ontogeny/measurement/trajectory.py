@@ -54,8 +54,8 @@ def measure(
     """Learning coefficients, losses and behaviour at every checkpoint of a training run.
 
     One nβ and one γ hold for all checkpoints and parts, or their values would not compare. Unless given, they are
-    chosen from trials at four pilot checkpoints: the posterior's mean loss lies a quarter of what the run gains
-    above that of the checkpoint, and descent is at most 0.3 of that rise (`ontogeny.measurement.choose`). With a
+    chosen from trials at four pilot checkpoints: the posterior's mean loss lies a tenth of what the run gains
+    above that of the checkpoint, and descent is at most a fifth of that rise (`ontogeny.measurement.choose`). With a
     store, a choice once made is kept for a run that grows.
 
     Args:

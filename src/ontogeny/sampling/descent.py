@@ -91,7 +91,8 @@ def _on_all_samples(
     """Descent for as many gradients, after one on a batch has ended higher than at w*.
 
     Noise of the batch has been fitted; or the correction, which is linear in w - w*, falls without end along curved
-    valleys, as of rescaled layers. Where no more than a few gradients on all samples would be as many, nothing is known of what lies below w*.
+    valleys, as of rescaled layers. Where no more than a few gradients on all samples would be as many, nothing is known
+    of what lies below w*.
     """
     stored = posterior.samples.stored
     affordable = iterations * posterior.batch_size // stored

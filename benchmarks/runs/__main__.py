@@ -18,7 +18,7 @@ from benchmarks.__main__ import write_section
 from benchmarks.runs.networks import NAMES, Network, network
 from ontogeny.execution import Serial
 from ontogeny.measurement import choice_of
-from ontogeny.stores import Checkpoints, read_tree, write_tree
+from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
 
 TITLE = "Runs measured with no settings"
 FOLDER = Path("runs/runs")
@@ -83,7 +83,7 @@ def _references(case: Network, run: Checkpoints, found: xr.Dataset, folder: Path
             if path.exists():
                 continue
             model = case.model_fn()
-            model.load_state_dict(run.load(step))
+            load_into(model, run.load(step))
             spent = int(found["llc_gradients"].sel(step=step, component=component).item())
             estimate = og.estimate_llc(
                 model,

@@ -130,12 +130,13 @@ def llc(
     from ontogeny.cli.setup_file import read_setup
     from ontogeny.estimators import llc as estimate_of
     from ontogeny.sampling import LocalPosterior
+    from ontogeny.stores import load_into
     from ontogeny.stores.checkpoints import read_weights
 
     given, chosen = read_setup(setup), settings_for_one(_pairs(settings))
     model = given.model_fn()
     try:
-        model.load_state_dict(read_weights(weights))
+        load_into(model, read_weights(weights))
     except RuntimeError as error:
         found = str(error).splitlines()[-1].strip()
         raise InvalidArgument("WEIGHTS", expected="weights that model_fn() can take", found=found) from error

@@ -16,7 +16,7 @@ from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor, Job, default_executor
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Measurement, Part
-from ontogeny.stores import Checkpoints, read_tree, write_tree
+from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
 
 _LABEL = "part"  # attribute of a stored part that says what it is, for people
 
@@ -46,7 +46,7 @@ class Run:
         own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         modes = {module: module.training for module in model.modules()}
         try:
-            model.load_state_dict(self.checkpoints.load(step))
+            load_into(model, self.checkpoints.load(step))
         except RuntimeError as error:
             found = str(error).splitlines()[-1].strip()
             model.load_state_dict(own)

@@ -6,6 +6,7 @@ from ontogeny.stores.checkpoints import MemoryCheckpoints as MemoryCheckpoints
 from ontogeny.stores.checkpoints import open_checkpoints as open_checkpoints
 from ontogeny.stores.files import write_atomically as write_atomically
 from ontogeny.stores.files import write_json as write_json
+from ontogeny.stores.loading import load_into as load_into
 from ontogeny.stores.manifest import read_manifest as read_manifest
 from ontogeny.stores.manifest import seal as seal
 from ontogeny.stores.manifest import sha256 as sha256

@@ -157,8 +157,7 @@ def preset(name: Preset) -> LanguageConfig:
 
 
 def _quick() -> LanguageConfig:
-    # A network of 26,000 weights on contexts of 32 tokens learns bigrams, then trigrams, within 2,000 small steps. A
-    # quarter of each estimate's budget goes to its calibration; two chains leave each of them twice as many steps.
+    # A network of 26,000 weights on contexts of 32 tokens learns bigrams, then trigrams, within 2,000 small steps.
     training = TrainingConfig(
         num_steps=2000,
         batch_size=16,
@@ -167,7 +166,7 @@ def _quick() -> LanguageConfig:
         checkpoints_log=20,
         checkpoints_linear=3,
     )
-    sampler = Calibrated(error=0.05, budget=20_000, num_chains=2)
+    sampler = Calibrated(error=0.05, budget=20_000)
     return LanguageConfig(
         preset="quick",
         text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),

@@ -1,4 +1,4 @@
-"""Complexity along the training of a deep linear network against long Hamiltonian Monte Carlo: `python -m benchmarks.away`.
+"""Complexity along the training of a deep linear network against long HMC: `python -m benchmarks.away`.
 
 With ŵ the minimum of U = nβ L + (γ/2)|w - w*|² and T the tangent of L there, U is nβ (L - T) + (γ/2)|w - ŵ|² and a
 constant. So the energies of exact chains about ŵ are those whose mean is the complexity.
@@ -6,6 +6,7 @@ constant. So the energies of exact chains about ŵ are those whose mean is the c
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,9 +28,9 @@ WIDTHS, SAMPLES, NOISE, STEPS, CHECKPOINTS = (6, 10, 10, 6), 1000, 0.5, 400, 20
 NBETA, LOCALIZATION = SAMPLES / math.log(SAMPLES), 30.0
 TITLE = "Complexity away from minima"
 SAID = """
-Command: `python -m benchmarks.away`. A deep linear network of widths {widths}, {parameters} weights, at {count} checkpoints
-of its training; n = {samples}, nβ {nbeta:.0f}, γ {localization:g}. Default calls of `og.estimate_llc` against exact chains in float64 about ŵ.
-Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact complexity, less 1.
+Command: `python -m benchmarks.away`. A deep linear network of widths {widths}, {parameters} weights, at {count}
+checkpoints of its training; n = {samples}, nβ {nbeta:.0f}, γ {localization:g}. Default calls of `og.estimate_llc`
+against exact chains in float64 about ŵ. Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact complexity, less 1.
 
 | step | exact complexity | complexity | off | raw value | off | verdict |
 |---|---|---|---|---|---|---|
@@ -47,7 +48,7 @@ def data(seed: int) -> tuple[Tensor, Tensor]:
 
 def network() -> nn.Sequential:
     """Linear layers without biases."""
-    return nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in zip(WIDTHS[:-1], WIDTHS[1:], strict=True)))
+    return nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in pairwise(WIDTHS)))
 
 
 def exact(model: nn.Module, samples: Any, seed: int) -> tuple[float, float]:
@@ -111,7 +112,8 @@ def main(seed: Annotated[int, typer.Option(help="of teacher, weights and chains"
     run = og.train(model, samples, og.losses.mse, config, FOLDER / str(seed) / "training")
     rows = [compared(run, samples, step, FOLDER / str(seed) / f"{step}.json", seed) for step in run.steps]
     lines = [
-        f"| {row['step']} | {row['known']:.2f} ± {row['known_error']:.2f} | {row['complexity']:.2f} ± {row['mcse']:.2f} | "
+        f"| {row['step']} | {row['known']:.2f} ± {row['known_error']:.2f} | "
+        f"{row['complexity']:.2f} ± {row['mcse']:.2f} | "
         f"{row['complexity'] / row['known'] - 1:+.1%} | {row['value']:.2f} | {row['value'] / row['known'] - 1:+.1%} | "
         f"{row['verdict']} |"
         for row in rows

@@ -15,9 +15,8 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """
     own = model.state_dict()
     known = {_place(own[name]): weights[name] for name in own.keys() & weights.keys()}
-    tied = {
-        name: known[_place(tensor)] for name, tensor in own.items() if name not in weights and _place(tensor) in known
-    }
+    left_out = {name: _place(tensor) for name, tensor in own.items() if name not in weights}
+    tied = {name: known[place] for name, place in left_out.items() if place in known}
     model.load_state_dict({**weights, **tied})
 
 

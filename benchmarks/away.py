@@ -30,7 +30,8 @@ TITLE = "Complexity away from minima"
 SAID = """
 Command: `python -m benchmarks.away`. A deep linear network of widths {widths}, {parameters} weights, at {count}
 checkpoints of its training; n = {samples}, nβ {nbeta:.0f}, γ {localization:g}. Default calls of `og.estimate_llc`
-against exact chains in float64 about ŵ. Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact complexity, less 1.
+against exact chains in float64 about ŵ. Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact
+complexity, less 1.
 
 | step | exact complexity | complexity | off | raw value | off | verdict |
 |---|---|---|---|---|---|---|

@@ -13,24 +13,26 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
+import xarray as xr
 from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
 import ontogeny as og
 from benchmarks.__main__ import write_section
+from ontogeny.measurement import settings_in
 from ontogeny.stores import Checkpoints
 from ontogeny.testing.curvature import FlatLoss
 from ontogeny.testing.hmc import run_hmc, tempered
 
 FOLDER = Path("runs/away")
 WIDTHS, SAMPLES, NOISE, STEPS, CHECKPOINTS = (6, 10, 10, 6), 1000, 0.5, 400, 20
-NBETA, LOCALIZATION = SAMPLES / math.log(SAMPLES), 30.0
+SAMPLER = og.Calibrated(resolution=0.1)  # errors are shares of each value, however small
 TITLE = "Complexity away from minima"
 SAID = """
 Command: `python -m benchmarks.away`. A deep linear network of widths {widths}, {parameters} weights, at {count}
-checkpoints of its training; n = {samples}, nβ {nbeta:.0f}, γ {localization:g}. Default calls of `og.estimate_llc`
-against exact chains in float64 about ŵ. Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact
+checkpoints of its training; n = {samples}. `og.measure` by `{sampler}`, at nβ {nbeta:g} and γ {localization:g}, which
+it chose, against exact chains in float64 about ŵ. Off: complexity, and the raw value nβ (E[L] - L(w*)), over the exact
 complexity, less 1.
 
 | step | exact complexity | complexity | off | raw value | off | verdict |
@@ -43,7 +45,7 @@ def data(seed: int) -> tuple[Tensor, Tensor]:
     source = torch.Generator().manual_seed(seed)
     x = torch.randn(SAMPLES, WIDTHS[0], generator=source)
     left, right = (torch.randn(WIDTHS[0], 3, generator=source) for _ in range(2))
-    scales = torch.tensor([2.0, 1.0, 0.5]) / WIDTHS[0]
+    scales = torch.tensor([1.0, 0.6, 0.3]) / WIDTHS[0]
     return x, x @ (left * scales @ right.T) + NOISE * torch.randn(SAMPLES, WIDTHS[-1], generator=source)
 
 
@@ -52,7 +54,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in pairwise(WIDTHS)))
 
 
-def exact(model: nn.Module, samples: Any, seed: int) -> tuple[float, float]:
+def exact(model: nn.Module, samples: Any, nbeta: float, localization: float, seed: int) -> tuple[float, float]:
     """The complexity by exact chains about ŵ, and its standard error."""
     loss = FlatLoss(model, samples, og.losses.mse)
     both = grad_and_value(loss)
@@ -61,44 +63,46 @@ def exact(model: nn.Module, samples: Any, seed: int) -> tuple[float, float]:
     def energy(position: np.ndarray) -> tuple[float, np.ndarray]:
         away = torch.from_numpy(position) - center
         gradient, value = both(torch.from_numpy(position))
-        total = NBETA * value + LOCALIZATION / 2 * away @ away
-        return float(total), (NBETA * gradient + LOCALIZATION * away).numpy()
+        total = nbeta * value + localization / 2 * away @ away
+        return float(total.detach()), (nbeta * gradient + localization * away).detach().numpy()
 
     options = {"maxiter": 20_000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-9}
     found = minimize(energy, center.numpy(), jac=True, method="L-BFGS-B", options=options)
     minimum = torch.from_numpy(found.x)
     slope, height = both(minimum)
-    plain = tempered(loss, NBETA)
+    plain = tempered(loss, nbeta)
 
     def above_tangent(positions: Tensor) -> tuple[Tensor, Tensor]:
         values, gradients = plain(positions)
-        fall = NBETA * ((positions - minimum) @ slope + height - loss(center))
-        return values - fall, gradients - NBETA * slope
+        fall = nbeta * ((positions - minimum) @ slope + height - loss(center))
+        return values - fall, gradients - nbeta * slope
 
-    trace = run_hmc(above_tangent, minimum, LOCALIZATION, num_draws=1500, seed=seed).energies
+    trace = run_hmc(above_tangent, minimum, localization, num_draws=1500, seed=seed).energies
     means = trace.reshape(-1, 50).mean(1)
     return float(trace.mean()), float(means.std(ddof=1) / math.sqrt(means.size))
 
 
-def compared(run: Checkpoints, samples: Any, step: int, path: Path, seed: int) -> dict[str, Any]:
-    """One checkpoint, kept once it is measured."""
+def known_at(
+    run: Checkpoints, samples: Any, step: int, found: xr.Dataset, folder: Path, seed: int
+) -> tuple[float, float]:
+    """The exact complexity at a checkpoint, kept once it is known."""
+    settings = settings_in(found)
+    nbeta, localization = settings["nbeta"], settings["localization"]
+    path = folder / f"{step}_{nbeta:g}_{localization:g}.json"
     if not path.exists():
         model = network()
         model.load_state_dict(run.load(step))
-        estimate = og.estimate_llc(model, samples, og.losses.mse, nbeta=NBETA, localization=LOCALIZATION, seed=seed)
-        known, error = exact(model, samples, seed)
-        row = {"step": step, "known": known, "known_error": error, "complexity": estimate.complexity}
-        row |= {"mcse": estimate.complexity_mcse, "value": estimate.value, "verdict": estimate.outcome.value}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(row), encoding="utf-8")
-    return json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(exact(model, samples, nbeta, localization, seed)), encoding="utf-8")
+    value, error = json.loads(path.read_text(encoding="utf-8"))
+    return value, error
 
 
 def main(seed: Annotated[int, typer.Option(help="of teacher, weights and chains")] = 0) -> None:
     """Train, compare, and write the table."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    samples, model = data(seed), network()
+    samples, model, folder = data(seed), network(), FOLDER / str(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(0.4)
@@ -110,22 +114,30 @@ def main(seed: Annotated[int, typer.Option(help="of teacher, weights and chains"
         checkpoints_linear=0,
         seed=seed,
     )
-    run = og.train(model, samples, og.losses.mse, config, FOLDER / str(seed) / "training")
-    rows = [compared(run, samples, step, FOLDER / str(seed) / f"{step}.json", seed) for step in run.steps]
-    lines = [
-        f"| {row['step']} | {row['known']:.2f} ± {row['known_error']:.2f} | "
-        f"{row['complexity']:.2f} ± {row['mcse']:.2f} | "
-        f"{row['complexity'] / row['known'] - 1:+.1%} | {row['value']:.2f} | {row['value'] / row['known'] - 1:+.1%} | "
-        f"{row['verdict']} |"
-        for row in rows
-    ]
-    near = sum(abs(row["complexity"] / row["known"] - 1) < 0.05 for row in rows)
-    far = sum(abs(row["value"] / row["known"] - 1) > 0.2 for row in rows)
+    run = og.train(model, samples, og.losses.mse, config, folder / "training")
+    options = {"sampler": SAMPLER, "seed": seed, "store": folder / "store", "progress": True}
+    found = og.measure(run, network, samples, og.losses.mse, **options).isel(component=0, dataset=0)
+    settings, lines, near, far = settings_in(found), [], 0, 0
+    for step in run.steps:
+        known, error = known_at(run, samples, step, settings, folder / "exact", seed)
+        here = found.sel(step=step)
+        value, mcse, raw = (here[name].item() for name in ("llc_complexity", "llc_complexity_mcse", "llc"))
+        near, far = near + (abs(value / known - 1) < 0.05), far + (abs(raw / known - 1) > 0.2)
+        lines.append(
+            f"| {step} | {known:.3f} ± {error:.3f} | {value:.3f} ± {mcse:.3f} | {value / known - 1:+.1%} | {raw:.2f} | "
+            f"{raw / known - 1:+.1%} | {here['llc_outcome'].item()} |"
+        )
     size = sum(parameter.numel() for parameter in model.parameters())
     said = SAID.format(
-        widths=WIDTHS, parameters=size, count=len(rows), samples=SAMPLES, nbeta=NBETA, localization=LOCALIZATION
+        widths=WIDTHS,
+        parameters=size,
+        count=len(lines),
+        samples=SAMPLES,
+        sampler=f"og.{SAMPLER!r}",
+        nbeta=settings["nbeta"],
+        localization=settings["localization"],
     )
-    end = f"\n\nWithin 5 %: complexity at {near} of {len(rows)}; raw value off by more than 20 % at {far}."
+    end = f"\n\nWithin 5 %: complexity at {near} of {len(lines)}; raw value off by more than 20 % at {far}."
     write_section(TITLE, said + "\n".join(lines) + end)
 
 

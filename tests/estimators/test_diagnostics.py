@@ -156,3 +156,12 @@ def test_equipartition_is_exceeded_only_by_more_than_its_error() -> None:
     assert found.equipartition == pytest.approx(1.12)
     assert found.equipartition_error == pytest.approx(0.1, rel=0.2)
     assert not found.heated
+
+
+def test_below_the_resolution_biases_are_shares_of_it() -> None:
+    """Noise that adds 0.4 of a value of 10 is too much for the value alone, and little beside one of 40."""
+    alone, beside = (og.llc(draws_of(added=6.0, resolution=resolution)) for resolution in (0.0, 40.0))
+    assert alone.outcome is og.Outcome.STEP_TOO_LARGE
+    assert beside.outcome is og.Outcome.CONVERGED
+    assert beside.value == alone.value
+    assert beside.mcse == alone.mcse  # the error stays that of the value

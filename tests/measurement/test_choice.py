@@ -9,7 +9,7 @@ from torch import nn
 
 import ontogeny as og
 from ontogeny.execution import Serial
-from ontogeny.measurement import choice, choice_of
+from ontogeny.measurement import choice, choice_of, quantities
 from ontogeny.sampling import PosteriorConfig
 
 CURVATURES = np.geomspace(0.01, 30.0, 40)  # of the loss in nats
@@ -94,3 +94,19 @@ def test_a_choice_is_kept_for_a_run_that_grows(tmp_path: Path) -> None:
     assert before.attrs == after.attrs
     for name in ("llc", "llc_complexity", "llc_outcome"):
         assert second[name].sel(step=[0, 10, 20, 30]).equals(first[name])
+
+
+def test_what_chains_go_below_the_tangent_counts_as_descent() -> None:
+    found = choice._Search(PosteriorConfig(), 4.0, num_samples=10_000)
+    for complexity in (3.0, -3.0):
+        found.add(10.0, 100.0, xr.Dataset({"complexity": ("step", [complexity, 5.0]), "descent": ("step", [0.5, 0.0])}))
+    assert found._descent(0) == pytest.approx(0.05)
+    assert found._descent(1) == pytest.approx(0.35)
+
+
+def test_parts_are_resolved_by_their_share_of_the_weights() -> None:
+    asked = quantities.LLC({}, og.losses.mse, largest=20.0, sampler=og.Calibrated())
+    assert asked._resolved(1.0).resolution == 5.0
+    assert asked._resolved(0.04).resolution == pytest.approx(1.0)
+    own = quantities.LLC({}, og.losses.mse, largest=20.0, sampler=og.Calibrated(resolution=0.3))
+    assert own._resolved(1.0).resolution == 0.3

@@ -150,7 +150,7 @@ def test_llc_prints_an_estimate_with_its_verdict(ontogeny: Command, setup: Path,
     setup.write_text(SETUP.replace("40", "300"))  # of full batches the chains take fewer
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
-    options = ("--set", "nbeta=50", "--set", "sampler.error=0.1", "--set", "localization=2")
+    options = ("--set", "nbeta=50", "--set", "sampler.budget=20000", "--set", "localization=2")
     code, output, errors = ontogeny("llc", tmp_path / "weights.safetensors", setup, *options)
     assert code == 0, errors
     assert "nβ = 50" in output or "nβ 50" in output, output

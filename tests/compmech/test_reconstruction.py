@@ -38,6 +38,7 @@ def test_finite_machines_are_recovered(name, states, method):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["sns", "nond"])
 def test_processes_without_a_finite_machine_are_refused(name, method):

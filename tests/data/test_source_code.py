@@ -80,6 +80,7 @@ def test_tricky_source_in_any_order_and_depth_keeps_its_meaning(parts: list[tupl
     assert_stripped("".join(indented(source) if nested else source for source, nested in parts))
 
 
+@pytest.mark.slow
 def test_a_sweep_over_the_standard_library() -> None:
     sources, _ = stdlib_sources()
     documents = sources["source"][::18]

@@ -46,6 +46,7 @@ def test_scales_do_not_matter_and_do_without_normalization() -> None:
     assert plain.attrs["agreement"] < 0.7
 
 
+@pytest.mark.slow
 def test_labels_that_have_nothing_to_do_with_the_curves_agree_by_chance() -> None:
     rng = np.random.default_rng(0)
     p_values = []

@@ -92,6 +92,7 @@ def test_bands_of_the_curve_and_of_its_slope_cover_the_truth():
     assert 0.88 < np.mean(covered) < 0.99
 
 
+@pytest.mark.slow
 def test_white_noise_has_no_boundaries():
     assert cuts(np.zeros_like, range(20)) + cuts(np.zeros_like, range(20, 50), understated=2) <= 1
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -20,6 +22,7 @@ def test_every_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == {"digits.py"}
 
 
+@pytest.mark.slow
 def test_digits_are_followed_to_their_report(tmp_path: Path) -> None:
     output = run("digits.py", tmp_path, "mine/page.html")
     assert "report: mine/page.html" in output

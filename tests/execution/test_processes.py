@@ -266,7 +266,7 @@ def test_a_stopped_run_keeps_results_and_leaves_no_worker(how: str, tmp_path: Pa
         os.killpg(script.pid, signal.SIGINT)
     else:
         script.kill()
-    _, errors = script.communicate(timeout=60)
+    _, errors = script.communicate(timeout=180)
     assert script.returncode != 0
     if how == "interrupt":
         assert errors.count("KeyboardInterrupt") == 1, errors

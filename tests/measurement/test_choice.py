@@ -80,7 +80,7 @@ def test_a_choice_is_kept_for_a_run_that_grows(tmp_path: Path) -> None:
     truth = torch.ones(1, 6)
     data = (x, x @ truth.T)
     weights = {step: {"line.weight": truth * share} for step, share in ((0, 0.0), (10, 0.7), (20, 0.9), (30, 1.0))}
-    sampler = og.Calibrated(error=0.1, budget=20_000)
+    sampler = og.Calibrated(error=0.1, budget=6_000)
 
     def measured(run: dict[int, dict[str, torch.Tensor]]) -> xr.Dataset:
         checkpoints = og.open_checkpoints(run)

@@ -410,6 +410,7 @@ def test_wrong_use_is_refused_before_anything_is_measured(run: Checkpoints, data
 SCRIPT = Path(__file__).with_name("run_alone.py")
 
 
+@pytest.mark.slow
 def test_two_processes_may_share_a_store(tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert subprocess.run([sys.executable, SCRIPT, alone, "3"], check=False).returncode == 0

@@ -54,7 +54,9 @@ def test_more_than_half_of_the_data_is_all_of_it() -> None:
     assert chosen == Balance(STORED, FRICTION[0], 1.0)
 
 
-@pytest.mark.parametrize("budget", [50_000, 200_000, 1_000_000])
+@pytest.mark.parametrize(
+    "budget", [50_000, *(pytest.param(more, marks=pytest.mark.slow) for more in (200_000, 1_000_000))]
+)
 def test_a_budget_bounds_what_the_calibration_takes(budget: int) -> None:
     target = posterior(4000)
     calibration = og.calibrate(target, budget=budget)

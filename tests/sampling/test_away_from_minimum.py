@@ -81,6 +81,7 @@ def test_complexity_and_descent_have_their_closed_forms(
     assert found.value == pytest.approx(found.complexity - found.descent, abs=1e-9 * complexity)
 
 
+@pytest.mark.slow
 def test_a_slope_that_descends_further_than_the_complexity_is_no_minimum() -> None:
     target = make_slope(condition=10.0, scale=1.0, steepness=3.0, seed=0)
     found = og.llc(og.Calibrated(budget=300_000).draw(target.posterior(100.0, 1.0)))
@@ -118,6 +119,7 @@ def test_what_localization_takes_is_the_derivative_of_the_complexity(sampler: og
     assert abs(found.descent - target.descent(100.0, 10.0)) < 4 * found.descent_mcse + ROUNDING * found.descent
 
 
+@pytest.mark.slow
 def test_the_spectrum_says_what_a_thousandth_of_the_localization_would_leave() -> None:
     target = make_slope(condition=100.0, scale=0.02, steepness=1.0, seed=1)
     found = og.llc(og.Calibrated(num_chains=8, error=0.05).draw(target.posterior(100.0, 10.0)))

@@ -25,7 +25,9 @@ class Counted:
         return losses
 
 
-@pytest.mark.parametrize("share", [0.5, 2.0, 5.0])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.5, marks=pytest.mark.slow), 2.0, pytest.param(5.0, marks=pytest.mark.slow)]
+)
 def test_a_budget_is_kept_on_many_samples(share: float) -> None:
     """Below and above two passes over the data, where one over all of them at w* is made or not."""
     budget, loss = int(share * NUM_SAMPLES), Counted()

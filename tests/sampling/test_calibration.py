@@ -79,6 +79,7 @@ def test_a_mass_handed_on_saves_gradients_and_gives_the_same(
     assert abs(found.value - estimate.value) < 4 * (found - estimate).mcse
 
 
+@pytest.mark.slow
 def test_a_mass_is_handed_on_to_a_part(posterior: og.LocalPosterior, calibration: og.sampling.Calibration) -> None:
     part = posterior.restricted("0.weight")
     alone, sliced = og.calibrate(part), og.calibrate(part, 1, start=calibration.mass)
@@ -96,6 +97,7 @@ def test_a_mass_of_a_part_does_not_serve_the_whole(posterior: og.LocalPosterior)
         og.calibrate(posterior, start=part.mass)
 
 
+@pytest.mark.slow
 def test_temperature_and_localisation_are_the_callers_and_the_call_is_its_two_halves() -> None:
     model, data = linear_network()
     settings = {"nbeta": 50.0, "localization": 7.0}
@@ -150,6 +152,7 @@ def test_a_budget_is_kept(estimate: og.Estimate) -> None:
     assert bounded.settings.gradient_evaluations > 0.3 * budget
 
 
+@pytest.mark.slow
 def test_an_untrained_center_is_said_to_be_no_minimum() -> None:
     model, data = classification()
     estimate = og.estimate_llc(model, data, cross_entropy, budget=400_000)
@@ -157,6 +160,7 @@ def test_an_untrained_center_is_said_to_be_no_minimum() -> None:
     assert estimate.descent > 10
 
 
+@pytest.mark.slow
 def test_a_step_away_from_a_minimum_is_said_to_be_none(estimate: og.Estimate) -> None:
     assert estimate.outcome is og.Outcome.CONVERGED
     model, data = linear_network(num_samples=1000)

@@ -60,6 +60,7 @@ ROWS: dict[str, Row] = {
         known_inflation=False,
     ),
 }
+QUICK = ("SGLD", "SGHMC, scaled")  # those on which everything else stands
 EACH = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 
@@ -81,13 +82,19 @@ def error(draws: xr.DataTree, exact: float) -> tuple[float, float]:
 
 
 @EACH
-def test_the_value_on_a_gaussian_is_exact(row: Row) -> None:
-    off, spread = error(gaussian_draws(row), Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
+def test_the_value_on_a_gaussian_is_exact_and_inflation_known_or_said_not_to_be(row: Row) -> None:
+    draws = gaussian_draws(row)
+    off, spread = error(draws, Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
     assert spread < 0.01
     assert abs(off) < 4 * spread + row.tolerance
+    inflation = np.asarray(draws["sample_stats"]["inflation"])
+    full_batch_knows = row.known_inflation and not isinstance(row.make(), SGHMC)
+    assert np.isfinite(inflation).all() if full_batch_knows else np.isnan(inflation).all()
 
 
-@EACH
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, row in ROWS.items()]
+)
 def test_at_a_wrong_temperature_it_is_not(row: Row) -> None:
     off, spread = error(gaussian_draws(row, heat=1.25), Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
     assert abs(off) > 4 * spread + row.tolerance
@@ -102,13 +109,6 @@ def test_chains_are_the_same_however_they_are_batched(row: Row) -> None:
         for name in ("distance", "virial"):
             found, expected = (np.asarray(draws["sample_stats"][name])[:num_chains] for draws in (other, reference))
             np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
-
-
-@EACH
-def test_inflation_is_known_or_said_not_to_be(row: Row) -> None:
-    found = np.asarray(gaussian_draws(row, num_chains=4)["sample_stats"]["inflation"])
-    full_batch_knows = row.known_inflation and not isinstance(row.make(), SGHMC)
-    assert np.isfinite(found).all() if full_batch_knows else np.isnan(found).all()
 
 
 @pytest.mark.slow

@@ -33,7 +33,9 @@ def of(indices: Tensor) -> Restriction:
     return Restriction("some", {"w": indices}, {"w": (10, 10)})
 
 
-@pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
+@pytest.mark.parametrize(
+    "vectorized", [pytest.param(True, id="vectorized"), pytest.param(False, id="one by one", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("chosen", [slice(0, 30), slice(3, 100, 7)], ids=["rows", "scattered"])
 def test_entries_of_a_tensor_have_their_block_s_value(chosen: slice, vectorized: bool) -> None:
     posterior = og.LocalPosterior(
@@ -76,6 +78,7 @@ def test_what_is_frozen_in_a_tensor_stays_and_costs_nothing() -> None:
     assert (model.w == 0).all()
 
 
+@pytest.mark.slow
 def test_a_frozen_factor_leaves_a_linear_regression() -> None:
     """Reduced-rank regression with B (inner × inputs) frozen: λ = rank(B) M / 2 at large nβ and small γ."""
     torch.manual_seed(0)

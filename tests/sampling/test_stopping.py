@@ -78,6 +78,7 @@ def test_steps_at_which_chains_are_lost_are_begun_again_with_shorter_ones(calibr
     assert abs(found.value - TARGET.llc(NBETA, LOCALIZATION)) < 4 * found.mcse
 
 
+@pytest.mark.slow
 def test_few_noisy_draws_are_no_reason_to_begin_again() -> None:
     """Equipartition of thirty directions over 27 draws exceeds its limit by chance."""
     target = Gaussian((1.0,) * 30)

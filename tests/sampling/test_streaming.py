@@ -68,6 +68,7 @@ def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
         xr.testing.assert_identical(left[group].dataset, whole[group].dataset)
 
 
+@pytest.mark.slow
 def test_a_sink_replaces_what_was_in_its_place(tmp_path: Path) -> None:
     run(sink=ZarrSink(tmp_path / "draws"), num_chains=3)
     second = run(sink=ZarrSink(tmp_path / "draws"), num_draws=5, observables=None)

@@ -77,6 +77,7 @@ def test_a_run_that_was_killed_between_two_artefacts_goes_on(finished: og.Run, m
     xr.testing.assert_identical(read_tree(path).to_dataset(), before)
 
 
+@pytest.mark.slow
 def test_a_sampler_that_diverges_costs_its_own_claims_alone(finished: og.Run, tmp_path: Path) -> None:
     diverging = {"sampler": {"kernel": {"name": "SGLD", "step_size": 10.0}, "num_chains": 2, "num_draws": 9}}
     found = og.study("belief-states", "quick", tmp_path / "run", settings=SMALL | diverging, executor=Serial())

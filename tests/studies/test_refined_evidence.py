@@ -1,9 +1,12 @@
 """Evidence for the claims about parts, on curves that are made to meet them, and on ones that are made not to."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from ontogeny.development import SignatureConfig
 from ontogeny.studies.claims import Evidence, Finding, NotTested
 from ontogeny.studies.language import LanguageConfig, preset
 from ontogeny.studies.language.config import Thresholds
@@ -15,6 +18,12 @@ HEADS = [f"L{layer}H{head}" for layer in range(2) for head in range(8)]
 RISING = 1 + 9 * T
 FALLING = 1 + 9 * np.where(T < 0.6, T / 0.6, 1 - (T - 0.6))
 INDUCTION = ("L1H2", "L1H5", "L1H6")
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = partial(SignatureConfig, num_resamples=20, num_permutations=199)
+    monkeypatch.setattr("ontogeny.studies.language.refined_evidence.SignatureConfig", few)
 
 
 @pytest.fixture

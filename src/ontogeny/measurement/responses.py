@@ -104,7 +104,7 @@ class Responses:
         radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
         names = list(self.probes)
         found, outcomes = _answers(draws, names)
-        gravest = max([llc(draws).outcome, *outcomes], key=lambda outcome: list(type(outcome)).index(outcome))
+        gravest = max([llc(draws).sampled, *outcomes], key=lambda outcome: list(type(outcome)).index(outcome))
         found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
         if self.tokens is not None:
             each = susceptibilities(draws, _TOKENS, names[0])

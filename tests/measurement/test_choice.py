@@ -106,7 +106,7 @@ def test_what_chains_go_below_the_tangent_counts_as_descent() -> None:
 
 def test_parts_are_resolved_by_their_share_of_the_weights() -> None:
     asked = quantities.LLC({}, og.losses.mse, largest=20.0, sampler=og.Calibrated())
-    assert asked._resolved(1.0).resolution == 5.0
-    assert asked._resolved(0.04).resolution == pytest.approx(1.0)
-    own = quantities.LLC({}, og.losses.mse, largest=20.0, sampler=og.Calibrated(resolution=0.3))
-    assert own._resolved(1.0).resolution == 0.3
+    assert asked._resolved(1.0) == og.Calibrated(resolution=5.0)
+    assert asked._resolved(0.04) == og.Calibrated(resolution=1.0)
+    own = og.Calibrated(resolution=0.3)
+    assert quantities.LLC({}, og.losses.mse, largest=20.0, sampler=own)._resolved(1.0) == own

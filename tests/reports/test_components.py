@@ -312,6 +312,7 @@ def test_the_page_of_parts_without_heads_has_their_curves_alone(content: ReportC
     assert 'id="figure-component-map"' not in html
 
 
+@pytest.mark.slow
 def test_the_page_shows_all_panels_before_behaviour_and_leaves_out_those_without_data(
     parts: ReportContent, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """A chain is made by its seed and number alone, and takes the steps that the equation says."""
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,22 @@ def test_small_models_are_vectorized_and_those_that_cannot_be_are_not(monkeypatc
         posterior = og.LocalPosterior(Point(size), torch.arange(10.0), loss, batch_size=1)
         og.sample(posterior, og.SGLD(0.01), num_chains=2, num_draws=1, num_warmup=0)
     assert seen == [True, False, False, False, False]
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.out = nn.LSTM(2, 3, batch_first=True), nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.body(x)[0])[..., 0]
+
+
+def test_operations_that_vmap_takes_one_by_one_are_not_vectorized() -> None:
+    posterior = og.LocalPosterior(Recurrent(), torch.randn(8, 4, 2), lambda model, x: model(x).square().mean(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not posterior.vectorizes()
 
 
 def test_a_map_style_dataset_is_sampled_as_its_tensors_are() -> None:

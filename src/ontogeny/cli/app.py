@@ -194,11 +194,17 @@ def _print_claims(records: list[dict]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from ontogeny.reports.tables import untested_sentences
+
     table = Table("claim", "status", "measured", "p (Holm)", "control")
-    colours = {"held": "green", "not held": "red", "not tested": "dim"}
-    for record in records:
+    colours = {"held": "green", "not held": "red"}
+    for record in [each for each in records if each["status"] in colours]:
         measured = "" if record["measured"] is None else f"{record['measured']:.3g} {record['unit']}"
         p_value = "" if record["p_adjusted"] is None else f"{record['p_adjusted']:.2g}"
         status = f"[{colours[record['status']]}]{record['status']}[/]"
         table.add_row(record["title"], status, measured, p_value, record["control"] or record["note"])
-    Console().print(table)
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    for sentence in untested_sentences(records):
+        console.print(sentence, markup=False, highlight=False)

@@ -175,7 +175,7 @@ def _quick() -> LanguageConfig:
         control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 5, "checkpoints_linear": 0}),
         posterior=PosteriorConfig(nbeta=50, localization=300),
         sampler=sampler,
-        first_measured=32,
+        first_measured=10,
         probes=Probes(held_out_sequences=64),
         refinement=Refinement(
             checkpoints=3,

@@ -45,7 +45,7 @@ def _digits(hidden: int) -> Network:
         return nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
     loss = og.losses.cross_entropy
-    return Network(model_fn, data, loss, ["0.weight", "2.weight", "2"], partial(_plain, model_fn, data, loss, 200))
+    return Network(model_fn, data, loss, ["0.weight", "2"], partial(_plain, model_fn, data, loss, 200))
 
 
 def _convolution() -> Network:
@@ -59,7 +59,7 @@ def _convolution() -> Network:
         return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
 
     loss = og.losses.cross_entropy
-    return Network(model_fn, data, loss, ["0", "2", "5"], partial(_plain, model_fn, data, loss, 300))
+    return Network(model_fn, data, loss, ["2"], partial(_plain, model_fn, data, loss, 300))
 
 
 class Recurrent(nn.Module):
@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
 def _recurrent() -> Network:
     data = sample(process("mess3"), 4000, 16, seed=1)
     loss = og.losses.next_token
-    return Network(Recurrent, data, loss, ["embed", "out", "body"], partial(_plain, Recurrent, data, loss, 1500))
+    return Network(Recurrent, data, loss, ["out"], partial(_plain, Recurrent, data, loss, 1500))
 
 
 def _plain(

@@ -144,7 +144,7 @@ def _gpt2() -> Network:
             Trainer(model_fn(), asked, train_dataset=rows).train()
         return og.open_checkpoints(str(folder / "checkpoint-{N}"))
 
-    return Network(model_fn, data, loss_fn, ["L1H1"], trained)
+    return Network(model_fn, data, loss_fn, [], trained)
 
 
 NAMES: dict[str, Callable[[], Network]] = {

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,9 @@ def start(folder: Path, wait: float) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     (folder / "temporary").mkdir()
     environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
-    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
+    # where pytest itself runs in the background of a shell, interrupts are ignored, and so they would be here
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, preexec_fn=heard, **pipes)
 
 
 def alive(process: int) -> bool:

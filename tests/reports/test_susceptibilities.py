@@ -155,6 +155,7 @@ def test_a_token_is_bold_after_its_context_and_can_be_seen() -> None:
     assert "<i>" not in token_in_context("<i>", "<i>" * 9)
 
 
+@pytest.mark.slow
 def test_the_page_shows_both_panels_and_leaves_out_those_without_data(content: ReportContent, tmp_path: Path) -> None:
     given = {
         ("susceptibility", "tokens"): xr.merge([make_susceptibility(), make_tokens()]),

@@ -101,10 +101,11 @@ def test_a_gradient_at_the_center_is_not_part_of_the_complexity() -> None:
 @pytest.mark.parametrize(
     "sampler",
     [
-        og.Calibrated(budget=400_000, num_chains=8),
-        og.Fixed(kernel=og.SGHMC(0.06, friction=0.2), num_chains=8, num_draws=600, num_warmup=200),
+        pytest.param(og.Calibrated(budget=400_000, num_chains=8), id="calibrated", marks=pytest.mark.slow),
+        pytest.param(
+            og.Fixed(kernel=og.SGHMC(0.06, friction=0.2), num_chains=8, num_draws=600, num_warmup=200), id="fixed"
+        ),
     ],
-    ids=["calibrated", "fixed"],
 )
 def test_what_localization_takes_is_the_derivative_of_the_complexity(sampler: og.sampling.Sampler) -> None:
     """Neither takes the spectrum, under a budget and of itself, so that the draws alone say it."""

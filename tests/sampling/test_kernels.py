@@ -64,6 +64,12 @@ QUICK = ("SGLD", "SGHMC, scaled")  # those on which everything else stands
 EACH = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 
+def quick(*names: str) -> pytest.MarkDecorator:
+    """Each kernel, these by default."""
+    rows = [pytest.param(row, id=name, marks=() if name in names else pytest.mark.slow) for name, row in ROWS.items()]
+    return pytest.mark.parametrize("row", rows)
+
+
 def gaussian_draws(row: Row, heat: float = 1.0, **changes: Any) -> xr.DataTree:
     """Draws that say they were made at NBETA, from a kernel that runs at `heat` times that."""
     target = Gaussian(CURVATURES)
@@ -81,7 +87,7 @@ def error(draws: xr.DataTree, exact: float) -> tuple[float, float]:
     return estimate.value / exact - 1, estimate.diagnostics.monte_carlo_error / exact
 
 
-@EACH
+@quick(*QUICK, "frozen diagonal", "HMC")
 def test_the_value_on_a_gaussian_is_exact_and_inflation_known_or_said_not_to_be(row: Row) -> None:
     draws = gaussian_draws(row)
     off, spread = error(draws, Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
@@ -92,9 +98,7 @@ def test_the_value_on_a_gaussian_is_exact_and_inflation_known_or_said_not_to_be(
     assert np.isfinite(inflation).all() if full_batch_knows else np.isnan(inflation).all()
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, row in ROWS.items()]
-)
+@quick(*QUICK)
 def test_at_a_wrong_temperature_it_is_not(row: Row) -> None:
     off, spread = error(gaussian_draws(row, heat=1.25), Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
     assert abs(off) > 4 * spread + row.tolerance

@@ -29,7 +29,13 @@ def run(loss: LossFn = mse, **changes: Any) -> xr.DataTree:
     return og.sample(og.LocalPosterior(model, data, loss, batch_size=4), og.SGLD(1e-3), **settings)
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_warmup": 0, "num_draws": 1}, {"observables": None}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_warmup": 0, "num_draws": 1},
+        *(pytest.param(more, marks=pytest.mark.slow) for more in ({}, {"observables": None})),
+    ],
+)
 def test_a_streamed_run_is_the_one_in_memory(changes: dict[str, Any], tmp_path: Path) -> None:
     in_memory = run(**changes)
     streamed = run(sink=ZarrSink(tmp_path / "draws"), **changes)

@@ -108,5 +108,6 @@ def test_parts_are_resolved_by_their_share_of_the_weights() -> None:
     asked = quantities.LLC({}, og.losses.mse, largest=20.0, sampler=og.Calibrated())
     assert asked._resolved(1.0) == og.Calibrated(resolution=5.0)
     assert asked._resolved(0.04) == og.Calibrated(resolution=1.0)
+    assert asked._resolved(0.0004) == og.Calibrated(resolution=quantities.LEAST)
     own = og.Calibrated(resolution=0.3)
     assert quantities.LLC({}, og.losses.mse, largest=20.0, sampler=own)._resolved(1.0) == own

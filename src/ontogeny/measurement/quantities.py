@@ -20,11 +20,12 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import Estimate, llc
 from ontogeny.measurement.protocol import Part
-from ontogeny.sampling import RESOLUTION, Calibrated, LocalPosterior, Mass, PosteriorConfig, Sampler
+from ontogeny.sampling import Calibrated, LocalPosterior, Mass, PosteriorConfig, Sampler
 
 WHOLE = "all"
 LOSS_SAMPLES = 512
 RESOLVED = 0.25  # of the largest complexity of a run: the resolution of its curve
+LEAST = 0.25  # nats, the least resolution of a curve: half of what one direction that the loss holds adds
 TRACE = {"": 200, "warmup_": 100}  # draws a chain that are kept of a trace, evenly spaced
 
 
@@ -83,7 +84,7 @@ class LLC:
         masses: step of a pilot checkpoint -> the mass that its calibration found; the nearest one in log step starts
             the calibration of a checkpoint, cut to the part.
         largest: complexity of the whole network where it is largest. Unless the sampler has a resolution of its own, it
-            is a quarter of this, times √(weights of the part / all weights).
+            is a quarter of this, times √(weights of the part / all weights), and a quarter of a nat at least.
         seed: root of the seed tree; each part at each step has a seed of its own.
     """
 
@@ -137,7 +138,7 @@ class LLC:
         """The sampler, at the resolution of a curve whose largest value is known."""
         if not isinstance(self.sampler, Calibrated) or self.sampler.resolution is not None:
             return self.sampler
-        resolution = max(RESOLVED * self.largest * math.sqrt(share), RESOLUTION)
+        resolution = max(RESOLVED * self.largest * math.sqrt(share), LEAST)
         return self.sampler.model_copy(update={"resolution": resolution})
 
 

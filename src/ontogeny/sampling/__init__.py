@@ -1,6 +1,5 @@
 """Draws from a localised, tempered posterior: `LocalPosterior`, kernels, the one loop, and the one-call estimate."""
 
-from ontogeny.sampling.calibration import RESOLUTION as RESOLUTION
 from ontogeny.sampling.calibration import Calibration as Calibration
 from ontogeny.sampling.calibration import Mass as Mass
 from ontogeny.sampling.calibration import calibrate as calibrate

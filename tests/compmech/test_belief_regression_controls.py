@@ -141,6 +141,7 @@ def test_random_features_are_of_full_rank_and_know_the_tokens():
     assert (features != random_features(tokens, 40, seed=4)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [True, False])
 def test_p_value_of_noise_is_uniform_and_its_r2_is_not_above_zero(weighted):
     case = listed(rrxor(), np.array([2, 1, 1, 1, 1]) / 6, 6)

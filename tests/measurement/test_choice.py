@@ -75,6 +75,7 @@ class Line(nn.Module):
         return self.line(x)
 
 
+@pytest.mark.slow
 def test_a_choice_is_kept_for_a_run_that_grows(tmp_path: Path) -> None:
     x = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     truth = torch.ones(1, 6)

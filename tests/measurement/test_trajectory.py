@@ -194,6 +194,7 @@ def test_nothing_that_was_passed_in_is_changed(run: Checkpoints, data: Data) -> 
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
+@pytest.mark.slow
 def test_who_runs_the_jobs_does_not_matter(run: Checkpoints, data: Data) -> None:
     options: dict[str, Any] = {"behaviour": behaviour, "components": ["all", "2"], "sampler": SAMPLER}
     found = [

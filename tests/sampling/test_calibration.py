@@ -121,6 +121,7 @@ def of_noisy(noisy: og.LocalPosterior) -> og.sampling.Calibration:
     return og.calibrate(noisy)
 
 
+@pytest.mark.slow
 def test_more_noise_in_the_labels_asks_for_larger_batches(of_noisy: og.sampling.Calibration) -> None:
     model, data = linear_network(0.0, num_samples=20_000)
     quiet = og.calibrate(og.LocalPosterior(model, data, mse, batch_size=512))

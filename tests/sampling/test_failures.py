@@ -120,6 +120,7 @@ def test_a_loss_that_is_nan_at_the_center_is_an_outcome_too() -> None:
     assert "chain 0 at step 0" in estimate.advice
 
 
+@pytest.mark.slow
 def test_failures_are_on_disk_as_they_are_in_memory(tmp_path: Path) -> None:
     _, radius, _, _ = excursion(vectorized=True)
     in_memory = run(bowl_within(radius), vectorized=True)

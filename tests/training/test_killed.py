@@ -47,6 +47,7 @@ def check(tmp_path: Path, dropout: float, lines: list[int]) -> None:
     assert contents(killed) == contents(whole)
 
 
+@pytest.mark.slow
 def test_two_kills_change_nothing(tmp_path: Path) -> None:
     check(tmp_path, 0.3, [random.Random(0).randrange(10, 120), random.Random(1).randrange(150, 250)])
 

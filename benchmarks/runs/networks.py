@@ -21,7 +21,7 @@ _CHECKPOINTS = 12
 
 @dataclass(frozen=True)
 class Network:
-    """What `og.measure` is given, and the hand-set cost that it is held against (per-sample gradients a checkpoint)."""
+    """What `og.measure` is given, and how its run is trained."""
 
     model_fn: Callable[[], nn.Module]
     data: Any

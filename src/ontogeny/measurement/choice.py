@@ -29,11 +29,12 @@ from ontogeny.stores import read_tree, write_tree
 RISE = 0.1  # nats of mean rise of the loss, as a share of what the run gains
 DESCENT = 0.2  # of that rise: the most that descent may be, in nats, at any pilot
 NUM_PILOTS = 4
+PILOT_RESOLUTION = 1.0  # nats: of a trial, before the largest complexity of the run is known
 PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and its error
 FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
 FACTOR = 4.0  # from one trial's ratio to the next
 MOST_TRIALS = 6
-_RULE = 1  # raised whenever the rule changes
+_RULE = 2  # raised whenever the rule changes
 LEAST_LOCALIZATION = 1.0
 
 
@@ -74,7 +75,7 @@ class Trial:
     def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
         posterior = LocalPosterior(model, self.data, self.loss_fn, **self.posterior.options())
         options = {"seed": derive(self.seed, "pilot", step), "budget": self.budget, "progress": progress}
-        calibration = calibrate(posterior, resolution=1.0, **options)
+        calibration = calibrate(posterior, resolution=PILOT_RESOLUTION, **options)
         estimate = llc(sample_until(posterior, calibration, error=PILOT[1], **options))
         found = calibration.mass.values.items()
         mass = {f"mass:{name}": (f"entry of {name}", value.flatten().cpu().numpy()) for name, value in found}

@@ -46,8 +46,7 @@ def sample_until(
     progress: Progress | bool = False,
 ) -> xr.DataTree:
     """Draws that go on from a calibration until the Monte Carlo error, relative to the complexity (or the calibration's
-    resolution where that is more), and the diagnostics
-    allow to stop, or the budget is spent.
+    resolution where that is more), and the diagnostics allow to stop, or the budget is spent.
 
     Args:
         posterior, calibration: what to sample, and how.

@@ -44,7 +44,7 @@ STUDIES = {
         "How a small language model develops",
         "A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
         "its LLC stages are held against these changes, with a one-layer control.",
-        {"quick": "3 minutes", "standard": "hours a seed", "paper": "hours on a GPU"},
+        {"quick": "4 minutes", "standard": "hours a seed", "paper": "hours on a GPU"},
         language.preset,
         language.run,
         language.analyse,

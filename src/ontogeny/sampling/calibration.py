@@ -119,14 +119,14 @@ def calibrate(
 ) -> Calibration:
     """Choose mass, step, batch and control variate for underdamped Langevin dynamics (`SGHMC`) on a posterior.
 
-    Descent from w* finds ŵ, the minimum of U nearby, where chains start. They are stepped through windows. In each,
-    the step is 0.7 over the largest frequency met so far along them (power iteration on differences of gradients).
-    After each, the mass becomes the mean square of gradients, which at stationarity is the mean curvature (E[∇U∇Uᵀ] =
-    E[∇²U]), shrunk towards the mean of its tensor; and friction, step and batch become those at which minibatch
-    noise, measured on halves of batches, adds 3 % to the complexity (10 % under a budget), all samples if that is more than half of them.
-    Minibatch gradients are corrected by those at w*. In one window chains are twice as hot, nine times where
-    equipartition shows that they have not mixed, so that soft directions are reached sooner; the last two bring them
-    back, and what is sampled has the caller's nβ and γ. Deterministic given the seed.
+    Descent from w* finds ŵ, the minimum of U nearby, where chains start. They are stepped through windows. In each, the
+    step is 0.7 over the largest frequency met so far along them (power iteration on differences of gradients). After
+    each, the mass becomes the mean square of gradients, which at stationarity is the mean curvature (E[∇U∇Uᵀ] =
+    E[∇²U]), shrunk towards the mean of its tensor; and friction, step and batch become those at which minibatch noise,
+    measured on halves of batches, adds 3 % to the complexity (10 % under a budget), all samples if that is more than
+    half of them. Minibatch gradients are corrected by those at w*. In one window chains are twice as hot, nine times
+    where equipartition shows that they have not mixed, so that soft directions are reached sooner; the last two bring
+    them back, and what is sampled has the caller's nβ and γ. Deterministic given the seed.
 
     Args:
         posterior: what is to be sampled; its batch size counts only if fixed.

@@ -117,7 +117,7 @@ def test_a_step_that_is_far_too_large_ends_every_chain_without_an_error(vectoriz
 def test_a_loss_that_is_nan_at_the_center_is_an_outcome_too() -> None:
     estimate = og.llc(run(bowl_within(-1.0), vectorized=True))
     assert estimate.outcome is og.Outcome.DIVERGED
-    assert "chain 0 at step 0" in estimate.advice
+    assert "samples 0, 1, 2, 3 (4 of 4)" in estimate.advice
 
 
 @pytest.mark.slow

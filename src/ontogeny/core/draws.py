@@ -46,6 +46,7 @@ class SamplingSettings:
         quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at;
             that share is a lower bound unless the spectrum is `complete`.
         control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
+        not_finite: numbers of samples whose loss at w* is not finite, and how many, if that is what stopped a chain.
     """
 
     nbeta: float
@@ -70,6 +71,7 @@ class SamplingSettings:
     quadratic: float | None = None
     withheld: float = 0.0
     complete: bool = False
+    not_finite: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -125,8 +125,19 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     """Every parameter once, by its first path in the tree of modules, as `torch.func.functional_call` wants it.
 
     A model's own `named_parameters` may answer in other names, as a wrapper that speaks for the model inside it does.
+
+    Raises:
+        InvalidArgument: for a lazy module whose parameters have no shape yet.
     """
-    return dict(nn.Module.named_parameters(model))
+    found = dict(nn.Module.named_parameters(model))
+    if lazy := [name for name, parameter in found.items() if torch.nn.parameter.is_lazy(parameter)]:
+        raise InvalidArgument(
+            "model",
+            expected="parameters that have a shape",
+            found=f"lazy ones that have none yet: {', '.join(lazy[:3])}" + (" …" if len(lazy) > 3 else ""),
+            instead="one pass of a batch through the model first, which gives them their shapes",
+        )
+    return found
 
 
 def modules_and_parameters(model: nn.Module) -> dict[str, Component]:

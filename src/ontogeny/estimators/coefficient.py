@@ -171,7 +171,9 @@ def llc(draws: xr.DataTree) -> Estimate:
     failed = not np.isnan(failed_at).all()
     outcome = judge(found, failed)
     advice = outcome.advice
-    if outcome is Outcome.DIVERGED:
+    if outcome is Outcome.DIVERGED and settings.not_finite:
+        advice = f"The loss at w* is not finite for {settings.not_finite}: mend the data, or leave these out."
+    elif outcome is Outcome.DIVERGED:
         which = ", ".join(
             f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)
         )

@@ -16,6 +16,8 @@ from ontogeny.sampling.posterior import LocalPosterior
 # above it a CPU gains nothing from a batch of chains, and memory is saved by taking them one after another.
 _VECTORIZE_BELOW = {"cpu": 16_384, "cuda": 1_000_000}
 
+_ASKED = 2**16  # samples at most, whose losses at w* are looked at after chains were lost
+
 
 @dataclass
 class Potential:
@@ -111,6 +113,16 @@ class Chains:
     def stop(self, chain: int, step: int) -> None:
         if self.alive(chain):
             self.failed_at[chain] = float(step)
+
+    def not_finite(self) -> str:
+        """Which samples have no finite loss at w*, where chains were lost and any have none; else nothing."""
+        if all(map(math.isnan, self.failed_at)):
+            return ""
+        stored = self.posterior.samples.stored
+        asked = torch.arange(0, stored, -(-stored // _ASKED))
+        found = asked[~self.posterior.center_losses(asked).isfinite()].tolist()
+        shown = ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")
+        return f"sample{'s' * (len(found) > 1)} {shown} ({len(found)} of {len(asked)})" if found else ""
 
     def batches(self) -> list[Int[Tensor, "*chain batch"] | None]:
         """The minibatches of the next step, one entry a block; all chains share one under a control variate."""

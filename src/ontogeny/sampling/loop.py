@@ -193,6 +193,7 @@ def describe(chains: Chains, **lengths: Any) -> SamplingSettings:
         num_parameters=posterior.num_parameters,
         gradient_evaluations=chains.gradient_evaluations,
         control_variate=chains.control_variate,
+        not_finite=chains.not_finite(),
         **lengths,
     )
 

@@ -1,7 +1,8 @@
 """Forward and backward passes of a caller's model at many weights: one chain after another, or all in one pass."""
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -9,6 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from ontogeny.core.batches import mapped
+from ontogeny.core.copies import copied
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn, per_sample, per_token
 from ontogeny.core.restriction import parameters_of, picked, placed
 
@@ -30,6 +34,22 @@ class Pass(Protocol):
         ...
 
 
+@contextmanager
+def one_path() -> Generator[None]:
+    """Take the path through the model that gradients take, whether or not any are wanted.
+
+    Attention layers of torch, and many a user's code, compute something else without gradients, so that L(w) and
+    L(w*) would be losses of two functions.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 class OneByOne:
     """One chain after another through a copy of the caller's model whose free parameters point at the chain's weights.
 
@@ -41,11 +61,12 @@ class OneByOne:
     """
 
     def __init__(self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device) -> None:
-        self.loss_fn = loss_fn
+        halves = any(wide(parameter.dtype) != parameter.dtype for parameter in parameters_of(model).values())
+        self.loss_fn = _Widened(loss_fn) if halves else loss_fn
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
         self.model = _skeleton(model, self.indices, device)
         parameters = parameters_of(self.model)
-        self._live = [parameters[name] for name in free]
+        self.live = [parameters[name] for name in free]
         self._centers = {
             name: parameters[name].detach().clone() for name, index in self.indices.items() if index is not None
         }
@@ -56,11 +77,11 @@ class OneByOne:
         losses = []
         rows = weights[0].shape[0] if weights else 1
         for chain in range(rows):
-            each = batch if shared else _pick(batch, chain)
-            self._point_at(weights, chain)
-            with torch.enable_grad():
+            each = batch if shared else mapped(batch, itemgetter(chain))
+            self.point_at(weights, chain)
+            with one_path():
                 loss = per_sample(self.loss_fn, self.model, each, size)
-                found = torch.autograd.grad(loss.mean(), self._live, allow_unused=True) if self._live else ()
+                found = torch.autograd.grad(loss.mean(), self.live, allow_unused=True) if self.live else ()
             for target, gradient, index in zip(into, found, self.indices.values(), strict=True):
                 if gradient is not None:
                     target[chain].add_(picked(gradient, index), alpha=scale)
@@ -68,25 +89,26 @@ class OneByOne:
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
     def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
-        """Losses at the weights of one chain, without gradients: one a sample, or one a token."""
-        self._point_at(weights, 0)
-        with torch.no_grad():
-            return (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size).flatten()
+        """Losses at the weights of one chain, without their history: one a sample, or one a token."""
+        self.point_at(weights, 0)
+        with one_path():
+            found = (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size)
+        return found.detach().flatten()
 
     def differentiable(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
         """Per-sample losses at the weights of one chain, with the graph of their backward pass."""
-        self._point_at(weights, 0)
-        with torch.enable_grad():
+        self.point_at(weights, 0)
+        with one_path():
             return per_sample(self.loss_fn, self.model, batch, size)
 
     def center(self, name: str) -> Tensor:
         """The caller's weights of a parameter that is free in part; nothing of one that is free as a whole."""
         return self._centers.get(name, torch.empty(0))
 
-    def _point_at(self, weights: Sequence[Tensor], chain: int) -> None:
-        for parameter, weight, index in zip(self._live, weights, self.indices.values(), strict=True):
+    def point_at(self, weights: Sequence[Tensor], chain: int) -> None:
+        for parameter, weight, index in zip(self.live, weights, self.indices.values(), strict=True):
             if index is None:
-                parameter.data = weight[chain]
+                parameter.data = weight[chain].to(parameter.dtype)
             else:
                 parameter.data.view(-1).index_copy_(0, index, weight[chain])
 
@@ -102,6 +124,7 @@ class Batched:
         self._free, self._places = source.indices, _places(source.model)
         # of parameters that are free in part: their weights at the center, whatever a chain has left in the copy
         self._centers = {name: source.center(name) for name in self._free}
+        self._dtypes = {name: parameter.dtype for name, parameter in parameters_of(source.model).items()}
         gradient = grad(self.loss, has_aux=True)
         self._shared, self._apart = vmap(gradient, in_dims=(0, None, None)), vmap(gradient, in_dims=(0, 0, None))
         if compiled:
@@ -110,7 +133,8 @@ class Batched:
     def __call__(
         self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
     ) -> Float[Tensor, "chain batch"]:
-        found, losses = (self._shared if shared else self._apart)(list(weights), batch, size)
+        with one_path():
+            found, losses = (self._shared if shared else self._apart)(list(weights), batch, size)
         for target, gradient in zip(into, found, strict=True):
             target.add_(gradient, alpha=scale)
         return losses.detach()
@@ -119,7 +143,7 @@ class Batched:
         """The mean loss of a batch at free weights of one chain, and the losses; a function without side effects."""
         named: dict[str, Tensor] = {}
         for (name, index), weight in zip(self._free.items(), weights, strict=True):
-            tensor = placed(self._centers[name], index, weight)
+            tensor = placed(self._centers[name], index, weight).to(self._dtypes[name])
             named |= dict.fromkeys((f"model.{path}" for path in self._places[name]), tensor)
         losses = functional_call(self._source, named, (batch, size), tie_weights=False)
         return losses.mean(), losses
@@ -168,7 +192,7 @@ def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
             memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype)), requires_grad=False)
     for buffer in model.buffers():
         memo[id(buffer)] = buffer.detach().to(device, wide(buffer.dtype), copy=True)
-    return copy.deepcopy(model, memo).eval()
+    return copied(model, memo).eval()
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -176,13 +200,21 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def _pick(batch: Any, chain: int) -> Any:
-    """The batch of one chain, from batches with the chain in front."""
-    if isinstance(batch, Tensor):
-        return batch[chain]
-    if isinstance(batch, dict):
-        return {key: _pick(value, chain) for key, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        parts = [_pick(value, chain) for value in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
+class _Widened:
+    """A loss that is given a batch in the precision of the copy, whose weights have 32 bits where yours have fewer."""
+
+    def __init__(self, loss_fn: LossFn) -> None:
+        self.loss_fn = loss_fn
+
+    def __call__(self, model: Any, batch: Any) -> Tensor:
+        try:
+            return self.loss_fn(model, mapped(batch, lambda part: part.to(wide(part.dtype))))
+        except RuntimeError as error:
+            if "dtype" not in str(error) and "scalar type" not in str(error):
+                raise
+            raise InvalidArgument(
+                "model",
+                expected="a forward pass that runs with weights of 32 bits, in which half-precision ones are sampled",
+                found=f"a pass that fixes another type ({str(error).splitlines()[0]})",
+                instead="x.to(self.linear.weight.dtype) where the forward pass or the loss casts to a fixed type",
+            ) from error

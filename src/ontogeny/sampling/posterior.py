@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ontogeny.core.batches import mapped
+from ontogeny.core.copies import copied
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, parameters_of, picked
@@ -17,6 +19,7 @@ from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
 from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
+from ontogeny.sampling.probe import probe
 
 
 class LocalPosterior:
@@ -42,10 +45,12 @@ class LocalPosterior:
         pass_size: samples that go through the model at once, in every pass; larger batches are accumulated over
             several passes. It bounds memory and changes results by rounding only. Default as many as need 128 MB for
             what the backward pass keeps, measured on two samples.
+        probed: whether the loss has been asked what `ontogeny.sampling.probe` asks.
 
     Raises:
         InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters or with frozen
-            ones alone, or a loss that is not one a sample.
+            ones alone, or a loss that is not one a sample, is random, depends on a sample's neighbours, or does not
+            answer to the weights that move.
 
     References:
         Lau et al., "Quantifying degeneracy in singular models via the learning coefficient", arXiv 2308.12108.
@@ -64,6 +69,7 @@ class LocalPosterior:
         num_samples: int | None = None,
         device: torch.device | str | None = None,
         pass_size: int | None = None,
+        probed: bool = False,
     ) -> None:
         self.samples = Samples.of(data, num_samples)
         self._model, self.loss_fn = model, loss_fn
@@ -88,6 +94,7 @@ class LocalPosterior:
         if not parameters:
             raise InvalidArgument("model", expected="a module with parameters", found="none", instead="another module")
         free = _free(parameters, restriction)
+        _refuse_complex({name: parameters[name] for name in free})
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = torch.device(device or some.device)
@@ -101,7 +108,8 @@ class LocalPosterior:
         self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share what one of them took
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
         self._batched: dict[bool, Pass] = {}
-        self.center_losses(torch.arange(min(2, self.samples.stored)))  # so that a loss of another kind is met here
+        if not probed:
+            probe(self.one_by_one, self._views(self.center[None]), self.samples, self.nbeta, model)
 
     @property
     def num_parameters(self) -> int:
@@ -134,10 +142,11 @@ class LocalPosterior:
         """
         settings = self.nbeta, self.localization, restriction, self.batch_size
         size = self._pass_size[0] if self._pass_size else None
+        options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True}
         if not torch.equal(self._picked(), self.center):
             expected = "a model whose weights are still those that this posterior was made at"
             raise InvalidArgument("model", expected=expected, found="other weights", instead="a new LocalPosterior")
-        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, device=self.device, pass_size=size)
+        other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, **options)
         other._center_losses = self._center_losses
         if self._center_gradient and self.restriction is None:
             named = dict(zip(self.one_by_one.indices, self._center_gradient[0].split(self.sizes), strict=True))
@@ -213,11 +222,11 @@ class LocalPosterior:
 
     def differentiable(self, indices: Tensor) -> tuple[Float[Tensor, " parameters"], Float[Tensor, ""]]:
         """w* as a leaf in double precision, and the mean loss of some samples there: for derivatives of any order."""
-        model = copy.deepcopy(self._model).double()
+        model = copied(self._model).double()
         weights = self.center.double().requires_grad_()
         parts = [part[0] for part in self._views(weights[None])]
         loss = Batched(OneByOne(model, self.loss_fn, self.one_by_one.indices, self.device)).loss
-        return weights, loss(parts, _double(self.samples.take(indices, self.device)), len(indices))[0]
+        return weights, loss(parts, mapped(self.samples.take(indices, self.device), _double), len(indices))[0]
 
     def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
         """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""
@@ -282,16 +291,18 @@ def _free(parameters: dict[str, nn.Parameter], restriction: Restriction | None) 
     return free
 
 
-def _double(batch: Any) -> Any:
-    """The batch with its floating-point tensors in double precision."""
-    if isinstance(batch, Tensor):
-        return batch.double() if batch.is_floating_point() else batch
-    if isinstance(batch, dict):
-        return {key: _double(value) for key, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        parts = [_double(value) for value in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
+def _refuse_complex(free: dict[str, nn.Parameter]) -> None:
+    if found := [name for name, parameter in free.items() if parameter.is_complex()]:
+        raise InvalidArgument(
+            "model",
+            expected="real weights",
+            found=f"complex ones: {', '.join(found[:3])}",
+            instead="a parameter of real and imaginary parts, and torch.view_as_complex(parameter) in the forward pass",
+        )
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _default_nbeta(num_samples: int) -> float:

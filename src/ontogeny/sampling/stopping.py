@@ -24,7 +24,7 @@ from ontogeny.sampling.windows import REACH
 from ontogeny.terminal import as_progress
 
 ERROR = 0.0175  # relative Monte Carlo error at which sampling stops
-ROUND, SHORT_ROUND = 300, 40  # draws of the first round, and where an error of 4 % or more is enough
+ROUND, SHORT_ROUND = 300, 40  # draws of the first round, and where an error of 3 % or more is enough
 MOST = 6000  # steps a chain
 NOISY = 0.08  # share of the value added by minibatches at which larger ones are taken
 SETTLED = 0.015  # drift in an e-fold of time, as a share of the value, that is small beside the error aimed at
@@ -59,7 +59,7 @@ def sample_until(
     sampling = _Sampling(posterior, calibration, observables or {}, seed, budget)
     reporter = as_progress(progress)
     reporter.start("sampling", MOST)
-    while length := sampling.next_length(SHORT_ROUND if error >= 0.04 else ROUND):
+    while length := sampling.next_length(SHORT_ROUND if error >= 0.03 else ROUND):
         sampling.round(length, reporter)
         if sampling.finished(error):
             break

@@ -1,0 +1,266 @@
+"""Whether a loss is what sampling takes it for: a function of one sample, and of the weights that move.
+
+Asked once at w*, when a posterior is made, on a few samples: four or five forward passes, and two backward.
+"""
+
+import random
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.losses import per_token
+from ontogeny.core.restriction import parameters_of
+from ontogeny.core.samples import Samples
+from ontogeny.core.seeds import generator
+from ontogeny.sampling.passes import OneByOne, one_path
+
+COUNT = 3  # samples that are asked
+# Of a loss: what rounding may change when the same pass is made again, and what it may in a batch of another size.
+AGAIN, ELSEWHERE = 1e-5, 1e-4
+_LEAST = 1e-6  # nats or squared units: of losses that are nearly 0, rounding is no share
+_FELT = 0.01  # of nβ L: what a sample's loss may differ by without any effect on the coefficient
+_MOVED = 1.0  # of a weight's root mean square, by which weights are moved to see whether the loss answers
+
+
+def probe(run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module) -> None:
+    """Ask everything, and leave every state of randomness as it was.
+
+    Args:
+        run: the model's copy with its loss; forward hooks that change nothing are dropped from it, since they would
+            collect what every pass computes.
+        weights: w* by parameter, one chain in front.
+        samples: the posterior's.
+        nbeta: by how much differences of losses count.
+        original: the caller's module, which must not be what answers.
+
+    Raises:
+        InvalidArgument: for data that differ when they are read again, a loss that is random, that depends on a
+            sample's neighbours, or that does not answer to the weights that move; what to write is in it.
+    """
+    with _same_randomness(), torch.enable_grad():
+        _Probe(run, weights, samples, nbeta, original).ask()
+
+
+class _Probe:
+    def __init__(
+        self, run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module
+    ) -> None:
+        self.run, self.weights, self.samples, self.nbeta, self.original = run, weights, samples, nbeta, original
+        count = min(COUNT, samples.stored)
+        self.chosen = torch.linspace(0, samples.stored - 1, count).round().long()
+        self.device = weights[0].device if weights else torch.device("cpu")
+        self.batch = samples.take(self.chosen, self.device)
+        self.first = self._losses(weights, self.batch, count)
+        self.losses = self.first.detach()
+        self.rounding = AGAIN * _scale(self.losses) + _LEAST
+
+    def ask(self) -> None:
+        self._read_again()
+        self._same_again()
+        self._same_elsewhere()
+        if self.run.live:
+            self._answers()
+            self._without_idle_hooks()
+
+    def _losses(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, "batch position"]:
+        self.run.point_at(weights, 0)
+        with one_path():
+            return per_token(self.run.loss_fn, self.run.model, batch, size)
+
+    def _read_again(self) -> None:
+        if self.samples.tensors is None and not _equal(self.batch, self.samples.take(self.chosen, self.device)):
+            raise InvalidArgument(
+                self.samples.name,
+                expected="the same sample each time that its number is read",
+                found="another at a second reading: augmentation, or another source of randomness in the dataset",
+                instead="the dataset without random transforms, or samples drawn once: [dataset[i] for i in range(n)]",
+            )
+
+    def _same_again(self) -> None:
+        again = self._losses(self.weights, self.batch, len(self.chosen)).detach()
+        if _differ(self.losses, again, self.rounding):
+            raise InvalidArgument(
+                "loss_fn",
+                expected="the same losses from the same weights and samples, with the model in eval mode",
+                found=f"{_shown(self.losses)}, and {_shown(again)} when the same pass was made again",
+                instead="randomness that stops in eval mode, as in F.dropout(x, p, training=self.training), "
+                "or that is drawn once and kept as part of the data",
+            )
+
+    def _same_elsewhere(self) -> None:
+        """The losses of the last and the first sample in a batch of their own."""
+        pair = self.samples.take(self.chosen[[-1, 0]], self.device)
+        try:
+            alone = self._losses(self.weights, pair, 2).detach()
+        except InvalidArgument:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise self._of_neighbours(f"{type(error).__name__} in a batch of two: {error}") from error
+        if alone.shape[1] == 2 and self.losses.shape == (COUNT, COUNT):
+            raise InvalidArgument(
+                "loss_fn",
+                expected="losses of shape (batch,) or (batch, position)",
+                found=f"({COUNT}, {COUNT}) for {COUNT} samples and (2, 2) for 2: "
+                "outputs of shape (batch, 1) and targets of shape (batch,), which broadcast against each other",
+                instead="model(x).squeeze(1) - y, or targets of the shape of the outputs",
+            )
+        before, after = self.losses[[-1, 0]].mean(1), alone.mean(1)
+        if _differ(before, after, ELSEWHERE * _scale(self.losses) + _LEAST + _FELT / max(self.nbeta, _FELT)):
+            raise self._of_neighbours(f"{_shown(before)}, and {_shown(after)} for the same two in a batch of their own")
+
+    def _of_neighbours(self, found: str) -> InvalidArgument:
+        norms = ", ".join(
+            f"{path or 'the model'} ({type(module).__name__})"
+            for path, module in self.run.model.named_modules()
+            if isinstance(module, _NormBase) and module.running_mean is None and "Batch" in type(module).__name__
+        )
+        if norms:
+            return InvalidArgument(
+                "model",
+                expected="a sample's loss that does not depend on the samples beside it in a batch",
+                found=f"{found}; {norms} has no running statistics and takes those of the batch",
+                instead="track_running_stats=True, and one pass over the data in train mode; or a layer norm",
+            )
+        return InvalidArgument(
+            "loss_fn",
+            expected="a sample's loss that does not depend on the samples beside it in a batch",
+            found=found,
+            instead="a loss and a model that treat each sample for itself",
+        )
+
+    def _answers(self) -> None:
+        """Whether weights that the loss depends on have a gradient, and it is the copy's weights that have."""
+        gradients = self._gradients(self.first)
+        silent = [name for name, each in zip(self.run.indices, gradients, strict=True) if each is None]
+        foreign = _reached(self.first, self.original) & set(silent) if silent else set()
+        if foreign:
+            raise InvalidArgument(
+                "model",
+                expected="a forward pass and a loss through the module that they are given",
+                found=f"{_listed(sorted(foreign))} of your own module at work where a copy of it runs: by a closure, "
+                "a replaced `forward`, or a loss_fn that calls an outer variable",
+                instead="loss_fn(model, batch) that calls its first argument, "
+                "and a forward pass that reaches layers by `self`, not by variables from outside",
+            )
+        if not silent and any(each is not None and each.any() for each in gradients):
+            return
+        quiet = silent or list(self.run.indices)  # at a perfect fit every gradient is 0, as it is of a loss in steps
+        moved = self._moved(quiet)
+        changed = _differ(self.losses, moved.detach(), self.rounding)
+        there = dict(zip(self.run.indices, self._gradients(moved), strict=True))
+        arrives = any(each is not None and each.any() for each in map(there.get, quiet))
+        if len(silent) == len(gradients) or (changed and not arrives):
+            raise InvalidArgument(
+                "loss_fn",
+                expected="a gradient for every weight that is sampled",
+                found=f"none for {_listed(quiet)}" + (", on which the loss depends" if changed else ""),
+                instead="a loss without no_grad, detach or steps such as argmax between these weights and its value, "
+                "computed by the model that loss_fn is given; or requires_grad_(False) for weights that shall stay",
+            )
+
+    def _gradients(self, losses: Tensor) -> Sequence[Tensor | None]:
+        if not losses.requires_grad:
+            return [None] * len(self.run.live)
+        return torch.autograd.grad(losses.mean(), self.run.live, allow_unused=True, retain_graph=True)
+
+    def _moved(self, names: Sequence[str]) -> Tensor:
+        """Losses with the weights of these parameters moved."""
+        source, there = generator(0, "probe"), []
+        for name, weight in zip(self.run.indices, self.weights, strict=True):
+            step = torch.randn(weight.shape, generator=source).to(weight)
+            size = _MOVED * float(weight.square().mean().sqrt()) + 1e-3
+            there.append(weight + step * size if name in names else weight)
+        return self._losses(there, self.batch, len(self.chosen))
+
+    def _without_idle_hooks(self) -> None:
+        """Drop forward hooks of the copy that change nothing: they would collect what every pass computes."""
+        hooked = [module for module in self.run.model.modules() if module._forward_hooks]
+        if not hooked:
+            return
+        kept = [module._forward_hooks.copy() for module in hooked]
+        before = self._gradients(self._losses(self.weights, self.batch, len(self.chosen)))
+        for module in hooked:
+            module._forward_hooks.clear()
+        try:
+            losses = self._losses(self.weights, self.batch, len(self.chosen))
+            after = self._gradients(losses)
+            same = not _differ(self.losses, losses.detach(), self.rounding)
+            same = same and all(map(_alike, before, after))
+        except Exception:  # what a hook provides is needed
+            same = False
+        if not same:
+            for module, hooks in zip(hooked, kept, strict=True):
+                module._forward_hooks.update(hooks)
+
+
+@contextmanager
+def _same_randomness() -> Generator[None]:
+    """Leave the global generators of Python, NumPy and torch as they were."""
+    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  what callers of the old interface use
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)  # noqa: NPY002
+
+
+def _reached(losses: Tensor, original: nn.Module) -> set[str]:
+    """Parameters of the caller's own module that the losses have come from."""
+    own = {id(parameter): name for name, parameter in parameters_of(original).items()}
+    return {own[id(leaf)] for leaf in _leaves(losses) if id(leaf) in own}
+
+
+def _leaves(tensor: Tensor) -> Iterator[Tensor]:
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            yield leaf
+        waiting.extend(following for following, _ in node.next_functions)
+
+
+def _differ(left: Tensor, right: Tensor, tolerance: float) -> bool:
+    if left.shape != right.shape:
+        return True
+    known = left.isfinite() & right.isfinite()
+    return bool(((left - right).abs()[known] > tolerance).any() or (left.isfinite() != right.isfinite()).any())
+
+
+def _scale(losses: Tensor) -> float:
+    finite = losses.detach().abs()[losses.isfinite()]
+    return float(finite.max()) if finite.numel() else 0.0
+
+
+def _alike(left: Tensor | None, right: Tensor | None) -> bool:
+    if left is None or right is None:
+        return left is right
+    return not _differ(left, right, ELSEWHERE * _scale(left) + _LEAST)
+
+
+def _equal(left: object, right: object) -> bool:
+    if isinstance(left, Tensor) and isinstance(right, Tensor):
+        return left.shape == right.shape and torch.equal(left.nan_to_num(), right.nan_to_num())
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return bool(left == right)
+
+
+def _shown(losses: Tensor) -> str:
+    return ", ".join(f"{each:.4g}" for each in losses.flatten()[:3].tolist())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

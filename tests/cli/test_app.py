@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ontogeny.cli import main
 from ontogeny.core import losses
 from ontogeny.stores import read_tree
 from ontogeny.training import TrainingConfig, train
@@ -57,22 +56,6 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def ontogeny(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command, run in this process: its exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ontogeny", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            sys.exit(main())
-        code = end.value.code
-        assert isinstance(code, int | None)
-        told = capsys.readouterr()
-        return code or 0, told.out, told.err
-
-    return run
-
-
-@pytest.fixture
 def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "network.py").write_text(NETWORK)
@@ -95,11 +78,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_every_command() -> None:
     """As a command of its own; that it loads nothing heavy is tested with the architecture."""
-    result = subprocess.run(
-        [sys.executable, "-m", "ontogeny.cli", "--help"], capture_output=True, text=True, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-m", "ontogeny", "--help"], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
-    for command in ("study", "studies", "measure", "llc", "report", "claims", "doctor"):
+    for command in ("study", "studies", "measure", "llc", "components", "report", "claims", "doctor"):
         assert re.search(rf"\b{command}\b", result.stdout), command
 
 

@@ -39,7 +39,7 @@ def start(out: Path) -> subprocess.Popen:
     command = [
         sys.executable,
         "-m",
-        "ontogeny.cli",
+        "ontogeny",
         "study",
         "language",
         "--preset",

@@ -2,14 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ontogeny.core.errors import InvalidArgument, OntogenyError
-
-if TYPE_CHECKING:
-    from ontogeny.execution import Executor
+from ontogeny.cli import coefficients, options
+from ontogeny.core.errors import OntogenyError
 
 app = typer.Typer(
     help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
@@ -18,25 +16,23 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-Setup = Annotated[
-    Path, typer.Argument(help="Python file that defines model_fn(), data and loss_fn (and, if wanted, behaviour).")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a setting: key=value, dotted names allowed. Repeatable.")
-]
-SamplingOptions = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="nbeta=…, localization=…, sampler.error=…, sampler.budget=… and the like. Repeatable."),
-]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one a core.")]
+for command in (coefficients.llc, coefficients.measure, coefficients.components):
+    app.command()(command)
 
 
 def main() -> None:
-    """Run the command line; errors of use are one readable line and exit code 2."""
+    """Run the command line; errors of use, and those of a user's own file, are one readable line and exit code 2."""
     try:
         app()
     except OntogenyError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        from ontogeny.cli.given import mistake
+
+        if not (place := mistake(error)):
+            raise
+        typer.echo(f"error: {place}", err=True)
         sys.exit(2)
 
 
@@ -45,15 +41,15 @@ def study(
     name: Annotated[str, typer.Argument(help="Which study; `ontogeny studies` lists them.")],
     preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was interrupted goes on.")] = None,
-    settings: Settings = None,
+    settings: options.Settings = None,
     seeds: Annotated[int, typer.Option(help="How many seeds; claims are pooled over them.")] = 1,
-    jobs: Jobs = None,
+    jobs: options.Jobs = None,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
     from ontogeny.studies import study as run_study
 
     finished = run_study(
-        name, preset, out, settings=_pairs(settings), seeds=seeds, executor=_executor(jobs), progress=True
+        name, preset, out, settings=options.pairs(settings), seeds=seeds, executor=options.executor(jobs), progress=True
     )
     _print_claims(finished.claims)
     typer.echo(f"report: {finished.report}")
@@ -71,80 +67,6 @@ def studies() -> None:
     for name, about in STUDIES.items():
         table.add_row(name, about.shows, "\n".join(f"{preset}: {time}" for preset, time in about.presets.items()))
     Console().print(table)
-
-
-@app.command()
-def measure(
-    checkpoints: Annotated[
-        str, typer.Argument(help="A run's folder, or a pattern with {N} where the step stands: 'ckpt/model_{N}.pt'.")
-    ],
-    setup: Setup,
-    out: Annotated[Path, typer.Option(help="Folder for measurements, trajectory and report.")] = Path("runs/measured"),
-    settings: SamplingOptions = None,
-    jobs: Jobs = None,
-    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and what they may take.")] = False,
-) -> None:
-    """LLC curve and stages of your own training run. Says first what it will do; resumable."""
-    from ontogeny.cli import plan
-    from ontogeny.cli.setup_file import read_setup
-    from ontogeny.measurement import measure as measure_run
-    from ontogeny.measurement import write_report
-    from ontogeny.stores import open_checkpoints, write_tree
-
-    given, run = read_setup(setup), open_checkpoints(checkpoints)
-    chosen = plan.settings_for_curve(given, _pairs(settings))
-    for line in plan.summary(run, given, chosen):
-        typer.echo(line)
-    if dry_run:
-        for line in plan.jobs(run, given, chosen):
-            typer.echo(f"  {line}")
-        return
-    trajectory = measure_run(
-        run,
-        given.model_fn,
-        given.data,
-        given.loss_fn,
-        behaviour=given.behaviour,
-        posterior=chosen.posterior,
-        sampler=chosen.sampler,
-        store=out / "measurements",
-        executor=_executor(jobs),
-        progress=True,
-    )
-    write_tree(out / "trajectory.zarr", trajectory)
-    page = write_report(
-        trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)
-    )
-    typer.echo(f"report: {page}")
-
-
-@app.command()
-def llc(
-    weights: Annotated[Path, typer.Argument(help="Weights file: .safetensors, .pt, .pth or .bin.")],
-    setup: Setup,
-    seed: Annotated[int, typer.Option(help="Seed of the chains.")] = 0,
-    settings: SamplingOptions = None,
-) -> None:
-    """One learning coefficient, with its verdict."""
-    from ontogeny.cli.plan import settings_for_one
-    from ontogeny.cli.setup_file import read_setup
-    from ontogeny.estimators import llc as estimate_of
-    from ontogeny.sampling import LocalPosterior
-    from ontogeny.stores import load_into
-    from ontogeny.stores.checkpoints import read_weights
-
-    given, chosen = read_setup(setup), settings_for_one(_pairs(settings))
-    model = given.model_fn()
-    try:
-        load_into(model, read_weights(weights))
-    except RuntimeError as error:
-        found = str(error).splitlines()[-1].strip()
-        raise InvalidArgument("WEIGHTS", expected="weights that model_fn() can take", found=found) from error
-    posterior = LocalPosterior(model, given.data, given.loss_fn, **chosen.posterior.options())
-    estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))
-    typer.echo(str(estimate))
-    if estimate.advice:
-        typer.echo(estimate.advice)
 
 
 @app.command()
@@ -172,22 +94,6 @@ def doctor() -> None:
 
     for line in diagnose():
         typer.echo(line)
-
-
-def _pairs(settings: list[str] | None) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in settings or []]
-    for name, equals, _ in pairs:
-        if not equals:
-            raise InvalidArgument("--set", expected="key=value", found=repr(name))
-    return {name: value for name, _, value in pairs}
-
-
-def _executor(jobs: int | None) -> "Executor | None":
-    from ontogeny.execution import Processes, Serial
-
-    if jobs is None:
-        return None
-    return Processes(jobs) if jobs > 1 else Serial()
 
 
 def _print_claims(records: list[dict]) -> None:

@@ -1,15 +1,17 @@
 """What a measurement will do, before it does it: its settings, its jobs, and the gradients that these may take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from ontogeny.cli.setup_file import GivenSetup
+from ontogeny.cli.given import Given
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.measurement import LLC, Behaviour, Losses, Measurement
 from ontogeny.measurement.choice import MOST_TRIALS, NUM_PILOTS, PILOT
+from ontogeny.measurement.quantities import WHOLE
 from ontogeny.measurement.trajectory import MAIN, curve_sampler
+from ontogeny.models import restrict
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
-from ontogeny.stores import Checkpoints
 from ontogeny.studies import override
 
 
@@ -24,35 +26,52 @@ class SamplingSettings(PosteriorConfig):
         return PosteriorConfig(**self.model_dump(exclude={"sampler"}))
 
 
-def settings_for_curve(given: GivenSetup, pairs: dict[str, str]) -> SamplingSettings:
+def settings_for_curve(given: Given, pairs: dict[str, str]) -> SamplingSettings:
     """Those of `ontogeny.measure`, with overrides."""
     size = sum(parameter.numel() for parameter in given.model_fn().parameters())
-    return override(SamplingSettings(sampler=curve_sampler(size)), pairs)
+    return _overridden(given, curve_sampler(size), pairs)
 
 
-def settings_for_one(pairs: dict[str, str]) -> SamplingSettings:
+def settings_for_one(given: Given, pairs: dict[str, str]) -> SamplingSettings:
     """Those of `ontogeny.estimate_llc`, with overrides."""
-    return override(SamplingSettings(), pairs)
+    return _overridden(given, Calibrated(), pairs)
 
 
-def jobs(run: Checkpoints, given: GivenSetup, settings: SamplingSettings) -> list[str]:
+def _overridden(given: Given, default: Calibrated, pairs: dict[str, str]) -> SamplingSettings:
+    """The file's sampler or the default, one of another kind where `sampler` names it, then every other setting."""
+    kinds = {"calibrated": default, "fixed": Fixed()}
+    kind = pairs.get("sampler")
+    if kind is not None and kind not in kinds:
+        raise InvalidArgument(
+            "--set", expected="sampler=calibrated or sampler=fixed", found=f"sampler={kind}", instead="sampler=fixed"
+        )
+    sampler = kinds[kind] if kind else given.sampler or default
+    rest = {name: value for name, value in pairs.items() if name != "sampler"}
+    return override(SamplingSettings(sampler=sampler), rest)
+
+
+def jobs(steps: Sequence[int], given: Given, settings: SamplingSettings) -> list[str]:
     """Every job by name; those that the store holds are read instead."""
-    named = {MAIN: given.data}
+    named = {MAIN: given.samples, **(given.datasets or {})}
+    model = given.model_fn()
+    wanted = [WHOLE] if given.components is None else given.components
+    restrictions = {name: None if name == WHOLE else restrict(model, name) for name in wanted}
     asked: list[Measurement] = [
         Losses(named, given.loss_fn),
-        LLC(named, given.loss_fn, settings.posterior, settings.sampler),
+        LLC(named, given.loss_fn, settings.posterior, settings.sampler, restrictions),
         *([Behaviour(given.behaviour)] if given.behaviour else []),
     ]
     parts = [(each, part) for each in asked for part in each.parts()]
-    return [f"step {step}: {each.name} {part.name}".rstrip() for step in run.steps for each, part in parts]
+    return [f"step {step}: {each.name} {part.name}".rstrip() for step in steps for each, part in parts]
 
 
-def summary(run: Checkpoints, given: GivenSetup, settings: SamplingSettings) -> Iterator[str]:
+def summary(steps: Sequence[int], given: Given, settings: SamplingSettings) -> Iterator[str]:
     """How many checkpoints, jobs and per-sample gradients, one fact a line."""
-    count, span = len(run.steps), f"steps {run.steps[0]} to {run.steps[-1]}"
-    yield f"{count} checkpoints, {span}: {len(jobs(run, given, settings))} jobs"
-    each = gradients(settings)
-    yield f"at most {each:,} per-sample gradients a coefficient, {each * count:,} in all"
+    count, span = len(steps), f"steps {steps[0]} to {steps[-1]}"
+    yield f"{count} checkpoints, {span}: {len(jobs(steps, given, settings))} jobs"
+    each, parts = gradients(settings), 1 if given.components is None else len(given.components)
+    whole = each * count * parts * (1 + len(given.datasets or {}))
+    yield f"at most {each:,} per-sample gradients a coefficient, {whole:,} in all"
     if settings.nbeta is None or settings.localization is None:
         pilots = min(NUM_PILOTS, count)
         most = pilots * (MOST_TRIALS + 1) * int(PILOT[0] * each)

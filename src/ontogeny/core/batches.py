@@ -16,3 +16,8 @@ def mapped(batch: Any, function: Callable[[Tensor], Any]) -> Any:
         parts = [mapped(value, function) for value in batch]
         return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
     return batch
+
+
+def doubled(tensor: Tensor) -> Tensor:
+    """In double precision; on the CPU where the device has none, as Apple's."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ontogeny.core.batches import doubled
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.kernels import Kernel, Noise, State
 from ontogeny.sampling.passes import Pass
@@ -52,7 +53,7 @@ class Potential:
     def energies(
         self, positions: Float[Tensor, "chain parameters"], losses: Float[Tensor, " chain"]
     ) -> Float[Tensor, " chain"]:
-        pull = (positions - self.posterior.center).square().sum(1).double() * (self.posterior.localization / 2)
+        pull = doubled((positions - self.posterior.center).square().sum(1)) * (self.posterior.localization / 2)
         return self.posterior.nbeta * losses + pull
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
+from ontogeny.core.batches import doubled
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.posterior import LocalPosterior
 
@@ -79,7 +80,7 @@ def descend(
         value, noise, more = _compared(posterior, position, indices, corrected, order)
         error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
         spent += more
-        rise = posterior.localization / 2 * float((position - posterior.center).double().square().sum()) - value
+        rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
         if rise > 2 * noise + _RISEN:
             return _on_all_samples(posterior, scale, seed, iterations, spent, rise)
     return Descent(value, error, position, spent)
@@ -122,13 +123,13 @@ class _Objective:
         away = torch.from_numpy(point).to(posterior.center) * self._scale
         position, gradient = posterior.center + away, torch.empty_like(posterior.center)[None]
         rise = float(posterior.gradients(position[None], self._indices, gradient)) * posterior.nbeta
-        rise += float(away.double() @ self._control.double())
-        energy = rise + posterior.localization / 2 * float(away.double().square().sum())
-        slope = ((gradient[0] + self._control) * self._scale).double().cpu().numpy()
+        rise += float(doubled(away) @ doubled(self._control))
+        energy = rise + posterior.localization / 2 * float(doubled(away).square().sum())
+        slope = ((gradient[0] + self._control) * self._scale).cpu().double().numpy()
         if not (math.isfinite(energy) and np.isfinite(slope).all()):
             return _HUGE, np.zeros_like(slope)
         if energy < self._lowest:
-            pull = (away * self._scale).double().cpu().numpy() * posterior.localization
+            pull = (away * self._scale).cpu().double().numpy() * posterior.localization
             self._lowest, self.best = energy, (-rise, position, slope, slope - pull)
         return energy, slope
 
@@ -164,10 +165,10 @@ def _compared(
     falls = _falls(posterior, position, chosen)
     if not corrected:
         return float(falls.mean()), float(falls.std()) / math.sqrt(len(falls)), 0
-    away, whole, means = (position - posterior.center).double(), posterior.center_gradient(), []
+    away, whole, means = doubled(position - posterior.center), posterior.center_gradient(), []
     for block, fall in zip(chosen.chunk(_BLOCKS), falls.chunk(_BLOCKS), strict=True):
         control = whole - posterior.center_gradient(block)
-        means.append(float(fall.mean()) - float(away @ control.double()))
+        means.append(float(fall.mean()) - float(away @ doubled(control)))
     return float(np.mean(means)), float(np.std(means, ddof=1)) / math.sqrt(len(means)), len(chosen)
 
 

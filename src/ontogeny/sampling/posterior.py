@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ontogeny.core.batches import mapped
+from ontogeny.core.batches import doubled, mapped
 from ontogeny.core.copies import copied
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
@@ -189,12 +189,12 @@ class LocalPosterior:
         torch.sub(positions, self.center, out=out).mul_(self.localization)
         weights, into = self._views(positions), self._views(out)
         run = engine or self.one_by_one
-        total = torch.zeros(len(positions), dtype=torch.float64, device=positions.device)
+        total = doubled(torch.zeros(len(positions), device=positions.device))
         for part, share in self._parts(indices, 1 if engine is None else len(positions)):
             batch, shared = self.samples.take(part, self.device), part.ndim == 1
-            losses = run(weights, batch, part.shape[-1], shared, into, self.nbeta * share).double()
+            losses = doubled(run(weights, batch, part.shape[-1], shared, into, self.nbeta * share))
             if paired:
-                losses = losses - self.center_losses(part).to(self.device)
+                losses = losses - self.center_losses(part).to(losses.device)
             total += share * losses.mean(-1)
         return total
 

@@ -115,7 +115,7 @@ class Recorder:
         columns["sample_stats/inflation"] = chains.kernel.inflation(state, loss_gradients, noise)
         index = (slice(block[0], block[-1] + 1), draw)
         for name, values in columns.items():
-            kept = values.double().cpu().where(alive if values.ndim == 1 else alive[:, None], math.nan)
+            kept = values.cpu().double().where(alive if values.ndim == 1 else alive[:, None], math.nan)
             self.sink.write(prefix + name, index, kept.numpy())
         if draw >= 0 and self.observables:
             for chain, row in zip(block, state.positions, strict=True):

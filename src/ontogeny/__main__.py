@@ -1,4 +1,4 @@
-"""`python -m ontogeny.cli`, the same as the command `ontogeny`."""
+"""`python -m ontogeny`, the same as the command `ontogeny`."""
 
 from ontogeny.cli.app import main
 

@@ -1,0 +1,125 @@
+"""`ontogeny llc`, `ontogeny measure` and `ontogeny components`: what is measured on a user's own network."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ontogeny.cli import options
+
+
+def measure(
+    checkpoints: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, such as Trainer's output, or a pattern with {N} for the step: 'ckpt/model_{N}.pt'."
+        ),
+    ],
+    setup: options.Setup,
+    out: Annotated[Path, typer.Option(help="Folder for measurements, trajectory and report.")] = Path("runs/measured"),
+    component: options.Components = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", help="NAME=FILE, a further text to measure on. Repeatable.")
+    ] = None,
+    step: Annotated[list[int] | None, typer.Option("--step", help="Checkpoint to measure; default all.")] = None,
+    nbeta: options.Nbeta = None,
+    localization: options.Localization = None,
+    budget: options.Budget = None,
+    error: options.Error = None,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+    key: options.Key = None,
+    context: options.Context = None,
+    settings: options.SamplingOptions = None,
+    jobs: options.Jobs = None,
+    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and what they may take.")] = False,
+) -> None:
+    """LLC curve and stages of your own training run. Says first what it will do; resumable."""
+    from ontogeny.cli import plan
+    from ontogeny.cli.given import read_given
+    from ontogeny.measurement import measure as measure_run
+    from ontogeny.measurement import write_report
+    from ontogeny.stores import open_checkpoints, write_tree
+
+    run, given = open_checkpoints(checkpoints, key=key), read_given(setup, Path(checkpoints), context)
+    given = given.including(dataset, component, Path(checkpoints), context)
+    named = {"nbeta": nbeta, "localization": localization, "device": device}
+    pairs = options.pairs(settings, **named, sampler_budget=budget, sampler_error=error)
+    chosen = plan.settings_for_curve(given, pairs)
+    steps = step or run.steps
+    for line in plan.summary(steps, given, chosen):
+        typer.echo(line)
+    if dry_run:
+        for line in plan.jobs(steps, given, chosen):
+            typer.echo(f"  {line}")
+        return
+    trajectory = measure_run(
+        run,
+        given.model_fn,
+        given.samples,
+        given.loss_fn,
+        components=given.components,
+        datasets=given.datasets,
+        behaviour=given.behaviour,
+        posterior=chosen.posterior,
+        sampler=chosen.sampler,
+        steps=step,
+        seed=seed,
+        store=out / "measurements",
+        executor=options.executor(jobs),
+        progress=True,
+    )
+    write_tree(out / "trajectory.zarr", trajectory)
+    page = write_report(
+        trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)
+    )
+    typer.echo(f"report: {page}")
+
+
+def llc(
+    weights: Annotated[Path, typer.Argument(help="Weights: a file of torch or safetensors, or a model's folder.")],
+    setup: options.Setup,
+    component: options.Components = None,
+    nbeta: options.Nbeta = None,
+    localization: options.Localization = None,
+    budget: options.Budget = None,
+    error: options.Error = None,
+    device: options.Device = None,
+    seed: options.Seed = 0,
+    key: options.Key = None,
+    context: options.Context = None,
+    settings: options.SamplingOptions = None,
+) -> None:
+    """One learning coefficient, with its verdict; or one of each part."""
+    from ontogeny.cli.given import read_given
+    from ontogeny.cli.plan import settings_for_one
+    from ontogeny.estimators import llc as estimate_of
+    from ontogeny.sampling import LocalPosterior
+    from ontogeny.stores import load_into, read_weights
+
+    given = read_given(setup, weights, context)
+    named = {"nbeta": nbeta, "localization": localization, "device": device}
+    pairs = options.pairs(settings, **named, sampler_budget=budget, sampler_error=error)
+    chosen = settings_for_one(given, pairs)
+    model = given.model_fn()
+    load_into(model, read_weights(weights, key), argument="WEIGHTS", of=str(weights))
+    for part in component or [None]:
+        posterior = LocalPosterior(model, given.samples, given.loss_fn, restriction=part, **chosen.posterior.options())
+        estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))
+        typer.echo(f"{part}: {estimate}" if part else str(estimate))
+        if estimate.advice:
+            typer.echo(estimate.advice)
+
+
+def components(
+    setup: Annotated[
+        Path, typer.Argument(help="Python file that defines model_fn(), or a Hugging Face model's folder.")
+    ],
+) -> None:
+    """The parts of a network that have a name, and how many weights each holds."""
+    from ontogeny.cli.given import read_model
+    from ontogeny.models import components as components_of
+
+    for name, part in components_of(read_model(setup)).items():
+        typer.echo(f"{part.num_parameters:>12,}  {name}")

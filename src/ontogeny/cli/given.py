@@ -1,0 +1,128 @@
+"""What a command measures: a user's own Python file, or a Hugging Face model's folder and a text."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ontogeny.core.errors import InvalidArgument, OntogenyError
+
+MODULE = "ontogeny_setup"
+NEEDED = ("model_fn", "data", "loss_fn")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Model, data and loss, and what a file may define besides.
+
+    Attributes:
+        model_fn: makes the module that weights are loaded into.
+        data, loss_fn, num_samples: see `ontogeny.LocalPosterior`.
+        datasets, components, behaviour, sampler: see `ontogeny.measure`.
+    """
+
+    model_fn: Callable[[], Any]
+    data: Any
+    loss_fn: Callable[[Any, Any], Any]
+    num_samples: int | None = None
+    datasets: Mapping[str, Any] | None = None
+    components: Sequence[str] | None = None
+    behaviour: Callable[[Any], Any] | None = None
+    sampler: Any = None
+
+    @property
+    def samples(self) -> Any:
+        """The data with the number of samples, where the file tells it."""
+        from ontogeny.core.samples import Samples
+
+        return self.data if self.num_samples is None else Samples.of(self.data, self.num_samples)
+
+    def including(
+        self, texts: Sequence[str] | None, components: Sequence[str] | None, weights: Path, context: int | None
+    ) -> "Given":
+        """With texts `NAME=FILE` as further datasets, and these parts where any are named."""
+        split = [text.partition("=") for text in texts or []]
+        for name, equals, file in split:
+            if not equals or not Path(file).is_file():
+                found = f"{name}{equals}{file}" + (", which is no file" if equals else "")
+                raise InvalidArgument("--dataset", expected="NAME=FILE", found=found, instead="--dataset code=code.txt")
+        more = {name: read_given(Path(file), weights, context).samples for name, _, file in split}
+        datasets = {**(self.datasets or {}), **more} or None
+        return replace(self, datasets=datasets, components=components or self.components)
+
+
+def read_given(path: Path, weights: Path | None = None, context: int | None = None) -> Given:
+    """What a Python file defines; or, of any other file, the text of a causal language model whose folder `weights` is.
+
+    Raises:
+        InvalidArgument: for a file that is not there, does not run (by its line), or lacks a name.
+    """
+    if not path.is_file():
+        found = f"{path}, which is a folder" if path.is_dir() else f"{path}, which does not exist"
+        raise InvalidArgument(
+            "SETUP",
+            expected="a Python file, or a text file beside a Hugging Face model's folder",
+            found=found,
+            instead="the path of a file that defines model_fn(), data and loss_fn",
+        )
+    if path.suffix == ".py":
+        return _from_file(path)
+    from ontogeny.cli.hugging_face import from_text
+
+    return from_text(path, weights, context)
+
+
+def read_model(path: Path) -> Any:
+    """The network of a setup file, or of a Hugging Face model's folder."""
+    if path.is_dir():
+        from ontogeny.cli.hugging_face import model_of
+
+        return model_of(path)
+    return read_given(path).model_fn()
+
+
+def _from_file(path: Path) -> Given:
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[MODULE] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except OntogenyError:
+        raise
+    except Exception as error:
+        raise InvalidArgument(
+            "SETUP", expected="a Python file that runs", found=mistake(error) or str(error), instead=f"python {path}"
+        ) from error
+    if missing := [name for name in NEEDED if not hasattr(module, name)]:
+        raise InvalidArgument(
+            "SETUP",
+            expected="model_fn, data and loss_fn",
+            found=f"{path} without {', '.join(missing)}",
+            instead="def model_fn(): ..., data = (inputs, targets), loss_fn = og.losses.cross_entropy",
+        )
+    known = {field.name: getattr(module, field.name) for field in fields(Given) if hasattr(module, field.name)}
+    if not callable(known["model_fn"]):
+        raise InvalidArgument(
+            "SETUP",
+            expected="model_fn, a function without arguments that makes the module",
+            found=f"model_fn = {type(known['model_fn']).__name__}",
+            instead="def model_fn(): return ...",
+        )
+    return Given(**known)
+
+
+def mistake(error: Exception) -> str:
+    """File, line and message of an error that a setup file made; nothing where it had no part in it."""
+    file = getattr(sys.modules.get(MODULE), "__file__", None)
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}: {error.msg}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if not frames:
+        return ""
+    said = "".join(str(error).strip().splitlines()[-1:])
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {type(error).__name__}: {said}"

@@ -1,0 +1,98 @@
+"""A causal language model's folder, as `save_pretrained` and Hugging Face's Trainer write it, and a text."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ontogeny.cli.given import Given
+from ontogeny.core.errors import InvalidArgument
+
+CONTEXT = 128  # tokens a sample, where the model takes as many
+_LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx")  # what configs call the most tokens that a model takes
+ASKED = "a Hugging Face model's folder beside a text: config.json, weights and the tokenizer's files"
+
+
+def from_text(text: Path, weights: Path | None, context: int | None = None) -> Given:
+    """Samples of `context` tokens of the text, and the model that the folder's config describes.
+
+    Args:
+        text: a file in UTF-8.
+        weights: the folder; of a run its checkpoints' folder, or a pattern whose `{N}` stands for the step.
+        context: tokens a sample; default 128, or as many as the model takes.
+    """
+    from ontogeny.core.losses import next_token
+
+    folder = _described(weights)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    most = next((config[name] for name in _LENGTHS if name in config), CONTEXT)
+    if context is not None and not 2 <= context <= most:
+        raise InvalidArgument(
+            "--context", expected=f"2 to {most} tokens", found=str(context), instead=f"--context {min(CONTEXT, most)}"
+        )
+    tokens = _tokens(text, folder, context or min(CONTEXT, most))
+    return Given(partial(_make, json.dumps(config, sort_keys=True)), tokens, next_token)
+
+
+def model_of(folder: Path) -> Any:
+    """The network that a folder's config describes, with random weights."""
+    return _make((_described(folder) / "config.json").read_text(encoding="utf-8"))
+
+
+def _make(config: str) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = json.loads(config)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+
+
+def _described(weights: Path | None) -> Path:
+    """The folder that has a config: the one given, or the first of a run's checkpoints."""
+    try:
+        import transformers  # noqa: F401  whether it is there
+    except ImportError as error:
+        raise InvalidArgument(
+            "SETUP",
+            expected="the library transformers, for a model's folder and a text",
+            found="none installed",
+            instead='pip install "ontogeny[hf]"',
+        ) from error
+    folders: list[Path] = []
+    if weights is not None:
+        pattern = weights.name.replace("{N}", "*")
+        folders = [weights, *sorted(weights.glob("*"))] if weights.is_dir() else sorted(weights.parent.glob(pattern))
+    found = [folder for folder in folders if (folder / "config.json").is_file()]
+    if not found:
+        raise InvalidArgument("WEIGHTS", expected=ASKED, found=f"no config.json in {weights}", instead="a setup file")
+    return found[0]
+
+
+def _tokens(text: Path, folder: Path, context: int) -> Any:
+    import torch
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # of whatever kind: files that are missing, or that this version does not know
+        raise InvalidArgument(
+            "WEIGHTS",
+            expected=ASKED,
+            found=f"no tokenizer that can be read in {folder} ({str(error).splitlines()[0]})",
+            instead=f'tokenizer.save_pretrained("{folder}") where the model was trained, or a setup file',
+        ) from error
+    try:
+        content = text.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(
+            "SETUP", expected="a text file in UTF-8", found=f"{text}, which is none", instead="a setup file (.py)"
+        ) from error
+    numbers = torch.tensor(tokenizer(content, verbose=False)["input_ids"])
+    count = len(numbers) // context
+    if count < 3:
+        raise InvalidArgument(
+            "SETUP",
+            expected=f"a text of at least {3 * context} tokens, three samples of {context}",
+            found=f"{len(numbers)} in {text}",
+            instead="a longer text, or a smaller --context",
+        )
+    return numbers[: count * context].view(count, context)

@@ -1,0 +1,62 @@
+"""Arguments and options that several commands share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ontogeny.core.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from ontogeny.execution import Executor
+
+Setup = Annotated[
+    Path,
+    typer.Argument(
+        help="Python file that defines model_fn(), data and loss_fn; or, beside a Hugging Face model's folder, a text."
+    ),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting: key=value, dotted names allowed. Repeatable.")
+]
+SamplingOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any setting of the posterior or the sampler: batch_size=…, sampler.num_chains=…; sampler=fixed for a "
+        "sampler of set steps. Repeatable.",
+    ),
+]
+Nbeta = Annotated[float | None, typer.Option(help="nβ; default n / log n, or of a run one that is chosen.")]
+Localization = Annotated[float | None, typer.Option(help="γ; default 1, or of a run one that is chosen.")]
+Budget = Annotated[int | None, typer.Option(help="Per-sample gradients that a coefficient may take.")]
+Error = Annotated[float | None, typer.Option(help="Relative Monte Carlo error at which sampling stops.")]
+Device = Annotated[str | None, typer.Option(help="Where chains live: cpu, cuda, mps.")]
+Seed = Annotated[int, typer.Option(help="Root of all seeds of the chains.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one a core.")]
+Key = Annotated[str | None, typer.Option(help="Entry of each file that holds the weights; default found by itself.")]
+Context = Annotated[int | None, typer.Option(help="Tokens a sample of a text; default 128, or what the model takes.")]
+Components = Annotated[
+    list[str] | None,
+    typer.Option("--component", help="A part, as `ontogeny components` names it, or a glob. Repeatable."),
+]
+
+
+def pairs(settings: Sequence[str] | None, **named: object) -> dict[str, str]:
+    """`key=value` texts as a dict, and the options that are given by name, which win."""
+    split = [pair.partition("=") for pair in settings or []]
+    for name, equals, _ in split:
+        if not equals:
+            raise InvalidArgument("--set", expected="key=value", found=repr(name), instead=f"--set {name}=…")
+    shorts = {name.replace("sampler_", "sampler."): str(value) for name, value in named.items() if value is not None}
+    return {name: value for name, _, value in split} | shorts
+
+
+def executor(jobs: int | None) -> "Executor | None":
+    """Who runs the jobs; None is the default of `ontogeny.measure`."""
+    from ontogeny.execution import Processes, Serial
+
+    if jobs is None:
+        return None
+    return Processes(jobs) if jobs > 1 else Serial()

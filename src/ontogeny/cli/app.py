@@ -28,6 +28,7 @@ SamplingOptions = Annotated[
     list[str] | None,
     typer.Option("--set", help="nbeta=…, localization=…, sampler.error=…, sampler.budget=… and the like. Repeatable."),
 ]
+Key = Annotated[str | None, typer.Option(help="Entry of each file that holds the weights; default found by itself.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one a core.")]
 
 
@@ -82,6 +83,7 @@ def measure(
     out: Annotated[Path, typer.Option(help="Folder for measurements, trajectory and report.")] = Path("runs/measured"),
     settings: SamplingOptions = None,
     jobs: Jobs = None,
+    key: Key = None,
     dry_run: Annotated[bool, typer.Option(help="Only list the jobs and what they may take.")] = False,
 ) -> None:
     """LLC curve and stages of your own training run. Says first what it will do; resumable."""
@@ -91,7 +93,7 @@ def measure(
     from ontogeny.measurement import write_report
     from ontogeny.stores import open_checkpoints, write_tree
 
-    given, run = read_setup(setup), open_checkpoints(checkpoints)
+    given, run = read_setup(setup), open_checkpoints(checkpoints, key=key)
     chosen = plan.settings_for_curve(given, _pairs(settings))
     for line in plan.summary(run, given, chosen):
         typer.echo(line)
@@ -120,8 +122,9 @@ def measure(
 
 @app.command()
 def llc(
-    weights: Annotated[Path, typer.Argument(help="Weights file: .safetensors, .pt, .pth or .bin.")],
+    weights: Annotated[Path, typer.Argument(help="Weights: a file of torch or safetensors, or a checkpoint's folder.")],
     setup: Setup,
+    key: Key = None,
     seed: Annotated[int, typer.Option(help="Seed of the chains.")] = 0,
     settings: SamplingOptions = None,
 ) -> None:
@@ -130,16 +133,11 @@ def llc(
     from ontogeny.cli.setup_file import read_setup
     from ontogeny.estimators import llc as estimate_of
     from ontogeny.sampling import LocalPosterior
-    from ontogeny.stores import load_into
-    from ontogeny.stores.checkpoints import read_weights
+    from ontogeny.stores import load_into, read_weights
 
     given, chosen = read_setup(setup), settings_for_one(_pairs(settings))
     model = given.model_fn()
-    try:
-        load_into(model, read_weights(weights))
-    except RuntimeError as error:
-        found = str(error).splitlines()[-1].strip()
-        raise InvalidArgument("WEIGHTS", expected="weights that model_fn() can take", found=found) from error
+    load_into(model, read_weights(weights, key), argument="model_fn", of=str(weights))
     posterior = LocalPosterior(model, given.data, given.loss_fn, **chosen.posterior.options())
     estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))
     typer.echo(str(estimate))

@@ -103,7 +103,7 @@ def llc(
     pairs = options.pairs(settings, **named, sampler_budget=budget, sampler_error=error)
     chosen = settings_for_one(given, pairs)
     model = given.model_fn()
-    load_into(model, read_weights(weights, key), argument="WEIGHTS", of=str(weights))
+    load_into(model, read_weights(weights, key), argument="model_fn", of=str(weights))
     for part in component or [None]:
         posterior = LocalPosterior(model, given.samples, given.loss_fn, restriction=part, **chosen.posterior.options())
         estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))

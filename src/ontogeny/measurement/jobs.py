@@ -11,7 +11,6 @@ import torch
 import xarray as xr
 from torch import nn
 
-from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor, Job, default_executor
 from ontogeny.measurement.keys import Keys
@@ -46,14 +45,7 @@ class Run:
         own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         modes = {module: module.training for module in model.modules()}
         try:
-            load_into(model, self.checkpoints.load(step))
-        except RuntimeError as error:
-            found = str(error).splitlines()[-1].strip()
-            model.load_state_dict(own)
-            raise InvalidArgument(
-                "model_fn", expected=f"a module that the weights of step {step} fit", found=found
-            ) from error
-        try:
+            load_into(model, self.checkpoints.load(step), argument="model_fn", of=f"step {step}")
             yield model.eval()
         finally:
             model.load_state_dict(own)

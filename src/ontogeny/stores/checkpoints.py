@@ -1,29 +1,23 @@
-"""Checkpoints of a training run: weights by step, in memory, in a run's own folder, or in files that match a
-pattern.
-"""
+"""Checkpoints of a training run: weights by step, in memory, in a run's own folder, or in files of other tools."""
 
 import hashlib
-import pickle
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
+from ontogeny.stores.entries import Weights, state_dict_in
 from ontogeny.stores.files import write_atomically
+from ontogeny.stores.layouts import files_of, read_weights
 from ontogeny.stores.manifest import sha256
-
-Weights = dict[str, Tensor]
-# Entries that hold the weights in what training loops save, the likeliest first.
-_STATE_DICTS = ("model", "state_dict", "model_state_dict", "module", "network", "net", "weights", "params")
 
 
 class Checkpoints(ABC):
@@ -115,145 +109,44 @@ class DirectoryCheckpoints(Checkpoints):
 
 
 class FileCheckpoints(Checkpoints):
-    """Files or folders whose names hold the step where the pattern says `{N}`."""
+    """Files or folders as other tools left them, one a step.
 
-    def __init__(self, pattern: str) -> None:
-        if pattern.count("{N}") != 1:
-            raise InvalidArgument(
-                "source", expected="a pattern with {N} once, where the step stands", found=repr(pattern)
-            )
-        anchor, pattern = Path(pattern).anchor, Path(pattern).as_posix()  # without a leading ./ or a trailing slash
-        name = re.compile(re.escape(pattern).replace(re.escape("{N}"), r"(\d+)").replace(r"\*", "[^/]*"))
-        # of glob's wildcards only * is meant; brackets and question marks stand for themselves
-        wildcard = re.sub(r"[\[?]", r"[\g<0>]", pattern.removeprefix(anchor)).replace("{N}", "*")
-        self._paths: dict[int, Path] = {}
-        for path in sorted(Path(anchor or ".").glob(wildcard)):
-            if match := name.fullmatch(path.as_posix()):
-                other = self._paths.setdefault(int(match[1]), path)
-                if other != path:
-                    raise InvalidArgument("source", expected="one file a step", found=f"{other} and {path}")
-        self.steps = sorted(self._paths)
-        if not self.steps:
-            raise InvalidArgument("source", expected="files that match the pattern", found=f"none for {pattern!r}")
+    Args:
+        paths: file or folder by step.
+        key, load: as for `open_checkpoints`.
+    """
+
+    def __init__(
+        self, paths: Mapping[int, Path], key: str | None = None, load: Callable[[Path], Any] | None = None
+    ) -> None:
+        self._paths, self._key, self._load = dict(sorted(paths.items())), key, load
+        self.steps = list(self._paths)
 
     def load(self, step: int) -> Weights:
         self._require(step)
-        return read_weights(_weights_file(self._paths[step]))
+        path = self._paths[step]
+        if self._load is None:
+            return read_weights(path, self._key)
+        return state_dict_in(self._load(path), self._key, f"what load({str(path)!r}) returns")
 
     def checksum(self, step: int) -> str:
         self._require(step)
-        return sha256(_weights_file(self._paths[step]))
+        path = self._paths[step]
+        # a function of the user's may read anything in a folder
+        files = files_of(path) if self._load is None else [path]
+        if self._load is not None and path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+        sums = [(file.name, _sum(file)) for file in files]
+        if len(sums) == 1 and self._key is None and self._load is None:
+            return sums[0][1]
+        return fingerprint(sums, self._key, self._load)
 
 
-def open_checkpoints(
-    source: str | Path | Sequence[Mapping[str, Tensor]] | Mapping[int, Mapping[str, Tensor]],
-) -> Checkpoints:
-    """The checkpoints of a training run, wherever they are.
-
-    Args:
-        source: a run's folder (or its `checkpoints` folder); a pattern with `{N}` where the step stands, such as
-            `"runs/a/step{N}"`, `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"` (`.safetensors`, or `.pt`, `.pth`,
-            `.bin` read with
-            `weights_only=True`; a folder is searched for its one weights file); a list of state dicts (steps 0, 1, …)
-            or a mapping from
-            step to state dict.
-
-    Raises:
-        InvalidArgument: if nothing is found there, or if state dicts of two steps are the same tensors in memory.
-    """
-    if isinstance(source, Mapping):
-        _refuse_aliases(source)
-        return MemoryCheckpoints(source)
-    if isinstance(source, (str, Path)):
-        if "{N}" in str(source):
-            return FileCheckpoints(str(source))
-        for directory in (Path(source) / "checkpoints", Path(source)):
-            run = DirectoryCheckpoints(directory)
-            if run.steps:
-                return run
-        raise InvalidArgument(
-            "source",
-            expected="a folder with step-*.safetensors files",
-            found=f"{source} without any" if Path(source).exists() else f"{source}, which does not exist",
-            instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"',
-        )
-    return open_checkpoints(dict(enumerate(source)))
-
-
-def _refuse_aliases(weights: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Refuse two steps all of whose floating-point tensors lie at the same places in memory.
-
-    `model.state_dict()` is not a copy: kept as it is, every step shows the last weights. Steps that share some of
-    their tensors, such as a frozen backbone, are fine.
-    """
-    seen: dict[frozenset[Any], int] = {}
-    for step, tensors in weights.items():
-        places = frozenset(
-            (name, tensor.data_ptr(), tensor.shape, tensor.stride())
-            for name, tensor in tensors.items()
-            if tensor.is_floating_point() and tensor.layout is torch.strided and tensor.numel()
-        )
-        if places and places in seen:
-            raise InvalidArgument(
-                "source",
-                expected="state dicts with tensors of their own",
-                found=f"steps {seen[places]} and {step} whose tensors are the same memory",
-                instead="{name: tensor.clone() for name, tensor in model.state_dict().items()} where each is taken",
-            )
-        seen[places] = step
-
-
-def read_weights(path: Path) -> Weights:
-    """A state dict from a `.safetensors`, `.pt`, `.pth` or `.bin` file; nothing in it is executed.
-
-    Raises:
-        CorruptFile: if it is damaged or truncated.
-        InvalidArgument: if it holds no state dict, or several of which none is named as one.
-    """
+def _sum(file: Path) -> str:
     try:
-        if path.suffix == ".safetensors":
-            return load_safetensors(path.read_bytes())
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError, KeyError, pickle.UnpicklingError) as error:
-        raise CorruptFile(f"{path}: cannot be read as weights ({type(error).__name__}: {error})") from error
-    return _state_dict(path, loaded)
-
-
-def _state_dict(path: Path, loaded: object) -> Weights:
-    """The state dict in what a training loop saved: the whole of it, or an entry beside the optimizer's and others."""
-    if _is_state_dict(loaded):
-        return dict(loaded)  # type: ignore[call-overload]
-    entries = loaded if isinstance(loaded, Mapping) else {}
-    found = [name for name, value in entries.items() if _is_state_dict(value)]
-    named = [name for name in _STATE_DICTS if name in found]
-    if named or len(found) == 1:
-        return dict(entries[(named or found)[0]])
-    shown = f"a dict with the keys {', '.join(map(str, entries))}" if entries else type(loaded).__name__
-    raise InvalidArgument(
-        "source",
-        expected=f"a state dict (name -> tensor) in {path.name}, whole or under one of {', '.join(_STATE_DICTS)}",
-        found=shown,
-        instead="a list or mapping of state dicts: {step: torch.load(file, weights_only=True)[key], ...}",
-    )
-
-
-def _is_state_dict(value: object) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
-
-
-def _weights_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    # Trainers leave their optimizer's files beside the weights, so that names that only weights have come first.
-    for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.bin")):
-        files = sorted(file for pattern in patterns for file in path.glob(pattern))
-        if len(files) == 1:
-            return files[0]
-        if files:
-            break
-    raise InvalidArgument(
-        "source", expected=f"one weights file in {path}", found=f"{len(files)}", instead="a pattern that names the file"
-    )
+        return sha256(file)
+    except OSError as error:
+        raise CorruptFile(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _sidecar(path: Path) -> Path:

@@ -1,24 +1,99 @@
-"""Loading a checkpoint into a module, with what files leave out because it is tied to something that they hold."""
+"""Loading a checkpoint into a module: by its own names, or as the library loads it that saved it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.stores import adapters, pretrained
+from ontogeny.stores.layouts import Adapter
+from ontogeny.stores.names import Match, fitting_prefixes, match, ties
 
-def load_into(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """`model.load_state_dict(weights)`, where tied weights need to be there under one of their names only.
+_SHOWN = 4  # names of a kind that a message holds
 
-    Hugging Face's `save_pretrained`, for one, writes `transformer.wte.weight` and leaves `lm_head.weight` out.
+
+def load_into(
+    model: nn.Module, weights: Mapping[str, Tensor], *, argument: str = "model", of: str = "the checkpoint"
+) -> None:
+    """Fill every parameter and buffer of `model` from `weights`, or refuse and leave it as it was.
+
+    Names are fitted by the rule of `ontogeny.stores.names`: wrappers' parts count for nothing, leading parts are dropped
+    where that makes all names fit, and constants that no training writes may be there or not. One name of a tied weight
+    is enough. Where names differ otherwise, a `PreTrainedModel` is loaded as transformers loads its files, and a
+    `PeftModel` as peft loads an adapter: the adapter's weights from the file, all others as `model` has them.
+
+    Args:
+        argument: what the caller calls `model`, for errors.
+        of: whose weights they are, for errors.
 
     Raises:
-        RuntimeError: as torch raises it, for weights that do not fit.
+        InvalidArgument: with missing keys, unexpected keys and shapes that differ; for one tied weight with two values;
+            for integers in place of a floating-point weight; for an adapter trained under other settings.
     """
+    found = match(model, weights)
+    if not found.complete:
+        if adapters.is_peft(model):
+            adapters.load_adapter(model, weights, argument=argument, of=of)
+            return
+        if pretrained.is_pretrained(model):
+            found = pretrained.convert(model, weights, found)
+    _require_fit(model, weights, found, argument, of)
+    model.load_state_dict(found.weights)
+
+
+def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, argument: str, of: str) -> None:
     own = model.state_dict()
-    known = {_place(own[name]): weights[name] for name in own.keys() & weights.keys()}
-    left_out = {name: _place(tensor) for name, tensor in own.items() if name not in weights}
-    tied = {name: known[place] for name, place in left_out.items() if place in known}
-    model.load_state_dict({**weights, **tied})
+    shapes = [
+        f"{name} {tuple(tensor.shape)} in the file and {tuple(own[name].shape)} in the module"
+        for name, tensor in found.weights.items()
+        if tensor.shape != own[name].shape
+    ]
+    kinds = [
+        f"{name} {tensor.dtype} in the file and {own[name].dtype} in the module"
+        for name, tensor in found.weights.items()
+        if own[name].is_floating_point() and not tensor.is_floating_point()
+    ]
+    torn = [
+        " and ".join(names)
+        for names in ties(own)
+        if any(name in found.weights and not _same(found, names[0], name) for name in names[1:])
+    ]
+    said = {
+        "missing keys": found.missing,
+        "unexpected keys": found.unexpected,
+        "shapes that differ": shapes,
+        "kinds of numbers that differ": kinds,
+        "weights that are one in the module and differ in the file": torn,
+    }
+    problems = [f"{what}: {shown(names)}" for what, names in said.items() if names]
+    if problems:
+        raise InvalidArgument(
+            argument,
+            expected=f"a module that the weights of {of} fit",
+            found="; ".join(problems),
+            instead=_advice(model, weights, found),
+        )
 
 
-def _place(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride()
+def _same(found: Match, first: str, second: str) -> bool:
+    return first not in found.weights or torch.equal(found.weights[first], found.weights[second])
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first few names, and how many there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _advice(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> str:
+    if isinstance(weights, Adapter):
+        return "a model_fn that returns peft.PeftModel.from_pretrained(base, folder): these are an adapter's weights"
+    if prefixes := fitting_prefixes(model.state_dict(), weights):
+        return " or ".join(f"open_checkpoints(..., key={prefix!r})" for prefix in prefixes[:_SHOWN])
+    if found.missing and not found.unexpected and not dict(model.named_parameters()).keys() & set(found.missing):
+        return "register_buffer(..., persistent=False) for what the module computes by itself"
+    return (
+        "a model_fn that makes the network that was trained, or open_checkpoints(..., load=function) with a function of "
+        "the path that returns {name: tensor} under the names of the module"
+    )

@@ -1,0 +1,125 @@
+"""The weights among what a training loop saved: the whole of it, or an entry beside the optimizer's and others."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.stores.reading import BY_HAND, Unmade
+
+Weights = dict[str, Tensor]
+# Entries that hold the weights in what training loops save, the likeliest first.
+_NAMES = ("model", "state_dict", "model_state_dict", "module", "network", "net", "weights", "params")
+_DEPTH = 3  # how far below the top an entry is looked for
+_EXTRA_STATE = "_extra_state"  # what modules keep beside tensors, such as the scales of 8-bit layers
+
+
+def state_dict_in(saved: Any, key: str | None, where: str) -> Weights:
+    """The state dict in what was saved, by `key` or by itself.
+
+    By itself: what was saved if its values are all tensors; else its one entry of that kind, or the first under a
+    usual name (`model`, `state_dict`, `model_state_dict`, `module`, `network`, `net`, `weights`, `params`); else the
+    same a level below. By `key`: the entry of that name. A dotted key goes down entry by entry, and takes of a state
+    dict what stands under a prefix: "state_dict.net" is what `net.` begins in the entry `state_dict`. A key that is not
+    at the top is looked for in what would have been found by itself.
+
+    Args:
+        where: what holds `saved`, for errors.
+
+    Raises:
+        InvalidArgument: if there is none or none alone, with the keys that would work.
+    """
+    if key is None:
+        return _by_itself(saved, where)
+    found = _under(saved, key)
+    if found is None:
+        try:
+            found = _under(_by_itself(saved, where), key)
+        except InvalidArgument:
+            found = None
+    if not _is_state_dict(found):
+        usable = _usable(saved)
+        raise InvalidArgument(
+            "key",
+            expected=f"the name of a state dict in {where}" + (f", one of {', '.join(usable)}" if usable else ""),
+            found=repr(key) if found is None else f"{key!r}, {_kind(found)}",
+            instead=f"key={usable[0]!r}" if usable else "no key",
+        )
+    return _tensors(found)
+
+
+def _by_itself(saved: Any, where: str) -> Weights:
+    if _is_state_dict(saved):
+        return _tensors(saved)
+    for depth in range(1, _DEPTH + 1):
+        found = dict(_entries(saved, depth))
+        named = [key for name in _NAMES for key in found if key.rpartition(".")[2] == name]
+        if named or len(found) == 1:
+            return _tensors(found[(named or list(found))[0]])
+        if found:
+            break
+    usable = _usable(saved)
+    raise InvalidArgument(
+        "source",
+        expected=f"a state dict (name -> tensor) in {where}, whole or under one of {', '.join(_NAMES)}",
+        found=_kind(saved),
+        instead=" or ".join(f"open_checkpoints(..., key={key!r})" for key in usable) or _by_hand(saved),
+    )
+
+
+def _entries(saved: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The state dicts `depth` levels below the top, by dotted key; an optimizer's are none."""
+    if not isinstance(saved, Mapping) or _is_state_dict(saved):
+        return
+    for name, value in saved.items():
+        if not isinstance(name, str) or name.startswith(("opt", "scheduler", "rng")):
+            continue
+        if depth > 1:
+            yield from _entries(value, depth - 1, f"{above}{name}.")
+        elif _is_state_dict(value):
+            yield above + name, value
+
+
+def _usable(saved: Any) -> list[str]:
+    """Keys that would work, at most six."""
+    return [key for depth in range(1, _DEPTH + 1) for key, _ in _entries(saved, depth)][:6]
+
+
+def _under(value: Any, key: str) -> Any:
+    """What stands in nested mappings under a dotted key, or under a dotted prefix of names; None if nothing does."""
+    if not isinstance(value, Mapping):
+        return None
+    if key in value:
+        return value[key]
+    for end in (place for place, letter in enumerate(key) if letter == "."):
+        if key[:end] in value:
+            found = _under(value[key[:end]], key[end + 1 :])
+            if found is not None:
+                return found
+    prefix = key + "."
+    named = {name.removeprefix(prefix): each for name, each in value.items() if str(name).startswith(prefix)}
+    return named or None
+
+
+def _is_state_dict(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        return False
+    tensors = [isinstance(each, Tensor) for name, each in value.items() if not name.endswith(_EXTRA_STATE)]
+    return bool(tensors) and all(tensors)
+
+
+def _tensors(state: Mapping[str, Any]) -> Weights:
+    return {name: each for name, each in state.items() if isinstance(each, Tensor)}
+
+
+def _kind(saved: Any) -> str:
+    if isinstance(saved, Mapping):
+        return f"a dict with the keys {', '.join(str(name) for name in list(saved)[:12])}" if saved else "an empty dict"
+    return f"a {type(saved).__module__}.{type(saved).__qualname__}".replace("a builtins.", "a ")
+
+
+def _by_hand(saved: Any) -> str:
+    if isinstance(saved, Unmade):
+        return f"{BY_HAND.removesuffix(')')}.state_dict()) if it is a module, in a file that you trust"
+    return "open_checkpoints(..., load=function) with a function of the path that returns {name: tensor}"

@@ -1,0 +1,154 @@
+"""What a checkpoint is on disk: one file, shards with an index, a PEFT adapter, or distributed shards."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ontogeny.core.errors import CorruptFile, InvalidArgument
+from ontogeny.stores.distributed import METADATA, read_distributed
+from ontogeny.stores.entries import Weights, state_dict_in
+from ontogeny.stores.reading import one_line, read_file
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+ADAPTER_CONFIG = "adapter_config.json"
+# What trainers leave beside the weights, by how its names begin.
+_BESIDE = ("optim", "scheduler", "scaler", "sampler", "rng_state", "random_states", "training_args", "trainer_state")
+_BESIDE_TOO = ("dataloader", "global_step_tracker")
+
+
+class Adapter(Weights):
+    """Weights of a PEFT adapter alone, with the `config` that they were trained under."""
+
+    def __init__(self, weights: Weights, config: dict[str, Any]) -> None:
+        super().__init__(weights)
+        self.config = config
+
+
+class Layout(NamedTuple):
+    """A checkpoint's files.
+
+    Attributes:
+        files: weights, all of which are read.
+        table: the index of shards, the configuration of an adapter, or the metadata of distributed shards.
+    """
+
+    files: tuple[Path, ...]
+    table: Path | None = None
+
+
+def read_weights(path: Path, key: str | None = None) -> Weights:
+    """The state dict of one checkpoint, a file or a folder; nothing in it is executed.
+
+    Args:
+        key: the entry that holds the weights (see `state_dict_in`); default the one that is found by itself.
+
+    Raises:
+        CorruptFile: if a file is damaged, truncated or missing, named.
+        InvalidArgument: if there is no state dict, or several of which none is named as one.
+    """
+    layout = find_layout(path)
+    table = layout.table
+    if table is None:
+        return state_dict_in(read_file(layout.files[0]), key, layout.files[0].name)
+    if table.name == METADATA:
+        return read_distributed(table.parent, key)
+    if table.name == ADAPTER_CONFIG:
+        return Adapter(state_dict_in(read_file(layout.files[0]), key, layout.files[0].name), _json(table))
+    return state_dict_in(_read_shards(table), key, table.name)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Every file that `read_weights` takes something from."""
+    layout = find_layout(path)
+    return [*layout.files, *([layout.table] if layout.table else [])]
+
+
+def find_layout(path: Path) -> Layout:
+    """Which files of a folder are its weights. A file is its own, and an index of shards stands for them.
+
+    Raises:
+        InvalidArgument: for a folder without weights, or with several that each could be meant.
+    """
+    if not path.is_dir():
+        return _shards(path) if path.name.endswith(".index.json") else Layout((path,))
+    for place in (path, *sorted(path.glob("pytorch_model_fsdp*"))):
+        if (place / METADATA).is_file():
+            return Layout(tuple(sorted(place.glob("*.distcp"))), place / METADATA)
+    if (path / ADAPTER_CONFIG).is_file():
+        adapters = [file for file in map(path.joinpath, _ADAPTERS) if file.is_file()]
+        return Layout((_only(path, adapters or _weights_in(path)),), path / ADAPTER_CONFIG)
+    found = _weights_in(path)
+    indices = sorted(path.glob("*.index.json"))
+    if len(found) != 1 and indices:
+        return _shards(_only(path, indices))
+    return Layout((_only(path, found),))
+
+
+_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    """Files of weights, those of the first kind that there is: names that only weights have come first."""
+    for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.bin", "*.ckpt")):
+        files = sorted(file for pattern in patterns for file in folder.glob(pattern) if not is_beside(file))
+        if files:
+            return files
+    return []
+
+
+def is_beside(path: Path) -> bool:
+    """Whether a file is what trainers save beside weights, by its name."""
+    return path.name.startswith((*_BESIDE, *_BESIDE_TOO))
+
+
+def _only(folder: Path, files: list[Path]) -> Path:
+    if len(files) == 1:
+        return files[0]
+    shown = ", ".join(file.name for file in files[:6])
+    raise InvalidArgument(
+        "source",
+        expected=f"one weights file in {folder}",
+        found=f"{len(files)}" + (f" ({shown})" if files else ""),
+        instead=f'a pattern that names the file, such as ".../{files[0].name}"' if files else "another folder",
+    )
+
+
+def _shards(index: Path) -> Layout:
+    return Layout(tuple(sorted({index.parent / name for name in _weight_map(index).values()})), index)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Which shard beside the index holds which weight."""
+    said = _json(index).get("weight_map")
+    if not isinstance(said, dict) or not said or not all(isinstance(name, str) for name in said.values()):
+        raise CorruptFile(f"{index}: damaged; it has no weight_map from names of weights to names of files")
+    for name in said.values():
+        if Path(name).name != name or "\\" in name:
+            raise CorruptFile(f"{index}: names a file outside its folder, {name!r}")
+        if not (index.parent / name).is_file():
+            raise CorruptFile(f"{index.parent / name}: missing, and {index.name} names it")
+    return said
+
+
+def _read_shards(index: Path) -> Weights:
+    weights: dict[str, Tensor] = {}
+    places = _weight_map(index)
+    for file in sorted(set(places.values())):
+        content = state_dict_in(read_file(index.parent / file), None, file)
+        wanted = [name for name, place in places.items() if place == file]
+        if missing := [name for name in wanted if name not in content]:
+            raise CorruptFile(f"{index.parent / file}: {missing[0]} is missing, and {index.name} says that it is there")
+        weights |= {name: content[name] for name in wanted}
+    return weights
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptFile(f"{path}: cannot be read as JSON ({one_line(error)})") from error
+    if not isinstance(content, dict):
+        raise CorruptFile(f"{path}: not a JSON object")
+    return content

@@ -1,0 +1,152 @@
+"""The names of weights in a file, fitted to those of a module by one rule.
+
+1. Parts that wrappers put into names count for nothing, on either side: `_orig_mod` (torch.compile),
+   `_fsdp_wrapped_module`, `_checkpoint_wrapped_module`, `_forward_module`.
+2. If the names then differ, the leading parts that all names of one side share are dropped, one after the other, until
+   they are the same: `module.` of DistributedDataParallel, `net.` of a LightningModule, `transformer.` of a base model.
+   Nothing is dropped unless all names fit afterwards, so that at most one number of parts can do.
+3. Left out without a word is what no training wrote: causal masks, position numbers, rotary frequencies, and the counters
+   of batches and averages, where the module has no such entry.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+_SHORT = (torch.float16, torch.bfloat16)
+_COUNTERS = re.compile(r"(.*\.)?(num_batches_tracked|n_averaged)")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Weights under a module's own names, and what is left over on either side.
+
+    Attributes:
+        weights: name in the module -> tensor.
+        missing: names of the module that nothing fits.
+        unexpected: names of the file that fit nothing, as they stand there.
+    """
+
+    weights: dict[str, Tensor]
+    missing: list[str]
+    unexpected: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every name found its partner."""
+        return not self.missing and not self.unexpected
+
+
+def match(model: nn.Module, weights: Mapping[str, Tensor]) -> Match:
+    """Fit weights to a module; what fits best is returned if nothing fits."""
+    own = model.state_dict()
+    constants = {unwrapped(name): buffer for name, buffer in model.named_buffers() if name not in own}
+    theirs = {unwrapped(name): name for name in weights}
+    ours = {unwrapped(name): name for name in own}
+    if len(theirs) < len(weights) or len(ours) < len(own):  # a module and its wrapper beside each other: as they are
+        theirs, ours = {name: name for name in weights}, {name: name for name in own}
+    tried = []
+    for cut_theirs, cut_ours in _cuts(theirs, ours):
+        cut = _cut(theirs, cut_theirs)
+        names = {ours_name: cut[name] for name, ours_name in _cut(ours, cut_ours).items() if name in cut}
+        left = {name: theirs_name for name, theirs_name in cut.items() if theirs_name not in names.values()}
+        found = _matched(own, {name: weights[each] for name, each in names.items()})
+        unexpected = [each for name, each in left.items() if not _is_left_out(name, weights[each], constants)]
+        tried.append(Match(found, [name for name in own if name not in found], unexpected))
+        if tried[-1].complete:
+            return tried[-1]
+    return min(tried, key=lambda found: len(found.missing) + len(found.unexpected))
+
+
+def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
+    """Names of a module that are one tensor, wherever there are several."""
+    places: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[str]] = {}
+    for name, tensor in own.items():
+        if tensor.numel() and tensor.layout is torch.strided and not tensor.is_meta:
+            places.setdefault((tensor.data_ptr(), tuple(tensor.shape), tensor.stride()), []).append(name)
+    return [names for names in places.values() if len(names) > 1]
+
+
+def fitting_prefixes(own: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Prefixes under which a file has every name of a module: what `key=` could choose."""
+    wanted, there = {unwrapped(name) for name in own}, {unwrapped(name) for name in names}
+    parts = {name.rsplit(".", cut)[0] for name in there for cut in range(1, name.count(".") + 1)}
+    return sorted(prefix for prefix in parts if all(f"{prefix}.{name}" in there for name in wanted))
+
+
+def _matched(own: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """With what a file may leave out: other names of a tied weight, and counters, which stay as they are."""
+    for names in ties(own):
+        if there := [name for name in names if name in found]:
+            found |= {name: found[there[0]] for name in names if name not in found}
+    return found | {name: own[name] for name in own if name not in found and _COUNTERS.fullmatch(name)}
+
+
+def _is_left_out(name: str, tensor: Tensor, constants: Mapping[str, Tensor]) -> bool:
+    """Whether a module without an entry of this name can do without it: it has the same value, or needs none."""
+    if name in constants:
+        own = constants[name]
+        # as far as the precision in which the file was written goes
+        return own.shape == tensor.shape and torch.allclose(
+            own.to(tensor.dtype).cpu().double(), tensor.double(), 1e-2 if tensor.dtype in _SHORT else 1e-5
+        )
+    return is_constant(name, tensor)
+
+
+def is_constant(name: str, tensor: Tensor) -> bool:
+    """Whether an entry is none that training changes, by its name and its values."""
+    last = name.rpartition(".")[2]
+    if _COUNTERS.fullmatch(name):
+        return True
+    if last == "masked_bias":
+        return tensor.numel() == 1
+    if last == "inv_freq":
+        return tensor.ndim == 1 and bool((tensor.diff() < 0).all())
+    if last in ("position_ids", "token_type_ids"):
+        return not tensor.is_floating_point()
+    if last in ("bias", "mask", "tril", "causal_mask", "attn_mask", "triu"):
+        return _is_causal_mask(tensor)
+    return False
+
+
+def _is_causal_mask(tensor: Tensor) -> bool:
+    """Ones on and below the diagonal and zeros above it, the reverse, or 0 and -inf."""
+    if tensor.ndim < 2 or tensor.shape[-1] != tensor.shape[-2] or tensor.shape[-1] < 2:
+        return False
+    square = tensor.flatten(0, -3)[0] if tensor.ndim > 2 else tensor
+    below = torch.ones(square.shape, dtype=torch.bool).tril()
+    if torch.equal(square != 0, below) and bool((square[below] == 1).all()):
+        return True
+    above = square[~below]
+    return bool((square[below] == 0).all()) and bool((above == above[0]).all()) and bool((above != 0).all())
+
+
+def unwrapped(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _cuts(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Iterator[tuple[int, int]]:
+    """How many leading parts to drop on which side, the fewest first."""
+    yield 0, 0
+    yield from ((cut, 0) for cut in range(1, _shared(theirs) + 1))
+    yield from ((0, cut) for cut in range(1, _shared(ours) + 1))
+
+
+def _shared(names: Iterable[str]) -> int:
+    """How many leading parts all names share, of those with something behind them."""
+    split = [name.split(".")[:-1] for name in names if not _COUNTERS.fullmatch(name) or "." in name]
+    shared = 0
+    for parts in zip(*split, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    return shared
+
+
+def _cut(names: Mapping[str, str], number: int) -> dict[str, str]:
+    """Without the first parts, where a name has so many."""
+    return {name.split(".", number)[-1] if name.count(".") >= number else name: whole for name, whole in names.items()}

@@ -1,0 +1,136 @@
+"""Which files or folders of a training run are its checkpoints, and the step of each, from their names."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.stores.layouts import SUFFIXES, find_layout, is_beside
+
+_SHARD = re.compile(r".*-\d+-of-\d+\.\w+")  # of one checkpoint, not a step of several
+_LAST = re.compile(r"last(-v\d+)?\.ckpt")  # Lightning's copy or link of its latest
+# Words that a step follows; an earlier one decides where several numbers vary.
+_WORDS = ("step", "iter", "iteration", "checkpoint", "ckpt", "epoch")
+
+
+def paths_by_step(pattern: str) -> dict[int, Path]:
+    """The files or folders that a pattern matches, in the order of their steps.
+
+    Raises:
+        InvalidArgument: if the pattern has no `{N}` or several, matches nothing, or matches twice at a step.
+    """
+    if pattern.count("{N}") != 1:
+        raise InvalidArgument(
+            "source",
+            expected="a pattern with {N} once, where the step stands",
+            found=repr(pattern),
+            instead='"checkpoint-{N}", with * for other numbers that vary: "epoch=*-step={N}.ckpt"',
+        )
+    anchor, pattern = Path(pattern).anchor, Path(pattern).as_posix()  # without a leading ./ or a trailing slash
+    name = re.compile(re.escape(pattern).replace(re.escape("{N}"), r"(\d+)").replace(r"\*", "[^/]*"))
+    # of glob's wildcards only * is meant; brackets and question marks stand for themselves
+    wildcard = re.sub(r"[\[?]", r"[\g<0>]", pattern.removeprefix(anchor)).replace("{N}", "*")
+    found = [
+        (path, match)
+        for path in sorted(Path(anchor or ".").glob(wildcard))
+        if (match := name.fullmatch(path.as_posix()))
+    ]
+    if not found:
+        there = [each for each in patterns_in(Path(pattern.split("{N}")[0] + "x").parent) if each != pattern]
+        raise InvalidArgument(
+            "source",
+            expected="files that match the pattern",
+            found=f"none for {pattern!r}",
+            instead=_either(there),
+        )
+    return _one_a_step(found)
+
+
+def find_series(folder: Path) -> dict[int, Path]:
+    """The checkpoints of the one series in a folder, by step; empty if there is none.
+
+    Names that differ in their numbers alone are a series. The step is the number that varies; of several that do, the
+    one that follows `step`, `iter`, `checkpoint`, `ckpt` or `epoch`, in this order. Left out are what trainers save
+    beside weights, shards of one checkpoint, and Lightning's `last.ckpt`.
+
+    Raises:
+        InvalidArgument: for several series, with the pattern of each.
+    """
+    patterns = patterns_in(folder)
+    if len(patterns) > 1:
+        raise InvalidArgument(
+            "source",
+            expected=f"one series of checkpoints in {folder}",
+            found=f"{len(patterns)}: {', '.join(Path(pattern).name for pattern in patterns)}",
+            instead=_either(patterns),
+        )
+    return paths_by_step(patterns[0]) if patterns else {}
+
+
+def patterns_in(folder: Path) -> list[str]:
+    """A pattern for each series of checkpoints in a folder; none if it does not exist."""
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        parts = re.split(r"(\d+)", path.name)
+        if len(parts) > 1 and _may_be_weights(path):
+            groups.setdefault(tuple(parts[::2]), []).append(parts)
+    named = [names for names in groups.values() if any(_holds_weights(folder / "".join(name)) for name in names)]
+    return [(folder / pattern).as_posix() for names in named for pattern in _patterns(names)]
+
+
+def _may_be_weights(path: Path) -> bool:
+    if path.is_dir():
+        return not path.name.startswith(".")
+    return (
+        path.suffix in SUFFIXES
+        and not is_beside(path)
+        and not _SHARD.fullmatch(path.name)
+        and not _LAST.fullmatch(path.name)
+    )
+
+
+def _holds_weights(path: Path) -> bool:
+    """Of a series whose latest folder was left half-written, the others say that it is one."""
+    try:
+        find_layout(path)
+    except InvalidArgument:
+        return False
+    except Exception:  # damaged: it is named when it is read
+        return True
+    return True
+
+
+def _patterns(names: list[list[str]]) -> list[str]:
+    """Patterns for names that differ in their numbers alone: one where it is clear which number is the step."""
+    numbers = range(1, len(names[0]), 2)
+    places = [place for place in numbers if len({name[place] for name in names}) > 1] or list(numbers)
+    for word in _WORDS if len(places) > 1 else ():
+        named = [place for place in places if re.search(rf"{word}s?[-_=.]?$", names[0][place - 1], re.IGNORECASE)]
+        if len(named) == 1:
+            return ["".join(_with_step(names[0], named[0], places))]
+    return ["".join(_with_step(names[0], place, places)) for place in places]
+
+
+def _with_step(name: list[str], step: int, places: list[int]) -> list[str]:
+    return ["{N}" if at == step else "*" if at in places else part for at, part in enumerate(name)]
+
+
+def _one_a_step(found: Iterable[tuple[Path, re.Match[str]]]) -> dict[int, Path]:
+    paths: dict[int, Path] = {}
+    alone: dict[int, str] = {}  # the pattern of each without any *
+    for path, match in found:
+        step, name = int(match[1]), match.string
+        pattern = f"{name[: match.start(1)]}{{N}}{name[match.end(1) :]}"
+        if step in paths:
+            raise InvalidArgument(
+                "source",
+                expected="one file a step",
+                found=f"{paths[step]} and {path} at step {step}",
+                instead=_either([alone[step], pattern]),
+            )
+        paths[step], alone[step] = path, pattern
+    return dict(sorted(paths.items()))
+
+
+def _either(patterns: list[str]) -> str:
+    return " or ".join(f'"{pattern}"' for pattern in patterns[:6])

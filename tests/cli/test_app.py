@@ -151,7 +151,7 @@ def test_studies_and_doctor_say_what_there_is(ontogeny: Command) -> None:
 WRONG: list[tuple[list[str], str]] = [
     (["measure", "{run}", "{here}/nowhere.py"], "`SETUP`: expected a Python file"),
     (["measure", "{run}", "{here}/network.py"], "network.py without model_fn, data, loss_fn"),
-    (["measure", "{here}", "{setup}"], "`source`: expected a folder with step-*.safetensors files"),
+    (["measure", "{here}", "{setup}"], "`source`: expected a folder with checkpoints"),
     (["measure", "{run}", "{setup}", "--set", "nbeta"], "`--set`: expected key=value, found 'nbeta'"),
     (["measure", "{run}", "{setup}", "--set", "draws=3"], "expected a name in the config (nbeta, localization"),
     (["measure", "{run}", "{setup}", "--set", "sampler.draws=3"], "expected a name in the config (error, budget"),

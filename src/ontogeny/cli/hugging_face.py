@@ -10,6 +10,7 @@ from ontogeny.core.errors import InvalidArgument
 
 CONTEXT = 128  # tokens a sample, where the model takes as many
 _LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx")  # what configs call the most tokens that a model takes
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 ASKED = "a Hugging Face model's folder beside a text: config.json, weights and the tokenizer's files"
 
 
@@ -71,6 +72,13 @@ def _tokens(text: Path, folder: Path, context: int) -> Any:
     import torch
     from transformers import AutoTokenizer
 
+    if not any((folder / name).is_file() for name in _VOCABULARIES):  # of which transformers would make an empty one
+        raise InvalidArgument(
+            "WEIGHTS",
+            expected=ASKED,
+            found=f"no file of a tokenizer in {folder}",
+            instead=f'tokenizer.save_pretrained("{folder}") where the model was trained, or a setup file',
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # of whatever kind: files that are missing, or that this version does not know
@@ -78,7 +86,7 @@ def _tokens(text: Path, folder: Path, context: int) -> Any:
             "WEIGHTS",
             expected=ASKED,
             found=f"no tokenizer that can be read in {folder} ({str(error).splitlines()[0]})",
-            instead=f'tokenizer.save_pretrained("{folder}") where the model was trained, or a setup file',
+            instead="the version of transformers that wrote it, or a setup file",
         ) from error
     try:
         content = text.read_text(encoding="utf-8")

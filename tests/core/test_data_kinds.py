@@ -111,9 +111,7 @@ REGRESSION: dict[str, Any] = {
         TensorDataset(X, Y), 7, sampler=DistributedSampler(TensorDataset(X, Y), num_replicas=2, rank=0)
     ),
     "DataLoader with a sampler of all": DataLoader(TensorDataset(X, Y), 7, sampler=list(reversed(range(N)))),
-    "DataLoader with batches of its own": DataLoader(
-        TensorDataset(X, Y), batch_sampler=[[*range(9, N)], [*range(9)]]
-    ),
+    "DataLoader with batches of its own": DataLoader(TensorDataset(X, Y), batch_sampler=[[*range(9, N)], [*range(9)]]),
     "DataLoader of a chosen half": DataLoader(
         TensorDataset(torch.cat([X, -X]), torch.cat([Y, Y])), 7, sampler=SubsetRandomSampler(range(N))
     ),

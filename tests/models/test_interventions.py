@@ -193,7 +193,7 @@ class Around(nn.Module):
             lambda output: output.last_hidden_state + output[0] - output[0] + output.attentions[0],
         ),
     ],
-    ids=["tuple", "list", "named tuple", "mapping", "dataclass", "tuple in a tuple", "list in a mapping", "output of transformers"],
+    ids=["tuple", "list", "named tuple", "mapping", "dataclass", "in a tuple", "in a mapping", "transformers"],
 )
 def test_of_several_things_the_first_tensor_is_read_and_replaced(
     form: Callable[[Tensor], Any], read: Callable[[Any], Tensor]

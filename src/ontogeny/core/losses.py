@@ -89,9 +89,9 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"] | Floa
 
     Args:
         model: tokens `(batch, context)` to logits `(batch, context, vocabulary)`.
-        batch: tokens, alone, as a tuple of one, or as a dict of `input_ids`. A dict may say which positions count: those
-            whose `labels` (unshifted, as transformers has them) are not -100, and if it has no labels, those at which
-            `attention_mask` is 1 and at the position before too.
+        batch: tokens, alone, as a tuple of one, or as a dict of `input_ids`. A dict may say which positions count:
+            those whose `labels` (unshifted, as transformers has them) are not -100. Without labels, those at which
+            `attention_mask` is 1, and at the position before too.
 
     Returns:
         `(batch, context - 1)`; of a dict with `labels` or `attention_mask` each sample's mean over the positions that
@@ -121,7 +121,8 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
             floating-point numbers.
     """
     losses = loss_fn(model, batch)
-    if not isinstance(losses, Tensor) or losses.ndim not in (1, 2) or losses.shape[0] != batch_size or not losses.numel():
+    fits = isinstance(losses, Tensor) and losses.ndim in (1, 2) and losses.shape[0] == batch_size and losses.numel()
+    if not fits:
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise InvalidArgument(
             "loss_fn",
@@ -162,7 +163,7 @@ def _another_shape(outputs: Tensor, targets: Tensor) -> InvalidArgument:
 def _other_positions(logits: Tensor, tokens: Tensor) -> InvalidArgument:
     instead = "a model that gives logits at every position"
     if logits.ndim == 3 and logits.shape[1] == 1:  # as nanoGPT's, unless it is given targets
-        instead = "a loss_fn that gives the model its targets, from whose (logits, loss) og.losses.logits_of takes the first"
+        instead = "a loss_fn that gives the model its targets, and og.losses.logits_of for its (logits, loss)"
     return InvalidArgument(
         "model",
         expected=f"logits (batch, context, vocabulary) for tokens {tuple(tokens.shape)}",

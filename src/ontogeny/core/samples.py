@@ -19,7 +19,7 @@ class Samples:
     | a tuple of tensors or arrays, a `TensorDataset` | a tuple |
     | a list of two tensors with the same first dimension: (inputs, targets) | a tuple |
     | a dict of tensors, arrays or lists, a `transformers.BatchEncoding` | a dict |
-    | any other list, a map-style dataset (`len` and `[]`), a `datasets.Dataset` | what its samples are: tensor, tuple, dict |
+    | any other list, a map-style dataset (`len` and `[]`), a `datasets.Dataset` | what its samples are |
     | a `torch.utils.data.DataLoader` | what its `collate_fn` makes of samples of its dataset |
     | an `IterableDataset`, alone or in a loader, with `num_samples` | the same |
     | any other finite iterable of ready batches, with `num_samples` | what the iterable gives |

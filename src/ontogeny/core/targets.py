@@ -57,13 +57,13 @@ def text_of(batch: Any) -> tuple[Any, Int[Tensor, "batch context"]]:
     (_, context), *others = (shape if len(shape) == 2 else (0, 0) for shape in shapes)
     if others or context < 2 or _fractional(tokens):
         pair = isinstance(batch, (tuple, list)) and len(batch) > 1
-        told = ", ".join(f"{name} {kind(each)} of {each.dtype}" for name, each in parts.items() if isinstance(each, Tensor))
+        tensors = {name: each for name, each in parts.items() if isinstance(each, Tensor)}
         raise InvalidArgument(
             "batch",
-            expected="whole-numbered tokens (batch, context ≥ 2), alone or as 'input_ids' of a dict, whose 'labels' and "
-            "'attention_mask' have the same shape",
-            found=told or kind(batch),
-            instead="og.losses.cross_entropy for (tokens, the tokens that follow)" if pair or others else "data=tokens.long()",
+            expected="whole-numbered tokens (batch, context ≥ 2), alone or as the 'input_ids' of a dict, "
+            "whose 'labels' and 'attention_mask' have their shape",
+            found=", ".join(f"{name} {kind(each)} of {each.dtype}" for name, each in tensors.items()) or kind(batch),
+            instead="og.losses.cross_entropy for (inputs, labels)" if pair or others else "data=tokens.long()",
         )
     return inputs, whole_numbers(tokens)
 
@@ -113,9 +113,7 @@ def whole_numbers(labels: Tensor) -> Int[Tensor, "*shape"]:
     return labels.long()
 
 
-def classes_last(
-    logits: Tensor, labels: Int[Tensor, "*position"], known: bool
-) -> Float[Tensor, "*position classes"]:
+def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) -> Float[Tensor, "*position classes"]:
     """The logits with their classes in the last dimension, found by the shape of the labels.
 
     Args:
@@ -162,4 +160,3 @@ def _tensor(targets: Any, what: str) -> Tensor:
 
 def _fractional(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
-

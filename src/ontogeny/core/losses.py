@@ -80,7 +80,9 @@ def mse(model: Any, batch: Any) -> Float[Tensor, " batch"]:
     outputs = predicted(model, inputs)
     if outputs.shape != targets.shape:
         raise _another_shape(outputs, targets)
-    squares = (outputs - targets).square()
+    if targets.is_complex():
+        raise InvalidArgument("batch", expected="real targets", found=f"{targets.dtype}", instead="their real parts")
+    squares = (outputs - (targets if targets.is_floating_point() else targets.to(outputs.dtype))).square()
     return squares.flatten(1).sum(dim=1) if squares.ndim > 1 else squares
 
 

@@ -56,6 +56,14 @@ class Samples:
         self.stored = self._counted(source)
         self._check(num_samples)
         self._held = source if self._rows is None else self._rows.held()
+        for path, part in leaves(() if self._held is None else self._held):
+            if not part.numel():
+                raise InvalidArgument(
+                    name,
+                    expected="numbers in every part of a sample",
+                    found=f"none in {name}{path}, a tensor {tuple(part.shape)}",
+                    instead="data without this part",
+                )
 
     @classmethod
     def of(cls, data: Any, num_samples: int | None = None, name: str = "data") -> "Samples":

@@ -25,8 +25,9 @@ def inputs_and_targets(model: Any, batch: Any) -> tuple[Any, Tensor]:
     """
     if isinstance(batch, Mapping):
         key = next((name for name in _LABELS if name in batch), None)
-        if key is not None and len(batch) > 1:
-            inputs, targets = {name: value for name, value in batch.items() if name != key}, batch[key]
+        inputs = {name: value for name, value in batch.items() if name not in _LABELS}
+        if key is not None and inputs:
+            targets = batch[key]
             if takes(model, "decoder_input_ids") and "decoder_input_ids" not in inputs:
                 inputs["labels"] = targets
             return inputs, _tensor(targets, "targets")

@@ -60,11 +60,12 @@ def test_a_list_of_tensors_is_a_list_of_samples() -> None:
     assert torch.equal(samples.take(CHOSEN), INPUTS[CHOSEN])
 
 
-def test_what_is_no_tensor_comes_through_the_collation() -> None:
-    data = [{"tokens": row, "text": str(number)} for number, row in enumerate(INPUTS)]
-    batch = Samples(data).take(CHOSEN)
-    assert torch.equal(batch["tokens"], INPUTS[CHOSEN])
-    assert batch["text"] == ["4", "0", "4"]
+def test_columns_of_text_are_named_all_at_once() -> None:
+    """Chains with a batch each take their samples by a second dimension of indices, which text cannot have."""
+    data = [{"tokens": row, "text": str(number), "words": ["a", "b"]} for number, row in enumerate(INPUTS)]
+    with pytest.raises(InvalidArgument, match=r"found text in 'text', 'words'.*remove_columns\(\['text', 'words'\]\)"):
+        Samples(data)
+    assert torch.equal(Samples([{"tokens": row["tokens"]} for row in data]).take(CHOSEN)["tokens"], INPUTS[CHOSEN])
 
 
 @pytest.mark.parametrize("num_samples", [5, 7, 1000])

@@ -1,6 +1,7 @@
 """The one intervention mechanism: it reads, it replaces, and it leaves nothing behind."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -141,6 +142,13 @@ class Named(NamedTuple):
     other: Tensor
 
 
+@dataclass(frozen=True)
+class Held:
+    scale: float
+    hidden: Tensor
+    other: Tensor
+
+
 class Returns(nn.Module):
     """A module whose inner module returns what `form` makes of its output."""
 
@@ -177,12 +185,15 @@ class Around(nn.Module):
         (lambda x: [None, x, 3 * x], lambda output: output[1] + output[2]),
         (lambda x: Named(1.0, x, 3 * x), lambda output: output.hidden + output.other),
         (lambda x: {"hidden": x, "other": 3 * x}, lambda output: output["hidden"] + output["other"]),
+        (lambda x: Held(1.0, x, 3 * x), lambda output: output.hidden + output.other),
+        (lambda x: (None, (x, 3 * x)), lambda output: output[1][0] + output[1][1]),
+        (lambda x: {"states": [x, 3 * x]}, lambda output: output["states"][0] + output["states"][1]),
         (
             lambda x: BaseModelOutput(last_hidden_state=x, attentions=(3 * x,)),
             lambda output: output.last_hidden_state + output[0] - output[0] + output.attentions[0],
         ),
     ],
-    ids=["tuple", "list", "named tuple", "mapping", "output of transformers"],
+    ids=["tuple", "list", "named tuple", "mapping", "dataclass", "in a tuple", "in a mapping", "transformers"],
 )
 def test_of_several_things_the_first_tensor_is_read_and_replaced(
     form: Callable[[Tensor], Any], read: Callable[[Any], Tensor]
@@ -210,7 +221,8 @@ def test_modules_of_torch_and_transformers_that_return_tuples() -> None:
         torch.testing.assert_close(changed[1], output[1])
     config = transformers.GPT2Config(vocab_size=5, n_embd=4, n_layer=1, n_head=2, n_positions=4)
     model, tokens = transformers.GPT2LMHeadModel(config).eval(), torch.tensor([[0, 1, 2]])
-    output, cache = run_with_cache(model, tokens, names=["transformer.h.0.attn", "transformer"])
+    encoded = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    output, cache = run_with_cache(model, **encoded, names=["transformer.h.0.attn", "transformer"])
     assert cache["transformer.h.0.attn"].shape == cache["transformer"].shape == (1, 3, 4)
     with intervene(model, {"transformer": torch.zeros_like}):
         assert not model(tokens).logits.any()
@@ -231,3 +243,25 @@ def test_a_module_that_returns_no_tensor_is_refused_by_name() -> None:
     model = Returns(lambda x: "text", lambda output: X)
     with pytest.raises(InvalidArgument, match="'inner', which returns str"):
         run_with_cache(model, X, names="inner")
+
+
+def test_a_packed_sequence_is_read_and_replaced_by_its_data() -> None:
+    lstm = Around(nn.LSTM(2, 3, batch_first=True))
+    packed = nn.utils.rnn.pack_padded_sequence(torch.ones(2, 4, 2), torch.tensor([4, 2]), batch_first=True)
+    output, cache = run_with_cache(lstm, packed, names="inner")
+    assert torch.equal(cache["inner"], output[0].data)
+    with intervene(lstm, {"inner": torch.zeros_like}):
+        changed = lstm(packed)
+    assert not changed[0].data.any()
+    assert torch.equal(changed[0].batch_sizes, output[0].batch_sizes)
+    torch.testing.assert_close(changed[1], output[1])
+
+
+def test_a_function_that_returns_no_tensor_is_refused_by_name() -> None:
+    model = Pair()
+    with (
+        pytest.raises(InvalidArgument, match="found float at 'first'"),
+        intervene(model, {"first": lambda activation: 0.0}),  # pyrefly: ignore[bad-argument-type]
+    ):
+        model(X)
+    assert hooks(model) == 0

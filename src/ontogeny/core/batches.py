@@ -1,21 +1,95 @@
-"""Batches as callers' losses take them: tensors in tuples, lists and dicts, however deep."""
+"""Batches as trees of tensors: a tensor, or dicts, lists and tuples of them, samples along dimension 0."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ontogeny.core.errors import InvalidArgument
 
-def mapped(batch: Any, function: Callable[[Tensor], Any]) -> Any:
-    """The batch with `function` of each tensor in its place; what is no tensor or container stays."""
+ROW = "[…]"  # in the place of a part: of any sample
+_PAD = (
+    "samples padded to one length, as tokenizer(…, padding=True) pads, with label -100 where padding is predicted; "
+    "or a DataLoader whose collate_fn pads"
+)
+
+
+def mapped(function: Callable[[Tensor], Any], batch: Any) -> Any:
+    """The batch with `function` of each tensor in its place. Containers stay what they are, named tuples too."""
     if isinstance(batch, Tensor):
         return function(batch)
     if isinstance(batch, dict):
-        return {key: mapped(value, function) for key, value in batch.items()}
+        return {key: mapped(function, value) for key, value in batch.items()}
     if isinstance(batch, (list, tuple)):
-        parts = [mapped(value, function) for value in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+        return like(batch, [mapped(function, value) for value in batch])
     return batch
+
+
+def like(container: Any, parts: Sequence[Any]) -> Any:
+    """The parts in a list, tuple or named tuple of the container's own type."""
+    return type(container)(*parts) if hasattr(container, "_fields") else type(container)(parts)
+
+
+def leaves(batch: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Each tensor with its place in the batch, written as indices: `['labels']`, `[0]`, or nothing for a bare one."""
+    if isinstance(batch, Tensor):
+        yield path, batch
+        return
+    for key, value in batch.items() if isinstance(batch, dict) else enumerate(batch):
+        yield from leaves(value, f"{path}[{key!r}]")
+
+
+def joined(batches: Sequence[Any], name: str) -> Any:
+    """Batches of one structure, one after another.
+
+    Raises:
+        InvalidArgument: for batches of other parts or other shapes than the first, with their number.
+    """
+    first = list(leaves(batches[0]))
+    for number, batch in enumerate(batches):
+        if type(batch) is not type(batches[0]) or [path for path, _ in leaves(batch)] != [path for path, _ in first]:
+            raise InvalidArgument(
+                name,
+                expected=f"batches that hold the same parts, {_parts(batches[0])} as the first",
+                found=f"{_parts(batch)} in batch {number}",
+                instead="the same keys, or as many tensors, in every batch",
+            )
+        for (path, other), (_, tensor) in zip(leaves(batch), first, strict=True):
+            if other.shape[1:] != tensor.shape[1:]:
+                raise ragged(name, path, (0, tensor.shape[1:]), (number, other.shape[1:]), "batch")
+    columns = zip(*([tensor for _, tensor in leaves(batch)] for batch in batches), strict=True)
+    whole = iter([torch.cat(column) for column in columns])
+    return mapped(lambda _: next(whole), batches[0])
+
+
+def ragged(
+    name: str, path: str, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]], unit: str = "sample"
+) -> InvalidArgument:
+    """The error of samples of two shapes, each with its number."""
+    part = f" in {name}{path}" if path and path != ROW else ""
+    (first, shape), (second, another) = one, other
+    return InvalidArgument(
+        name,
+        expected=f"samples of one shape{part}, since they go through the network together",
+        found=f"{tuple(shape)} in {unit} {first} and {tuple(another)} in {unit} {second}",
+        instead=_PAD,
+    )
+
+
+def kind(value: Any) -> str:
+    """What a value is, in few words, for errors."""
+    if isinstance(value, Tensor):
+        return f"Tensor {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"{type(value).__name__} of {', '.join(map(repr, value)) or 'nothing'}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {', '.join(type(part).__name__ for part in value[:8]) or 'nothing'}"
+    return type(value).__name__
+
+
+def _parts(batch: Any) -> str:
+    return ", ".join(path[1:-1] for path, _ in leaves(batch)) or "a tensor"
 
 
 def doubled(tensor: Tensor) -> Tensor:

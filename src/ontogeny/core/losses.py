@@ -2,9 +2,16 @@
 
 A loss function here is `loss_fn(model, batch) -> Tensor` of shape `(batch,)` or `(batch, position)`, in nats or squared
 units, never reduced over the batch: the sampler needs the losses of the same samples at two sets of weights.
+
+The ready ones take a pair (inputs, targets) or a dict in the form of Hugging Face's, whose targets are its `labels` (or
+`label`). The model is called with the other entries that its forward pass names, or with the `input_ids` alone if it
+does not name these; its logits are what it returns, `.logits` of that, or the first tensor of a tuple (`logits_of`).
+
+Positions with label -100 do not count: a sample's loss is the mean over its positions that do, and `(batch,)` is
+returned, since a mean over all positions would take those for zeros.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,53 +19,125 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.forward import logits_of, predicted
+from ontogeny.core.targets import (
+    IGNORED,
+    classes_last,
+    counted_in_text,
+    inputs_and_targets,
+    mean_where,
+    text_of,
+    whole_numbers,
+)
 from ontogeny.core.token_losses import token_losses
 
 LossFn = Callable[[Any, Any], Tensor]
 
 
 def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
-    """-log p(y | x) in nats for `batch = (inputs, labels)`; `model(inputs)` gives logits `(batch, classes)`."""
-    inputs, labels = _pair(batch)
-    return F.cross_entropy(model(inputs), labels, reduction="none")
+    """-log p(y | x) in nats, of one label a sample or the mean over labels at positions.
+
+    | labels | logits |
+    |---|---|
+    | `(batch,)` | `(batch, classes)` |
+    | `(batch, position, …)` | `(batch, position, …, classes)` or `(batch, classes, position, …)` |
+    | probabilities `(batch, classes)` | `(batch, classes)` |
+
+    Each label is the one of the logits at its own position: of a causal language model, `targets` are the tokens that
+    follow. (`next_token` shifts by itself.)
+
+    Args:
+        model: called with the inputs.
+        batch: (inputs, labels), or a dict with `labels`. Positions with label -100 do not count.
+
+    Raises:
+        InvalidArgument: for labels that do not fit the logits, are none of the classes, or are all -100 in a sample.
+    """
+    inputs, labels = inputs_and_targets(model, batch)
+    logits = predicted(model, inputs)
+    if labels.is_floating_point() and labels.shape == logits.shape and labels.ndim == 2:
+        return F.cross_entropy(logits, labels.to(logits.dtype), reduction="none")
+    labels = whole_numbers(labels)
+    rows = classes_last(logits, labels, known=isinstance(batch, Mapping))
+    if labels.ndim == 1:
+        return token_losses(rows, labels)
+    counted = labels != IGNORED
+    targets = labels.masked_fill(~counted, 0)
+    losses = token_losses(rows.flatten(0, -2), targets.flatten()).view(labels.shape)
+    return mean_where(losses, counted)
 
 
 def mse(model: Any, batch: Any) -> Float[Tensor, " batch"]:
-    """Squared error summed over outputs, `|model(x) - y|^2`, for `batch = (inputs, targets)`.
+    """Squared error summed over outputs, `|model(x) - y|^2`, for `batch = (inputs, targets)` or a dict with `labels`.
 
     Not halved: a likelihood of unit-variance Gaussian noise has half of it.
+
+    Raises:
+        InvalidArgument: for targets of another shape than the outputs, which would be subtracted from each other in
+            all pairs.
     """
-    inputs, targets = _pair(batch)
-    return (model(inputs) - targets).square().flatten(1).sum(dim=1)
+    inputs, targets = inputs_and_targets(model, batch)
+    outputs = predicted(model, inputs)
+    if outputs.shape != targets.shape:
+        raise _another_shape(outputs, targets)
+    if targets.is_complex():
+        raise InvalidArgument("batch", expected="real targets", found=f"{targets.dtype}", instead="their real parts")
+    squares = (outputs - (targets if targets.is_floating_point() else targets.to(outputs.dtype))).square()
+    return squares.flatten(1).sum(dim=1) if squares.ndim > 1 else squares
 
 
-def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"]:
-    """-log p(token at t+1 | tokens up to t) in nats, for tokens `(batch, context)`; `context - 1` positions.
+def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"] | Float[Tensor, " batch"]:
+    """-log p(token at t+1 | tokens up to t) in nats.
 
-    `batch` is the token tensor, alone or as a tuple of one; `model(tokens)` gives logits `(batch, context,
-    vocabulary)`.
+    Args:
+        model: tokens `(batch, context)` to logits `(batch, context, vocabulary)`.
+        batch: tokens, alone, as a tuple of one, or as a dict of `input_ids`. A dict may say which positions count:
+            those whose `labels` (unshifted, as transformers has them) are not -100. Without labels, those at which
+            `attention_mask` is 1, and at the position before too.
+
+    Returns:
+        `(batch, context - 1)`; of a dict with `labels` or `attention_mask` each sample's mean over the positions that
+        count, `(batch,)`.
+
+    Raises:
+        InvalidArgument: for tokens of another shape, logits for other positions, a token that is not in the vocabulary,
+            or a sample in which no position counts.
     """
-    tokens = batch[0] if isinstance(batch, (tuple, list)) else batch
-    logits, targets = model(tokens), F.pad(tokens[:, 1:], (0, 1))
+    inputs, tokens = text_of(batch)
+    logits = predicted(model, inputs)
+    if logits.shape[:-1] != tokens.shape:
+        raise _other_positions(logits, tokens)
+    counted = counted_in_text(batch)
+    following = tokens[:, 1:] if counted is None else tokens[:, 1:].masked_fill(~counted, 0)
     # every position in one run, the last against a stand-in: no copy of the logits, whose last dimension stays in place
-    losses = token_losses(logits.flatten(0, 1), targets.flatten())
-    return losses.view(targets.shape)[:, :-1]
+    targets = F.pad(following, (0, 1))
+    losses = token_losses(logits.flatten(0, 1), targets.flatten()).view(targets.shape)[:, :-1]
+    return losses if counted is None else mean_where(losses, counted)
 
 
 def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, "batch position"]:
     """`loss_fn(model, batch)`, checked, one loss a sample and position; one position where the loss has none.
 
     Raises:
-        InvalidArgument: if `loss_fn` returns a scalar or another leading size than the batch.
+        InvalidArgument: if `loss_fn` returns a scalar, another leading size than the batch, no position or no
+            floating-point numbers.
     """
     losses = loss_fn(model, batch)
-    if not isinstance(losses, Tensor) or losses.ndim not in (1, 2) or losses.shape[0] != batch_size:
+    fits = isinstance(losses, Tensor) and losses.ndim in (1, 2) and losses.shape[0] == batch_size and losses.numel()
+    if not fits:
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise InvalidArgument(
             "loss_fn",
             expected=f"per-sample losses of shape (batch,) or (batch, position) with batch = {batch_size}",
             found="a scalar (a loss reduced over the batch)" if shape == () else f"{shape}",
             instead="reduction='none' in the loss, or one of og.losses.cross_entropy, mse, next_token",
+        )
+    if not losses.is_floating_point():
+        raise InvalidArgument(
+            "loss_fn",
+            expected="losses that are floating-point numbers, which have a gradient",
+            found=f"losses of {losses.dtype}",
+            instead="one of og.losses.cross_entropy, mse, next_token",
         )
     return losses.reshape(batch_size, -1)
 
@@ -69,15 +148,30 @@ def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Floa
     return losses.mean(dim=1) if losses.shape[1] > 1 else losses[:, 0]
 
 
-def _pair(batch: Any) -> tuple[Tensor, Tensor]:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise InvalidArgument(
-            "batch",
-            expected="a pair (inputs, targets)",
-            found=f"{type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""),
-            instead="data=(inputs, targets), or a loss_fn of your own that unpacks the batch",
-        )
-    return batch[0], batch[1]
+def _another_shape(outputs: Tensor, targets: Tensor) -> InvalidArgument:
+    instead = "targets of the shape of the outputs"
+    if outputs.shape == (*targets.shape, 1):
+        instead = "targets[..., None], or a model whose outputs are squeezed"
+    elif targets.shape == (*outputs.shape, 1):
+        instead = "targets.squeeze(-1)"
+    return InvalidArgument(
+        "batch",
+        expected=f"targets of the shape of the model's outputs, {tuple(outputs.shape)} for this batch",
+        found=f"{tuple(targets.shape)}",
+        instead=instead,
+    )
 
 
-__all__ = ["LossFn", "cross_entropy", "mse", "next_token", "per_sample", "per_token"]
+def _other_positions(logits: Tensor, tokens: Tensor) -> InvalidArgument:
+    instead = "a model that gives logits at every position"
+    if logits.ndim == 3 and logits.shape[1] == 1:  # as nanoGPT's, unless it is given targets
+        instead = "a loss_fn that gives the model its targets, and og.losses.logits_of for its (logits, loss)"
+    return InvalidArgument(
+        "model",
+        expected=f"logits (batch, context, vocabulary) for tokens {tuple(tokens.shape)}",
+        found=f"{tuple(logits.shape)}",
+        instead=instead,
+    )
+
+
+__all__ = ["LossFn", "cross_entropy", "logits_of", "mse", "next_token", "per_sample", "per_token"]

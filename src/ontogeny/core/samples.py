@@ -1,141 +1,133 @@
 """A caller's data as numbered samples: `take(indices)` gives the batch that the caller's loss function expects."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
+from ontogeny.core.batches import leaves, mapped
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.sources import Rows, opened
 
 
 class Samples:
     """n samples that can be taken by number; n is the sample size of every formula (sequences, never tokens).
 
+    | data | a batch |
+    |---|---|
+    | a tensor or NumPy array | a tensor |
+    | a tuple of tensors or arrays, a `TensorDataset` | a tuple |
+    | a list of two tensors with the same first dimension: (inputs, targets) | a tuple |
+    | a dict of tensors, arrays or lists, a `transformers.BatchEncoding` | a dict |
+    | any other list, a map-style dataset (`len` and `[]`), a `datasets.Dataset` | what its samples are |
+    | a `torch.utils.data.DataLoader` | what its `collate_fn` makes of samples of its dataset |
+    | an `IterableDataset`, alone or in a loader, with `num_samples` | the same |
+    | any other finite iterable of ready batches, with `num_samples` | what the iterable gives |
+
+    A list of two tensors with the same first dimension is never two samples; any other list is one of samples. A list
+    of numbers in a sample is its tensor. Tensors keep their dtype; floating-point numbers of Python and NumPy take
+    PyTorch's default dtype.
+
+    Of a loader, dataset and collation are read, whatever its order, batch size, `drop_last` and workers. A
+    `SubsetRandomSampler` chooses the samples; a sampler that weighs or repeats them is refused.
+
+    A dataset is read once, into tensors in memory, where its samples take up to a gigabyte (2³⁰ bytes) in all; a larger
+    one is read and collated at every batch. What an iterable gives is held in any case.
+
     Args:
-        data: a tensor or a tuple of tensors with equal first dimension; a map-style dataset (`len` and `[]`), batched
-            by
-            torch's default collate; or a finite iterable of ready batches, which is held in memory and needs
-            `num_samples`.
+        data: one of these.
         num_samples: n, where the data do not say it themselves; it must be what they hold.
         per_token: of an observable whose loss has positions: each is recorded, entry s·T + t being position t of
             sample s, instead of their mean.
         name: what the caller calls the data, for errors.
 
     Raises:
-        InvalidArgument: for data of unknown length without `num_samples`, empty data, tensors of unequal length, or
-            another `num_samples` than the data hold.
+        InvalidArgument: for data of unknown length without `num_samples`, empty data, tensors of unequal length,
+            samples of unequal shape, text and other parts that are no numbers, or another `num_samples` than the data
+            hold.
     """
 
     def __init__(
         self, data: Any, num_samples: int | None = None, name: str = "data", *, per_token: bool = False
     ) -> None:
         self.name, self.per_token = name, per_token
-        self.tensors: tuple[Tensor, ...] | None = None
-        self.bare = isinstance(data, Tensor)
-        if isinstance(data, Tensor):
-            self.tensors = (data,)
-        elif isinstance(data, tuple):
-            self.tensors = _only_tensors(data, name)
-        elif not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-            self.tensors = _gather(data, num_samples, name)
-            self.bare = len(self.tensors) == 1
-        self.dataset = data
-        self.stored = self.tensors[0].shape[0] if self.tensors else len(data)
+        source = opened(data, num_samples, name)
+        self._rows = source if isinstance(source, Rows) else None
+        self.stored = self._counted(source)
         self._check(num_samples)
+        self._held = source if self._rows is None else self._rows.held()
+        for path, part in leaves(() if self._held is None else self._held):
+            if not part.numel():
+                raise InvalidArgument(
+                    name,
+                    expected="numbers in every part of a sample",
+                    found=f"none in {name}{path}, a tensor {tuple(part.shape)}",
+                    instead="data without this part",
+                )
 
     @classmethod
     def of(cls, data: Any, num_samples: int | None = None, name: str = "data") -> "Samples":
         """Data as samples, if they are not such already."""
-        return data if isinstance(data, Samples) else cls(data, num_samples, name)
+        if not isinstance(data, Samples):
+            return cls(data, num_samples, name)
+        data._check(num_samples)
+        return data
 
     def __len__(self) -> int:
         return self.stored
 
+    def __fingerprint__(self) -> tuple[Any, ...]:
+        """What the numbers depend on: the samples, and not the name or the kind of what they were read from."""
+        return self._rows if self._held is None else self._held, self.per_token
+
     def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
         """The batch of the samples with these numbers, on `device`; leading dimensions are those of `indices`."""
-        if self.tensors is not None:
-            flat = indices.flatten()  # one index selects rows faster than two
-            rows = (part.index_select(0, flat.to(part.device)).to(device) for part in self.tensors)
-            parts = tuple(row if indices.ndim == 1 else row.unflatten(0, indices.shape) for row in rows)
-            return parts[0] if self.bare else parts
-        batch = default_collate([self.dataset[index] for index in indices.flatten().tolist()])
-        return _to(batch, device, indices.shape)
+        if self._held is None:
+            return self.read(indices, device)
+        flat = indices.flatten()  # one index selects rows faster than two
+        return mapped(
+            lambda part: _shaped(part.index_select(0, flat.to(part.device)).to(device), indices.shape), self._held
+        )
+
+    def read(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
+        """As `take`, and the samples of a dataset are read from it anew, whatever is in memory.
+
+        Two readings of a dataset that transforms its samples at random differ. Compare one reading with another, since
+        a collation that pads may pad what is in memory further. Tensors, and what an iterable gave, are the same each
+        time.
+        """
+        if self._rows is None:
+            return self.take(indices, device)
+        batch = self._rows.batch(indices.flatten().tolist())
+        return mapped(lambda part: _shaped(part.to(device), indices.shape), batch)
+
+    def _counted(self, source: Any) -> int:
+        if self._rows is not None:
+            return len(self._rows)
+        sizes = [part.shape[0] for _, part in leaves(source)]
+        if len(set(sizes)) > 1:
+            raise InvalidArgument(
+                self.name,
+                expected="tensors with the same number of samples in dimension 0",
+                found=f"{sizes}",
+                instead="(inputs, targets) with one row a sample in each",
+            )
+        return sizes[0]
 
     def _check(self, num_samples: int | None) -> None:
         if self.stored == 0:
             raise InvalidArgument(
                 self.name, expected="at least one sample", found="an empty dataset", instead="data with samples in it"
             )
-        if self.tensors and any(part.shape[0] != self.stored for part in self.tensors):
-            raise InvalidArgument(
-                self.name,
-                expected="tensors with the same number of samples in dimension 0",
-                found=f"{[part.shape[0] for part in self.tensors]}",
-                instead="(inputs, targets) with one row a sample in each",
-            )
         if num_samples is not None and num_samples != self.stored:
             raise InvalidArgument(
                 "num_samples",
                 expected=f"{self.stored}, the number of samples in {self.name}",
                 found=str(num_samples),
-                instead=f"num_samples={self.stored}, and nbeta=... for the temperature of another n",
+                instead=f"num_samples={self.stored}, and nbeta=... for the temperature of another n; "
+                "iter(data) of a list of batches",
             )
 
 
-def _only_tensors(data: tuple[Any, ...], name: str) -> tuple[Tensor, ...]:
-    if not data or not all(isinstance(part, Tensor) and part.ndim for part in data):
-        found = ", ".join(type(part).__name__ for part in data) or "nothing"
-        raise InvalidArgument(
-            name,
-            expected="a tuple of tensors, such as (inputs, targets)",
-            found=f"a tuple of {found}",
-            instead="torch.as_tensor(…)",
-        )
-    return data
-
-
-def _gather(batches: Any, num_samples: int | None, name: str) -> tuple[Tensor, ...]:
-    if not isinstance(batches, Iterable):
-        raise InvalidArgument(
-            name,
-            expected="a map-style dataset, a tensor or tuple of tensors, or an iterable of batches",
-            found=type(batches).__name__,
-            instead="(inputs, targets)",
-        )
-    if num_samples is None:
-        raise InvalidArgument(
-            name,
-            expected="data whose length is known (n enters the temperature nβ = n / log n)",
-            found=f"{type(batches).__name__}, an iterable of unknown length",
-            instead="num_samples=... beside it, n being the number of samples and not of batches",
-        )
-    rows: list[tuple[Tensor, ...]] = []
-    count = 0
-    for batch in batches:  # one batch beyond n, if there is one, shows that n is not all of them
-        rows.append((batch,) if isinstance(batch, Tensor) else tuple(batch))
-        count += rows[-1][0].shape[0]
-        if count > num_samples:
-            raise InvalidArgument(
-                "num_samples",
-                expected=f"the number of samples in all batches of {name}",
-                found=f"{num_samples}, and the batches hold {count} or more",
-                instead="num_samples=... for all of them, or an iterable that ends after n samples",
-            )
-    if not rows:
-        raise InvalidArgument(
-            name, expected="at least one batch", found="an empty iterable", instead="an iterable that was not used up"
-        )
-    return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
-
-
-def _to(batch: Any, device: torch.device | str, shape: torch.Size) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device).unflatten(0, shape)
-    if isinstance(batch, dict):
-        return {key: _to(value, device, shape) for key, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        parts = [_to(value, device, shape) for value in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
+def _shaped(rows: Tensor, shape: torch.Size) -> Tensor:
+    return rows if len(shape) == 1 else rows.unflatten(0, shape)

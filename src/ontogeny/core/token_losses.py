@@ -7,14 +7,50 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ontogeny.core.errors import InvalidArgument
+
 _BLOCK = 2**18  # logits taken at a time: a megabyte, which a core's own cache holds
 _FROM = 2**20  # fewer logits than this are in cache anyhow
+_NONE = torch.iinfo(torch.int64).min  # a label that nothing has, in the place of the one that PyTorch ignores
 
 
 def token_losses(logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]) -> Float[Tensor, " token"]:
-    """-log softmax(logits)[target] of each token, in nats."""
+    """-log softmax(logits)[target] of each token, in nats. No target is ignored.
+
+    Raises:
+        InvalidArgument: for a target that is none of the classes.
+    """
+    if targets.device.type != "cpu" and not torch.compiler.is_compiling():  # where an index out of range is no error
+        _refuse_out_of_range(logits, targets)
     blocked = logits.device.type == "cpu" and logits.numel() >= _FROM and not torch.compiler.is_compiling()
-    return _Blocked.apply(logits, targets) if blocked else F.cross_entropy(logits, targets, reduction="none")
+    try:
+        return _Blocked.apply(logits, targets) if blocked else _plain(logits, targets)
+    except IndexError:
+        _refuse_out_of_range(logits, targets)
+        raise
+
+
+def any_of(flags: Tensor) -> bool:
+    """Whether one is true; False within `torch.func.vmap`, where several weights at once cannot answer."""
+    try:
+        return bool(flags.any())
+    except RuntimeError:
+        return False
+
+
+def _plain(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits, targets, reduction="none", ignore_index=_NONE)
+
+
+def _refuse_out_of_range(logits: Tensor, targets: Tensor) -> None:
+    wrong = (targets < 0) | (targets >= logits.shape[1])
+    if any_of(wrong):
+        raise InvalidArgument(
+            "batch",
+            expected=f"labels from 0 to {logits.shape[1] - 1}, since the model gives {logits.shape[1]} logits",
+            found=str(int(targets[wrong][0])),
+            instead="a model with a logit for each class; a sample of no class (label -100) left out of the data",
+        )
 
 
 class _Blocked(torch.autograd.Function):
@@ -30,7 +66,7 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     def forward(logits: Tensor, targets: Tensor) -> Tensor:
         blocks = zip(*_blocks(logits, targets), strict=True)
-        return torch.cat([F.cross_entropy(some, wanted, reduction="none") for some, wanted in blocks])
+        return torch.cat([_plain(some, wanted) for some, wanted in blocks])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

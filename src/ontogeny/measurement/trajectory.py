@@ -51,6 +51,7 @@ def measure(
     executor: Executor | None = None,
     steps: Sequence[int] | None = None,
     progress: Progress | bool = False,
+    num_samples: int | None = None,
 ) -> xr.Dataset:
     """Learning coefficients, losses and behaviour at every checkpoint of a training run.
 
@@ -82,6 +83,7 @@ def measure(
             numbers are the same, bit for bit.
         steps: checkpoints to measure; default all.
         progress: a `Progress`, or True for a bar in the terminal.
+        num_samples: n of `data`, where they do not say it themselves. Of `datasets`, `Samples(each, num_samples)`.
 
     Returns:
         A trajectory: `loss`, `loss_sem` (step, dataset); over (step, component, dataset) `llc` with `llc_mcse`,
@@ -95,7 +97,7 @@ def measure(
         CorruptFile: for a damaged checkpoint or stored part, named; what was measured before is kept.
     """
     wanted = _steps(run, steps)
-    named = _datasets(data, datasets)
+    named = _datasets(Samples.of(data, num_samples), datasets)
     network = Run(run, model_fn)
     restrictions, size = _restrictions(network, wanted[0], [WHOLE] if components is None else list(components))
     place = None if store is None else Path(store)
@@ -133,13 +135,11 @@ def _steps(run: Checkpoints, steps: Sequence[int] | None) -> list[int]:
     return wanted
 
 
-def _datasets(data: Any, datasets: Mapping[str, Any] | None) -> dict[str, Any]:
+def _datasets(data: Samples, datasets: Mapping[str, Any] | None) -> dict[str, Samples]:
     if MAIN in (datasets or {}):
         raise InvalidArgument("datasets", expected=f"names other than that of the main one, {MAIN!r}", found=repr(MAIN))
-    named = {MAIN: data} | dict(datasets or {})
-    return {
-        name: Samples.of(each, name="data" if name == MAIN else f"datasets[{name!r}]") for name, each in named.items()
-    }
+    others = {name: Samples.of(each, name=f"datasets[{name!r}]") for name, each in (datasets or {}).items()}
+    return {MAIN: data} | others
 
 
 def _posterior(config: PosteriorConfig | None, nbeta: float | None, localization: float | None) -> PosteriorConfig:

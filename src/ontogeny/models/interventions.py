@@ -18,8 +18,9 @@ Intervention = Callable[[Tensor], Tensor | None]
 def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Generator[nn.Module]:
     """Within the context, the output of each named submodule passes through its function, at each of its calls.
 
-    Of a module that returns several things, as an LSTM or an attention does, the first tensor is the activation. The
-    others are passed on as they are.
+    Of a module that returns several things, as an LSTM or an attention does, the first tensor is the activation, in
+    tuples, lists, mappings and dataclasses and in what these hold (`first_tensor`). The others are passed on as they
+    are.
 
     Args:
         model: any module; sites are the names of its submodules, such as `blocks.0.attn.hook_pattern`.
@@ -28,7 +29,7 @@ def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Ge
 
     Raises:
         InvalidArgument: for a site that does not exist (lists the nearest that do), and on a forward pass for one that
-            returns no tensor.
+            returns no tensor, or a function that returns anything else than a tensor or `None`.
     """
     sites = dict(model.named_modules())
     for name in interventions:
@@ -47,10 +48,13 @@ def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Ge
             handle.remove()
 
 
-def run_with_cache(model: nn.Module, *inputs: Any, names: str | Iterable[str]) -> tuple[Any, dict[str, Tensor]]:
+def run_with_cache(
+    model: nn.Module, *inputs: Any, names: str | Iterable[str], **named: Any
+) -> tuple[Any, dict[str, Tensor]]:
     """One forward pass without gradients, and the activations at the named sites, detached.
 
-    `names` is required: caching every site is how memory is lost.
+    `names` is required: caching every site is how memory is lost. What the model takes by name goes by name:
+    `run_with_cache(model, **encoded, names="transformer.h.0.attn")`.
 
     Returns:
         The model's output, and site -> activation in the order of the forward pass.
@@ -75,7 +79,7 @@ def run_with_cache(model: nn.Module, *inputs: Any, names: str | Iterable[str]) -
         return capture
 
     with torch.no_grad(), intervene(model, {name: keep(name) for name in wanted}):
-        output = model(*inputs)
+        output = model(*inputs, **named)
     return output, cache
 
 
@@ -85,11 +89,20 @@ def _as_hook(name: str, function: Intervention) -> Callable[[nn.Module, Any, Any
         if activation is None:
             raise InvalidArgument(
                 "interventions",
-                expected="modules that return a tensor, alone or in a tuple, list or mapping",
+                expected="modules that return a tensor, alone or in a tuple, list, mapping or dataclass",
                 found=f"{name!r}, which returns {type(output).__name__}",
                 instead="the name of a module in it or around it that does",
             )
         changed = function(activation)
-        return None if changed is None else with_first_tensor(output, changed)
+        if changed is None:
+            return None
+        if not isinstance(changed, Tensor):
+            raise InvalidArgument(
+                "interventions",
+                expected="functions that return a tensor, or None to leave the activation",
+                found=f"{type(changed).__name__} at {name!r}",
+                instead="torch.zeros_like, for one",
+            )
+        return with_first_tensor(output, changed)
 
     return hook

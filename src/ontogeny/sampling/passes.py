@@ -77,7 +77,7 @@ class OneByOne:
         losses = []
         rows = weights[0].shape[0] if weights else 1
         for chain in range(rows):
-            each = batch if shared else mapped(batch, itemgetter(chain))
+            each = batch if shared else mapped(itemgetter(chain), batch)
             self.point_at(weights, chain)
             with one_path():
                 loss = per_sample(self.loss_fn, self.model, each, size)
@@ -208,7 +208,7 @@ class _Widened:
 
     def __call__(self, model: Any, batch: Any) -> Tensor:
         try:
-            return self.loss_fn(model, mapped(batch, lambda part: part.to(wide(part.dtype))))
+            return self.loss_fn(model, mapped(lambda part: part.to(wide(part.dtype)), batch))
         except RuntimeError as error:
             if "dtype" not in str(error) and "scalar type" not in str(error):
                 raise

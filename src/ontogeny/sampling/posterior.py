@@ -226,7 +226,7 @@ class LocalPosterior:
         weights = self.center.double().requires_grad_()
         parts = [part[0] for part in self._views(weights[None])]
         loss = Batched(OneByOne(model, self.loss_fn, self.one_by_one.indices, self.device)).loss
-        return weights, loss(parts, mapped(self.samples.take(indices, self.device), _double), len(indices))[0]
+        return weights, loss(parts, mapped(_double, self.samples.take(indices, self.device)), len(indices))[0]
 
     def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
         """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""

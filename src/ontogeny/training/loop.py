@@ -63,9 +63,8 @@ def train(
     """Train `model` in place from its present weights and keep checkpoints.
 
     Args:
-        data: a tensor, a tuple of tensors, or a map-style dataset; each epoch visits it in a new order of the seed
-            tree, and the
-            order at a step depends on `config.seed` and the step alone.
+        data: samples (see `Samples`); each epoch visits them in a new order of the seed tree, and the order at a step
+            depends on `config.seed` and the step alone.
         loss_fn: per-sample losses (see `ontogeny.core.losses`); their mean is minimised.
         directory: where `checkpoints/`, `metrics.jsonl` and the state to go on from are kept. A run that was killed
             at any moment and is started again with the
@@ -80,14 +79,14 @@ def train(
         InvalidArgument: if `directory` holds a run of other arguments, or `data` has fewer samples than a batch.
         TrainingDiverged: at the first step whose loss is not finite. Checkpoints before it are kept.
     """
-    samples, progress = Samples(data), progress or Silent()
+    samples, progress = Samples.of(data), progress or Silent()
     if len(samples) < config.batch_size:
         raise InvalidArgument(
             "data", expected=f"at least batch_size={config.batch_size} samples", found=str(len(samples))
         )
     store = DirectoryCheckpoints(directory / "checkpoints") if directory else MemoryCheckpoints()
     optimizer = _optimizer(model, config)
-    state = _State(directory, fingerprint(config, model, data, loss_fn)) if directory else None
+    state = _State(directory, fingerprint(config, model, samples, loss_fn)) if directory else None
     wanted = set(checkpoint_steps(config.num_steps, config.checkpoints_log, config.checkpoints_linear))
     first = state.restore(model, optimizer, wanted - set(store.steps)) if state else 0
     device = next(model.parameters()).device

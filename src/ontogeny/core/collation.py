@@ -1,0 +1,196 @@
+"""Rows and columns of every kind as tensors, one sample a row of dimension 0.
+
+Tensors keep their dtype. Numbers of Python and NumPy become what PyTorch makes of them by default: floating-point ones
+take `torch.get_default_dtype()`, as a network's weights do. Unsigned integers of 16 bits and more become 64-bit
+integers, since PyTorch can hardly compute with them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ontogeny.core.batches import ROW, kind, leaves, like, ragged
+from ontogeny.core.errors import InvalidArgument
+
+_WIDENED = {torch.uint16, torch.uint32, torch.uint64}
+_LARGEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}  # kinds of NumPy's numbers, and their largest size in bytes
+
+
+def columns(data: Any, name: str, path: str = "", *, rows_in_lists: bool = True) -> Any:
+    """A table as a tree of tensors: tensors and arrays as they are, in dicts, tuples and lists.
+
+    Args:
+        data: the table.
+        name: what the caller calls it; `path`: where in it we are. For errors.
+        rows_in_lists: whether a list in a dict holds one value a sample, as tokenizers return them, or else several
+            columns, as PyTorch's own collation returns them.
+
+    Raises:
+        InvalidArgument: for a part that is no numbers, or has no samples along a dimension 0.
+    """
+    if isinstance(data, Mapping) and data:
+        _refuse_text(data, name)
+        return {
+            key: collated(value, name, f"{path}[{key!r}]")
+            if isinstance(value, list) and value and rows_in_lists
+            else columns(value, name, f"{path}[{key!r}]", rows_in_lists=rows_in_lists)
+            for key, value in data.items()
+        }
+    if isinstance(data, (tuple, list)) and _compound(data) and data:
+        parts = enumerate(data)
+        return like(data, [columns(part, name, f"{path}[{k}]", rows_in_lists=rows_in_lists) for k, part in parts])
+    if not isinstance(data, (Mapping, tuple)):
+        tensor = tensor_of(data, name, path)
+        if tensor.ndim:
+            return tensor
+    raise InvalidArgument(
+        name,
+        expected="tensors with one row a sample",
+        found=f"{kind(data)}{_in(name, path)}",
+        instead="tensors whose dimension 0 counts the samples",
+    )
+
+
+def collated(rows: Sequence[Any], name: str, path: str = "", numbers: Sequence[int] | None = None) -> Any:
+    """Samples as a batch: tensors, arrays and numbers are stacked; in dicts and tuples each part by itself.
+
+    A list of numbers is a sample's tensor, such as its tokens. A list that holds tensors, arrays or dicts has parts, as
+    a tuple has.
+
+    Args:
+        rows: one a sample.
+        name, path: where they are, for errors.
+        numbers: of the samples, for errors; default from 0.
+
+    Raises:
+        InvalidArgument: for samples of different parts or shapes, and for anything that is no numbers.
+    """
+    first, counted = rows[0], list(numbers or range(len(rows)))
+    if isinstance(first, Mapping):
+        _refuse_text(first, name)
+        for number, row in zip(counted, rows, strict=True):
+            if not isinstance(row, Mapping) or set(row) != set(first):
+                raise _unlike(name, path, first, number, row)
+        return {key: collated([row[key] for row in rows], name, f"{path}[{key!r}]", counted) for key in first}
+    if _compound(first) and isinstance(first, (tuple, list)):
+        for number, row in zip(counted, rows, strict=True):
+            if not isinstance(row, (tuple, list)) or len(row) != len(first):
+                raise _unlike(name, path, first, number, row)
+        parts = enumerate(zip(*rows, strict=True))
+        return like(first, [collated(part, name, f"{path}[{key}]", counted) for key, part in parts])
+    if any(isinstance(row, Tensor) or hasattr(row, "__array__") for row in rows):
+        tensors = [tensor_of(row, name, path) for row in rows]
+        for number, tensor in zip(counted, tensors, strict=True):
+            if tensor.shape != tensors[0].shape:
+                raise ragged(name, path, (counted[0], tensors[0].shape), (number, tensor.shape))
+        return torch.stack(tensors)
+    lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
+    for number, length in zip(counted, lengths, strict=True):
+        if length != lengths[0]:
+            shapes = [(each,) if each >= 0 else () for each in (lengths[0], length)]
+            raise ragged(name, path, (counted[0], shapes[0]), (number, shapes[1]))
+    return tensor_of(list(rows), name, path)
+
+
+def tensor_of(value: Any, name: str, path: str = "") -> Tensor:
+    """Numbers as a tensor, which shares memory with the array or tensor that it is made of where it can.
+
+    Raises:
+        InvalidArgument: for text, objects, dates, masked arrays, and lists of unequal lengths.
+    """
+    if isinstance(value, Tensor):
+        return value.long() if value.dtype in _WIDENED else value
+    if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
+        raise _no_numbers(name, path, "a masked array with values left out", "tensors without gaps: data.filled(…)")
+    if not (hasattr(value, "__array__") or isinstance(value, (list, int, float, complex))):
+        raise _no_numbers(name, path, kind(value))
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # ragged lists; whatever an object says
+        raise _no_numbers(name, path, f"{kind(value)} ({str(error).splitlines()[0]})") from error
+    if array.dtype.kind not in _LARGEST or array.dtype.itemsize > _LARGEST[array.dtype.kind]:
+        raise _no_numbers(name, path, _described(value, array))
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise _no_numbers(name, path, f"the number {array.max()}, which no 64-bit integer holds")
+        array = array.astype(np.int64)
+    if not (array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative):
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")  # what a tensor cannot share
+    tensor = torch.from_numpy(array)
+    return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor
+
+
+def check_rows(batch: Any, count: int, name: str) -> None:
+    """That every tensor of a collated batch has one row a sample.
+
+    Raises:
+        InvalidArgument: if one has another size in dimension 0.
+    """
+    for path, tensor in leaves(batch):
+        if tensor.shape[0] != count:
+            raise InvalidArgument(
+                name,
+                expected="a collate_fn whose tensors have one row a sample in dimension 0",
+                found=f"a tensor {tuple(tensor.shape)}{_in(name, path)} for {count} samples",
+                instead="a DataLoader with such a collate_fn",
+            )
+
+
+def _compound(value: Any) -> bool:
+    """Whether a value has parts that are samples or columns each: a tuple, a dict, or a list of more than numbers."""
+    if isinstance(value, list):
+        return any(_compound(each) or isinstance(each, (Tensor, np.ndarray)) for each in value)
+    return isinstance(value, (tuple, Mapping))
+
+
+def _described(value: Any, array: np.ndarray) -> str:
+    """The first thing in a list that is no number, or the dtype of an array."""
+    while isinstance(value, (list, tuple)) and value:
+        value = next((each for each in value if not isinstance(each, (int, float))), value[0])
+    if isinstance(value, str):
+        return "text"
+    return f"an array of {array.dtype}" if isinstance(value, np.ndarray) else kind(value)
+
+
+def _refuse_text(parts: Mapping[Any, Any], name: str) -> None:
+    """Name all columns of text at once, given a value of each."""
+    text = [key for key, value in parts.items() if _is_text(value)]
+    if text:
+        raise InvalidArgument(
+            name,
+            expected="tensors, or what can be made into them",
+            found=f"text in {', '.join(map(repr, text))}",
+            instead=f"data.remove_columns({text}) of a datasets.Dataset, data without these in general; "
+            "or their encoding as numbers",
+        )
+
+
+def _is_text(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, (str, bytes))
+
+
+def _no_numbers(name: str, path: str, found: str, instead: str = "") -> InvalidArgument:
+    return InvalidArgument(
+        name,
+        expected="tensors, or what can be made into them",
+        found=found + _in(name, path),
+        instead=instead or "tensors, arrays, or lists of numbers",
+    )
+
+
+def _unlike(name: str, path: str, first: Any, number: int, row: Any) -> InvalidArgument:
+    return InvalidArgument(
+        name,
+        expected=f"samples of the same parts, {kind(first)}{_in(name, path)} as the first",
+        found=f"{kind(row)} in sample {number}",
+        instead="the same keys, or as many parts, in every sample",
+    )
+
+
+def _in(name: str, path: str) -> str:
+    return f" in {name}{path}" if path and path != ROW else ""

@@ -1,0 +1,102 @@
+"""A model called with the inputs of a batch, and the logits in what it returns."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ontogeny.core.batches import kind
+from ontogeny.core.errors import InvalidArgument
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits, or whatever else a model predicts, in what it returned.
+
+    That is the output itself if it is a tensor; its `.logits`, as an attribute or key; or the first tensor of a tuple
+    that has dimensions, so that `(logits, loss)` and `(loss, logits, …)` both give the logits.
+
+    Raises:
+        InvalidArgument: for anything else.
+    """
+    if isinstance(output, Tensor):
+        return output
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if found is None and type(output) in (tuple, list):
+        found = next((each for each in output if isinstance(each, Tensor) and each.ndim), None)
+    if isinstance(found, Tensor):
+        return found
+    raise InvalidArgument(
+        "model",
+        expected="a model that returns a tensor, something with .logits, or a tuple such as (logits, loss)",
+        found=_told(output),
+        instead="a loss_fn of your own, which takes from the output what it needs",
+    )
+
+
+def predicted(model: Any, inputs: Any) -> Tensor:
+    """`logits_of` what a model returns for inputs.
+
+    Floating-point inputs are cast to the dtype of the model's weights where no weight has theirs. Of a dict the model
+    is given, by name, what its forward pass names, as `transformers.Trainer` does. A model that names no `input_ids` is
+    given these as its first argument; and so is the only entry of a dict.
+
+    Raises:
+        InvalidArgument: for a dict that the model's forward pass cannot be called with.
+    """
+    if isinstance(inputs, Tensor):
+        return _floating(logits_of(model(_cast(inputs, model))))
+    if not isinstance(inputs, Mapping):
+        return _floating(logits_of(model(inputs)))
+    inputs = {name: _cast(value, model) for name, value in inputs.items()}
+    signature = _signature(model)
+    named = {name: value for name, value in inputs.items() if takes(model, name)}
+    if not named and any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
+        named = inputs  # of a wrapper, which passes everything on
+    main = "input_ids" if "input_ids" in inputs else next(iter(inputs)) if len(inputs) == 1 else None
+    first = () if main is None or main in named else (inputs[main],)
+    try:
+        signature.bind(*first, **named)
+    except TypeError as error:
+        raise InvalidArgument(
+            "batch",
+            expected=f"the inputs that {type(model).__name__} takes: {', '.join(signature.parameters) or 'none'}",
+            found=", ".join(map(repr, inputs)),
+            instead="a dict with these names, or a loss_fn of your own that calls the model",
+        ) from error
+    return _floating(logits_of(model(*first, **named)))
+
+
+def takes(model: Any, name: str) -> bool:
+    """Whether the forward pass of a model names an argument that can be given by its name."""
+    found = _signature(model).parameters.get(name)
+    return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
+
+
+def _signature(model: Any) -> inspect.Signature:
+    return inspect.signature(getattr(model, "forward", model))
+
+
+def _cast(value: Any, model: Any) -> Any:
+    if not (isinstance(value, Tensor) and value.is_floating_point() and isinstance(model, nn.Module)):
+        return value
+    own = dict.fromkeys(weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    return value.to(next(iter(own))) if own and value.dtype not in own else value
+
+
+def _floating(outputs: Tensor) -> Tensor:
+    if outputs.is_floating_point() and outputs.ndim:
+        return outputs
+    raise InvalidArgument(
+        "model",
+        expected="a model that predicts floating-point numbers for each sample",
+        found=f"{kind(outputs)} of {outputs.dtype}",
+        instead="a loss_fn of your own",
+    )
+
+
+def _told(output: Any) -> str:
+    if dataclasses.is_dataclass(output) and not isinstance(output, Mapping):
+        return f"{type(output).__name__} of {', '.join(repr(field.name) for field in dataclasses.fields(output))}"
+    return kind(output)

@@ -75,7 +75,7 @@ class _Probe:
             return per_token(self.run.loss_fn, self.run.model, batch, size)
 
     def _read_again(self) -> None:
-        if self.samples.tensors is None and not _equal(self.batch, self.samples.take(self.chosen, self.device)):
+        if not _equal(self.samples.read(self.chosen), self.samples.read(self.chosen)):
             raise InvalidArgument(
                 self.samples.name,
                 expected="the same sample each time that its number is read",

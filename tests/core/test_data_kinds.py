@@ -75,6 +75,7 @@ def readonly(array: np.ndarray) -> np.ndarray:
 
 
 TWO = X.numpy(), Y.numpy()
+DATASET = Items(lambda index: PAIRS[index])
 # kind -> data, and whether n is to be said
 REGRESSION: dict[str, Any] = {
     "tuple of tensors": (X, Y),
@@ -106,7 +107,7 @@ REGRESSION: dict[str, Any] = {
         TensorDataset(X, Y), 7, shuffle=True, drop_last=True
     ),
     "DataLoader with workers": DataLoader(TensorDataset(X, Y), 7, num_workers=2),
-    "DataLoader with a collation": DataLoader(Items(lambda index: PAIRS[index]), 7, collate_fn=stacked),
+    "DataLoader with a collation": DataLoader(DATASET, 7, collate_fn=stacked),
     "DataLoader of one rank": DataLoader(
         TensorDataset(X, Y), 7, sampler=DistributedSampler(TensorDataset(X, Y), num_replicas=2, rank=0)
     ),
@@ -297,7 +298,7 @@ def test_a_dataset_that_is_random_differs_from_itself() -> None:
 
 
 def test_the_fingerprint_is_that_of_the_samples() -> None:
-    kinds = [(X, Y), [X, Y], TWO, TensorDataset(X, Y), DataLoader(PAIRS, 7, shuffle=True, collate_fn=stacked), PAIRS]
+    kinds = [(X, Y), [X, Y], TWO, TensorDataset(X, Y), DataLoader(DATASET, 7, shuffle=True, collate_fn=stacked), PAIRS]
     assert len({fingerprint(Samples(each, name=str(place))) for place, each in enumerate(kinds)}) == 1
     others = [(X, Y + 1), (Y, X), (X[:29], Y[:29]), {"x": X, "y": Y}]
     assert len({fingerprint(Samples(each)) for each in (kinds[0], *others)}) == 5
@@ -307,9 +308,9 @@ def test_the_fingerprint_is_that_of_the_samples() -> None:
 @pytest.mark.parametrize(
     ("loader", "said"),
     [
-        (DataLoader(PAIRS, 7, sampler=WeightedRandomSampler([1.0] * N, N)), "WeightedRandomSampler, which visits"),
-        (DataLoader(PAIRS, 7, sampler=range(0, N, 2)), "range, which visits 15 of 30 samples in 15 visits"),
-        (DataLoader(PAIRS, batch_sampler=[[0, 1], [1, 2]]), "list, which visits 3 of 30 samples in 4 visits"),
+        (DataLoader(DATASET, 7, sampler=WeightedRandomSampler([1.0] * N, N)), "WeightedRandomSampler, which visits"),
+        (DataLoader(DATASET, 7, sampler=range(0, N, 2)), "range, which visits 15 of 30 samples in 15 visits"),
+        (DataLoader(DATASET, batch_sampler=[[0, 1], [1, 2]]), "list, which visits 3 of 30 samples in 4 visits"),
     ],
 )
 def test_a_loader_that_weighs_its_samples_is_refused_and_the_advice_works(loader: DataLoader[Any], said: str) -> None:

@@ -139,8 +139,8 @@ def _of_loader(loader: DataLoader[Any], num_samples: int | None, name: str) -> A
 
 def _chosen(loader: DataLoader[Any], count: int, name: str) -> list[int] | None:
     """The samples that a loader's sampler visits; None for all of them, in whatever order."""
-    batches = loader.batch_sampler
-    sampler = batches.sampler if type(batches) is BatchSampler else batches
+    batches: Any = loader.batch_sampler
+    sampler: Any = batches.sampler if type(batches) is BatchSampler else batches
     if isinstance(sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
         return None
     if isinstance(sampler, SubsetRandomSampler):

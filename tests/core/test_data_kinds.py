@@ -1,6 +1,6 @@
 """Whatever people hold their data in, the losses through `Samples` are those computed directly, sample by sample."""
 
-from collections import namedtuple
+from collections import UserList, namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import (
     ConcatDataset,
@@ -116,9 +115,10 @@ REGRESSION: dict[str, Any] = {
     "DataLoader of a chosen half": DataLoader(
         TensorDataset(torch.cat([X, -X]), torch.cat([Y, Y])), 7, sampler=SubsetRandomSampler(range(N))
     ),
-    "DataLoader of accelerate": Accelerator(cpu=True).prepare(DataLoader(TensorDataset(X, Y), 7, shuffle=True)),
     "DataLoader of dicts": DataLoader([{"x": x, "labels": y} for x, y in PAIRS], 7),  # pyrefly: ignore[bad-argument-type]
 }
+REGRESSION["user's own sequence"] = {"x": UserList(X.tolist()), "labels": UserList(list(Y))}
+REGRESSION["tuple of sequences"] = UserList(X.tolist()), UserList(list(Y))
 STREAMS: dict[str, Callable[[], Any]] = {
     "iterator of tuples": lambda: iter(batches(X, Y)),
     "iterator of lists": lambda: map(list, batches(X, Y)),
@@ -160,6 +160,14 @@ def test_losses_are_those_of_the_samples_one_by_one(kind: str) -> None:
     before = torch.random.get_rng_state()
     torch.testing.assert_close(losses_through(samples, mse, model).detach(), wanted)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loader_of_accelerate() -> None:
+    accelerate = pytest.importorskip("accelerate")
+    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(TensorDataset(X, Y), 7, shuffle=True, drop_last=True))
+    inputs, targets = Samples(loader).take(torch.arange(N))
+    assert torch.equal(inputs, X)
+    assert torch.equal(targets, Y)
 
 
 # Text of unequal lengths, padded on the right
@@ -234,6 +242,11 @@ def test_datasets_of_hugging_face(form: str | None, language_model: nn.Module, o
     for each in (data, DataLoader(data.with_format("torch"), 4, shuffle=True)):
         found = losses_through(Samples(each), next_token, language_model)
         torch.testing.assert_close(found.detach(), own_losses, rtol=1e-5, atol=1e-6)
+    for each in ({key: data[key] for key in ENCODED}, data[:]):
+        torch.testing.assert_close(losses_through(Samples(each), next_token, language_model).detach(), own_losses)
+    tokens, labels = Samples((data["input_ids"], data["labels"])).take(torch.arange(N))
+    assert torch.equal(tokens, IDS * MASK)
+    assert torch.equal(labels, LABELS)
     ragged = datasets.Dataset.from_dict({key: [row[key] for row in CUT] for key in ENCODED}).with_format(form)
     with pytest.raises(InvalidArgument, match=r"in data\[…\]\['input_ids'\].*Write instead: samples padded"):
         Samples(ragged)

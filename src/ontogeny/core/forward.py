@@ -86,7 +86,7 @@ def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]
     return first, named
 
 
-def takes(model: Any, name: str) -> bool:
+def takes(model: Any, name: Any) -> bool:
     """Whether the forward pass of a model names an argument that can be given by its name."""
     found = _signature(model).parameters.get(name)
     return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)

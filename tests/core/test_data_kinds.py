@@ -1,6 +1,6 @@
 """Whatever people hold their data in, the losses through `Samples` are those computed directly, sample by sample."""
 
-from collections import namedtuple
+from collections import UserList, namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import (
     ConcatDataset,
@@ -75,6 +74,7 @@ def readonly(array: np.ndarray) -> np.ndarray:
 
 
 TWO = X.numpy(), Y.numpy()
+DATASET = Items(lambda index: PAIRS[index])
 # kind -> data, and whether n is to be said
 REGRESSION: dict[str, Any] = {
     "tuple of tensors": (X, Y),
@@ -106,7 +106,7 @@ REGRESSION: dict[str, Any] = {
         TensorDataset(X, Y), 7, shuffle=True, drop_last=True
     ),
     "DataLoader with workers": DataLoader(TensorDataset(X, Y), 7, num_workers=2),
-    "DataLoader with a collation": DataLoader(Items(lambda index: PAIRS[index]), 7, collate_fn=stacked),
+    "DataLoader with a collation": DataLoader(DATASET, 7, collate_fn=stacked),
     "DataLoader of one rank": DataLoader(
         TensorDataset(X, Y), 7, sampler=DistributedSampler(TensorDataset(X, Y), num_replicas=2, rank=0)
     ),
@@ -115,9 +115,10 @@ REGRESSION: dict[str, Any] = {
     "DataLoader of a chosen half": DataLoader(
         TensorDataset(torch.cat([X, -X]), torch.cat([Y, Y])), 7, sampler=SubsetRandomSampler(range(N))
     ),
-    "DataLoader of accelerate": Accelerator(cpu=True).prepare(DataLoader(TensorDataset(X, Y), 7, shuffle=True)),
     "DataLoader of dicts": DataLoader([{"x": x, "labels": y} for x, y in PAIRS], 7),  # pyrefly: ignore[bad-argument-type]
 }
+REGRESSION["user's own sequence"] = {"x": UserList(X.tolist()), "labels": UserList(list(Y))}
+REGRESSION["tuple of sequences"] = UserList(X.tolist()), UserList(list(Y))
 STREAMS: dict[str, Callable[[], Any]] = {
     "iterator of tuples": lambda: iter(batches(X, Y)),
     "iterator of lists": lambda: map(list, batches(X, Y)),
@@ -159,6 +160,14 @@ def test_losses_are_those_of_the_samples_one_by_one(kind: str) -> None:
     before = torch.random.get_rng_state()
     torch.testing.assert_close(losses_through(samples, mse, model).detach(), wanted)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loader_of_accelerate() -> None:
+    accelerate = pytest.importorskip("accelerate")
+    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(TensorDataset(X, Y), 7, shuffle=True, drop_last=True))
+    inputs, targets = Samples(loader).take(torch.arange(N))
+    assert torch.equal(inputs, X)
+    assert torch.equal(targets, Y)
 
 
 # Text of unequal lengths, padded on the right
@@ -233,6 +242,11 @@ def test_datasets_of_hugging_face(form: str | None, language_model: nn.Module, o
     for each in (data, DataLoader(data.with_format("torch"), 4, shuffle=True)):
         found = losses_through(Samples(each), next_token, language_model)
         torch.testing.assert_close(found.detach(), own_losses, rtol=1e-5, atol=1e-6)
+    for each in ({key: data[key] for key in ENCODED}, data[:]):
+        torch.testing.assert_close(losses_through(Samples(each), next_token, language_model).detach(), own_losses)
+    tokens, labels = Samples((data["input_ids"], data["labels"])).take(torch.arange(N))
+    assert torch.equal(tokens, IDS * MASK)
+    assert torch.equal(labels, LABELS)
     ragged = datasets.Dataset.from_dict({key: [row[key] for row in CUT] for key in ENCODED}).with_format(form)
     with pytest.raises(InvalidArgument, match=r"in data\[…\]\['input_ids'\].*Write instead: samples padded"):
         Samples(ragged)
@@ -297,7 +311,7 @@ def test_a_dataset_that_is_random_differs_from_itself() -> None:
 
 
 def test_the_fingerprint_is_that_of_the_samples() -> None:
-    kinds = [(X, Y), [X, Y], TWO, TensorDataset(X, Y), DataLoader(PAIRS, 7, shuffle=True, collate_fn=stacked), PAIRS]
+    kinds = [(X, Y), [X, Y], TWO, TensorDataset(X, Y), DataLoader(DATASET, 7, shuffle=True, collate_fn=stacked), PAIRS]
     assert len({fingerprint(Samples(each, name=str(place))) for place, each in enumerate(kinds)}) == 1
     others = [(X, Y + 1), (Y, X), (X[:29], Y[:29]), {"x": X, "y": Y}]
     assert len({fingerprint(Samples(each)) for each in (kinds[0], *others)}) == 5
@@ -307,9 +321,9 @@ def test_the_fingerprint_is_that_of_the_samples() -> None:
 @pytest.mark.parametrize(
     ("loader", "said"),
     [
-        (DataLoader(PAIRS, 7, sampler=WeightedRandomSampler([1.0] * N, N)), "WeightedRandomSampler, which visits"),
-        (DataLoader(PAIRS, 7, sampler=range(0, N, 2)), "range, which visits 15 of 30 samples in 15 visits"),
-        (DataLoader(PAIRS, batch_sampler=[[0, 1], [1, 2]]), "list, which visits 3 of 30 samples in 4 visits"),
+        (DataLoader(DATASET, 7, sampler=WeightedRandomSampler([1.0] * N, N)), "WeightedRandomSampler, which visits"),
+        (DataLoader(DATASET, 7, sampler=range(0, N, 2)), "range, which visits 15 of 30 samples in 15 visits"),
+        (DataLoader(DATASET, batch_sampler=[[0, 1], [1, 2]]), "list, which visits 3 of 30 samples in 4 visits"),
     ],
 )
 def test_a_loader_that_weighs_its_samples_is_refused_and_the_advice_works(loader: DataLoader[Any], said: str) -> None:

@@ -159,7 +159,7 @@ def test_models_of_transformers_are_called_by_name() -> None:
         "num_attention_heads": 2,
         "intermediate_size": 8,
     }
-    config = transformers.BertConfig(**common, num_labels=3)
+    config = transformers.BertConfig(**common, id2label={0: "a", 1: "b", 2: "c"})
     extra = {"special_tokens_mask": 1 - MASK, "length": MASK.sum(1)}  # what tokenizers return besides
     inputs = {"input_ids": TOKENS, "attention_mask": MASK}
     classifier = transformers.BertForSequenceClassification(config).eval()
@@ -177,9 +177,8 @@ def test_models_of_transformers_are_called_by_name() -> None:
 
 
 def test_an_encoder_decoder_makes_its_inputs_of_the_labels() -> None:
-    config = transformers.T5Config(
-        vocab_size=8, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=0
-    )
+    config = transformers.T5Config(vocab_size=8, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    config.decoder_start_token_id = 0
     model = transformers.T5ForConditionalGeneration(config).eval()
     labels = (TOKENS + 2).masked_fill(MASK == 0, -100)
     inputs = {"input_ids": TOKENS + 1, "attention_mask": MASK}
@@ -201,11 +200,15 @@ class Named(Wrapper):
         return self.inner(input_ids)
 
 
-class Masked(Tagger):
+class Masked(nn.Module):
     """Names its tokens as it likes, and the mask as transformers does."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 4)
+
     def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
-        return super().forward(x) * attention_mask[..., None]
+        return self.table(x) * attention_mask[..., None]
 
 
 def test_models_are_given_what_they_name_and_else_the_tokens() -> None:

@@ -34,8 +34,8 @@ def columns(data: Any, name: str, path: str = "", *, rows_in_lists: bool = True)
     if isinstance(data, Mapping) and data:
         _refuse_text(data, name)
         return {
-            key: collated(value, name, f"{path}[{key!r}]")
-            if isinstance(value, list) and value and rows_in_lists
+            key: collated(list(value), name, f"{path}[{key!r}]")
+            if rows_in_lists and is_column(value)
             else columns(value, name, f"{path}[{key!r}]", rows_in_lists=rows_in_lists)
             for key, value in data.items()
         }
@@ -139,6 +139,11 @@ def check_rows(batch: Any, count: int, name: str) -> None:
             )
 
 
+def is_column(value: Any) -> bool:
+    """Whether a value is a list of one value a sample, or behaves as one, as columns of a `datasets.Dataset` do."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, tuple)) and len(value) > 0
+
+
 def _compound(value: Any) -> bool:
     """Whether a value has parts that are samples or columns each: a tuple, a dict, or a list of more than numbers."""
     if isinstance(value, list):
@@ -169,9 +174,9 @@ def _refuse_text(parts: Mapping[Any, Any], name: str) -> None:
 
 
 def _is_text(value: Any) -> bool:
-    while isinstance(value, list) and value:
+    while is_column(value):
         value = value[0]
-    return isinstance(value, (str, bytes))
+    return isinstance(value, (str, bytes)) or (isinstance(value, np.ndarray) and value.dtype.kind in "US")
 
 
 def _no_numbers(name: str, path: str, found: str, instead: str = "") -> InvalidArgument:

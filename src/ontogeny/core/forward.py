@@ -38,22 +38,40 @@ def logits_of(output: Any) -> Tensor:
 def predicted(model: Any, inputs: Any) -> Tensor:
     """`logits_of` what a model returns for inputs.
 
-    Floating-point inputs are cast to the dtype of the model's weights where no weight has theirs. Of a dict the model
-    is given, by name, what its forward pass names, as `transformers.Trainer` does. A model that names no `input_ids` is
+    Floating-point inputs whose dtype the model does not take are cast to that of its weights. Of a dict the model is
+    given, by name, what its forward pass names, as `transformers.Trainer` does. A model that names no `input_ids` is
     given these as its first argument; and so is the only entry of a dict.
 
     Raises:
-        InvalidArgument: for a dict that the model's forward pass cannot be called with.
+        InvalidArgument: for a dict that the model's forward pass cannot be called with, or a model without logits.
     """
-    if isinstance(inputs, Tensor):
-        return _floating(logits_of(model(_cast(inputs, model))))
+    first, named = ((inputs,), {}) if isinstance(inputs, Tensor) else _arguments(model, inputs)
+    try:
+        output = model(*first, **named)
+    except (RuntimeError, ValueError):
+        cast = [_cast(value, model) for value in (*first, *named.values())]
+        if all(new is old for new, old in zip(cast, (*first, *named.values()), strict=True)):
+            raise
+        output = model(*cast[: len(first)], **dict(zip(named, cast[len(first) :], strict=True)))
+    outputs = logits_of(output)
+    if outputs.is_floating_point() and outputs.ndim:
+        return outputs
+    raise InvalidArgument(
+        "model",
+        expected="a model that predicts floating-point numbers for each sample",
+        found=f"{kind(outputs)} of {outputs.dtype}",
+        instead="a loss_fn of your own",
+    )
+
+
+def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the model is called with, by place and by name."""
     if not isinstance(inputs, Mapping):
-        return _floating(logits_of(model(inputs)))
-    inputs = {name: _cast(value, model) for name, value in inputs.items()}
+        return (inputs,), {}
     signature = _signature(model)
     named = {name: value for name, value in inputs.items() if takes(model, name)}
     if not named and any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
-        named = inputs  # of a wrapper, which passes everything on
+        named = dict(inputs)  # of a wrapper, which passes everything on
     main = "input_ids" if "input_ids" in inputs else next(iter(inputs)) if len(inputs) == 1 else None
     first = () if main is None or main in named else (inputs[main],)
     try:
@@ -65,10 +83,10 @@ def predicted(model: Any, inputs: Any) -> Tensor:
             found=", ".join(map(repr, inputs)),
             instead="a dict with these names, or a loss_fn of your own that calls the model",
         ) from error
-    return _floating(logits_of(model(*first, **named)))
+    return first, named
 
 
-def takes(model: Any, name: str) -> bool:
+def takes(model: Any, name: Any) -> bool:
     """Whether the forward pass of a model names an argument that can be given by its name."""
     found = _signature(model).parameters.get(name)
     return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
@@ -79,21 +97,11 @@ def _signature(model: Any) -> inspect.Signature:
 
 
 def _cast(value: Any, model: Any) -> Any:
+    """A floating-point tensor in the dtype of the model's weights; the same object where one of them has its own."""
     if not (isinstance(value, Tensor) and value.is_floating_point() and isinstance(model, nn.Module)):
         return value
     own = dict.fromkeys(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     return value.to(next(iter(own))) if own and value.dtype not in own else value
-
-
-def _floating(outputs: Tensor) -> Tensor:
-    if outputs.is_floating_point() and outputs.ndim:
-        return outputs
-    raise InvalidArgument(
-        "model",
-        expected="a model that predicts floating-point numbers for each sample",
-        found=f"{kind(outputs)} of {outputs.dtype}",
-        instead="a loss_fn of your own",
-    )
 
 
 def _told(output: Any) -> str:

@@ -20,8 +20,8 @@ from torch.utils.data import (
     TensorDataset,
 )
 
-from ontogeny.core.batches import ROW, joined, kind, leaves
-from ontogeny.core.collation import check_rows, collated, columns
+from ontogeny.core.batches import ROW, joined, kind, leaves, like
+from ontogeny.core.collation import check_rows, collated, columns, is_column
 from ontogeny.core.errors import InvalidArgument
 
 IN_MEMORY = 2**30  # bytes of collated samples that are held; larger datasets are read at every batch
@@ -109,7 +109,7 @@ def _is_pair(data: Any) -> bool:
 
 
 def _several(data: Sequence[Any], name: str) -> Any:
-    parts = list(data)
+    parts = [collated(list(part), name) if is_column(part) and not isinstance(part, list) else part for part in data]
     if not parts or not all(isinstance(part, (Mapping, tuple)) or getattr(part, "ndim", 0) for part in parts):
         found = ", ".join(type(part).__name__ for part in parts) or "nothing"
         raise InvalidArgument(
@@ -118,7 +118,7 @@ def _several(data: Sequence[Any], name: str) -> Any:
             found=f"a tuple of {found}",
             instead="torch.as_tensor(…) of each; samples in a list, list(data)",
         )
-    return columns(tuple(parts) if isinstance(data, list) else data, name)
+    return columns(like(data, parts) if isinstance(data, tuple) else tuple(parts), name)
 
 
 def _of_loader(loader: DataLoader[Any], num_samples: int | None, name: str) -> Any:
@@ -139,8 +139,8 @@ def _of_loader(loader: DataLoader[Any], num_samples: int | None, name: str) -> A
 
 def _chosen(loader: DataLoader[Any], count: int, name: str) -> list[int] | None:
     """The samples that a loader's sampler visits; None for all of them, in whatever order."""
-    batches = loader.batch_sampler
-    sampler = batches.sampler if type(batches) is BatchSampler else batches
+    batches: Any = loader.batch_sampler
+    sampler: Any = batches.sampler if type(batches) is BatchSampler else batches
     if isinstance(sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
         return None
     if isinstance(sampler, SubsetRandomSampler):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -23,6 +24,8 @@ def inputs_and_targets(model: Any, batch: Any) -> tuple[Any, Tensor]:
     Raises:
         InvalidArgument: for a batch that is neither.
     """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return batch[0], _tensor(batch[1], "targets")
     if isinstance(batch, Mapping):
         key = next((name for name in _LABELS if name in batch), None)
         inputs = {name: value for name, value in batch.items() if name not in _LABELS}
@@ -31,8 +34,6 @@ def inputs_and_targets(model: Any, batch: Any) -> tuple[Any, Tensor]:
             if takes(model, "decoder_input_ids") and "decoder_input_ids" not in inputs:
                 inputs["labels"] = targets
             return inputs, _tensor(targets, "targets")
-    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return batch[0], _tensor(batch[1], "targets")
     raise InvalidArgument(
         "batch",
         expected="a pair (inputs, targets), or a dict of inputs and 'labels'",
@@ -111,7 +112,7 @@ def whole_numbers(labels: Tensor) -> Int[Tensor, "*shape"]:
             found=f"{kind(labels)} of {labels.dtype}",
             instead="labels.long(), or og.losses.mse for regression",
         )
-    return labels.long()
+    return labels if labels.dtype is torch.long else labels.long()
 
 
 def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) -> Float[Tensor, "*position classes"]:
@@ -123,7 +124,10 @@ def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) 
     Raises:
         InvalidArgument: for labels of another shape, a single class, or where both are possible.
     """
-    last = logits.shape[:-1] == labels.shape
+    shape = logits.shape
+    if labels.ndim == 1 and len(shape) == 2 and shape[0] == len(labels) and shape[1] > 1:  # as most are
+        return logits
+    last = shape[:-1] == labels.shape
     second = logits.ndim == labels.ndim + 1 and (logits.shape[0], *logits.shape[2:]) == tuple(labels.shape)
     if not labels.ndim or not (last or second):
         raise InvalidArgument(

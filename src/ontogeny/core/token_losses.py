@@ -20,9 +20,9 @@ def token_losses(logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor,
     Raises:
         InvalidArgument: for a target that is none of the classes.
     """
-    if targets.device.type != "cpu" and not torch.compiler.is_compiling():  # where an index out of range is no error
+    if not targets.is_cpu and not torch.compiler.is_compiling():  # where an index out of range is no error
         _refuse_out_of_range(logits, targets)
-    blocked = logits.device.type == "cpu" and logits.numel() >= _FROM and not torch.compiler.is_compiling()
+    blocked = logits.numel() >= _FROM and logits.is_cpu and not torch.compiler.is_compiling()
     try:
         return _Blocked.apply(logits, targets) if blocked else _plain(logits, targets)
     except IndexError:

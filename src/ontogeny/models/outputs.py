@@ -31,7 +31,7 @@ def with_first_tensor(output: Any, tensor: Tensor) -> Any:
         return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
     changed = copy.copy(output)
     if isinstance(output, (Mapping, list)):
-        changed[place] = new  # pyrefly: ignore[unsupported-operation]
+        changed[place] = new
     else:
         object.__setattr__(changed, place, new)  # a frozen dataclass too
     return changed

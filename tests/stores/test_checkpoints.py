@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument
-from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, open_checkpoints
-from ontogeny.stores.checkpoints import read_weights
+from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, open_checkpoints, read_weights
 
 Run = dict[int, dict[str, Tensor]]
 STEPS = (100, 0, 7)

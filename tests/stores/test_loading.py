@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores import load_into
 
 
@@ -27,5 +28,5 @@ def test_one_name_of_a_tied_weight_is_enough(left_out: str) -> None:
 def test_other_weights_that_are_missing_are_refused() -> None:
     saved = Tied().state_dict()
     del saved["body.weight"]
-    with pytest.raises(RuntimeError, match=r"body\.weight"):
+    with pytest.raises(InvalidArgument, match=r"missing keys: body\.weight"):
         load_into(Tied(), saved)

@@ -115,7 +115,9 @@ def _tensors(state: Mapping[str, Any]) -> Weights:
 
 def _kind(saved: Any) -> str:
     if isinstance(saved, Mapping):
-        return f"a dict with the keys {', '.join(str(name) for name in list(saved)[:12])}" if saved else "an empty dict"
+        odd = next((name for name, value in saved.items() if isinstance(value, Unmade)), None)
+        keys = ", ".join(str(name) for name in list(saved)[:12])
+        return f"a dict with the keys {keys}" + (f" ({odd}: {_kind(saved[odd])})" if odd else "") if saved else "{}"
     return f"a {type(saved).__module__}.{type(saved).__qualname__}".replace("a builtins.", "a ")
 
 

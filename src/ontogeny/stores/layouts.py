@@ -14,8 +14,20 @@ from ontogeny.stores.reading import one_line, read_file
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 ADAPTER_CONFIG = "adapter_config.json"
 # What trainers leave beside the weights, by how its names begin.
-_BESIDE = ("optim", "scheduler", "scaler", "sampler", "rng_state", "random_states", "training_args", "trainer_state")
-_BESIDE_TOO = ("dataloader", "global_step_tracker")
+_FSDP = "pytorch_model_fsdp"  # the folder in which accelerate keeps distributed shards
+_BESIDE = (
+    "optim",
+    "scheduler",
+    "scaler",
+    "sampler",
+    "dataloader",
+    "rng_state",
+    "random_states",
+    "training_args",
+    _FSDP,
+)
+_WHOLE = ("model.safetensors", "pytorch_model.bin", "consolidated.safetensors")
+_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 class Adapter(Weights):
@@ -24,6 +36,10 @@ class Adapter(Weights):
     def __init__(self, weights: Weights, config: dict[str, Any]) -> None:
         super().__init__(weights)
         self.config = config
+
+
+class NoWeights(InvalidArgument):
+    """A folder in which no weights are."""
 
 
 class Layout(NamedTuple):
@@ -69,27 +85,34 @@ def find_layout(path: Path) -> Layout:
     """Which files of a folder are its weights. A file is its own, and an index of shards stands for them.
 
     Raises:
-        InvalidArgument: for a folder without weights, or with several that each could be meant.
+        NoWeights: for a folder without any.
+        InvalidArgument: for a folder with several that each could be meant.
     """
     if not path.is_dir():
         return _shards(path) if path.name.endswith(".index.json") else Layout((path,))
-    for place in (path, *sorted(path.glob("pytorch_model_fsdp*"))):
+    for place in (path, *sorted(path.glob(f"{_FSDP}*"))):
         if (place / METADATA).is_file():
             return Layout(tuple(sorted(place.glob("*.distcp"))), place / METADATA)
     if (path / ADAPTER_CONFIG).is_file():
         adapters = [file for file in map(path.joinpath, _ADAPTERS) if file.is_file()]
-        return Layout((_only(path, adapters or _weights_in(path)),), path / ADAPTER_CONFIG)
-    found = _weights_in(path)
+        return Layout((_only(path, adapters or weights_in(path)),), path / ADAPTER_CONFIG)
+    found = weights_in(path)
     indices = sorted(path.glob("*.index.json"))
     if len(found) != 1 and indices:
         return _shards(_only(path, indices))
     return Layout((_only(path, found),))
 
 
-_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one checkpoint itself, by names that libraries give: not any folder with a file in it."""
+    try:
+        layout = find_layout(folder)
+    except NoWeights:
+        return False
+    return folder.is_dir() and (layout.table is not None or layout.files[0].name in _WHOLE)
 
 
-def _weights_in(folder: Path) -> list[Path]:
+def weights_in(folder: Path) -> list[Path]:
     """Files of weights, those of the first kind that there is: names that only weights have come first."""
     for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.bin", "*.ckpt")):
         files = sorted(file for pattern in patterns for file in folder.glob(pattern) if not is_beside(file))
@@ -99,19 +122,21 @@ def _weights_in(folder: Path) -> list[Path]:
 
 
 def is_beside(path: Path) -> bool:
-    """Whether a file is what trainers save beside weights, by its name."""
-    return path.name.startswith((*_BESIDE, *_BESIDE_TOO))
+    """Whether a file or folder is what trainers save beside weights or within a checkpoint, by its name."""
+    return path.name.startswith(_BESIDE)
 
 
 def _only(folder: Path, files: list[Path]) -> Path:
     if len(files) == 1:
         return files[0]
-    shown = ", ".join(file.name for file in files[:6])
+    expected = f"one weights file in {folder}"
+    if not files:
+        raise NoWeights("source", expected=expected, found="none")
     raise InvalidArgument(
         "source",
-        expected=f"one weights file in {folder}",
-        found=f"{len(files)}" + (f" ({shown})" if files else ""),
-        instead=f'a pattern that names the file, such as ".../{files[0].name}"' if files else "another folder",
+        expected=expected,
+        found=", ".join(file.name for file in files[:6]),
+        instead=f'a pattern or path that names the file, such as ".../{files[0].name}"',
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores import adapters, pretrained
 from ontogeny.stores.layouts import Adapter
-from ontogeny.stores.names import Match, fitting_prefixes, match, ties
+from ontogeny.stores.names import Match, fitting_prefixes, match, tensors_of, ties
 
 _SHOWN = 4  # names of a kind that a message holds
 
@@ -18,10 +18,10 @@ def load_into(
 ) -> None:
     """Fill every parameter and buffer of `model` from `weights`, or refuse and leave it as it was.
 
-    Names are fitted by the rule of `ontogeny.stores.names`: wrappers' parts count for nothing, leading parts are dropped
-    where that makes all names fit, and constants that no training writes may be there or not. One name of a tied weight
-    is enough. Where names differ otherwise, a `PreTrainedModel` is loaded as transformers loads its files, and a
-    `PeftModel` as peft loads an adapter: the adapter's weights from the file, all others as `model` has them.
+    Names are fitted by the rule of `ontogeny.stores.names`: wrappers' parts count for nothing, leading parts are
+    dropped where that makes all names fit, and constants that no training writes may be there or not. One name of a
+    tied weight is enough. Where names differ otherwise, a `PreTrainedModel` is loaded as transformers loads its files,
+    and a `PeftModel` as peft loads an adapter: the adapter's weights from the file, all others as `model` has them.
 
     Args:
         argument: what the caller calls `model`, for errors.
@@ -39,11 +39,11 @@ def load_into(
         if pretrained.is_pretrained(model):
             found = pretrained.convert(model, weights, found)
     _require_fit(model, weights, found, argument, of)
-    model.load_state_dict(found.weights)
+    model.load_state_dict(model.state_dict() | found.weights)  # with what modules keep beside tensors
 
 
 def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, argument: str, of: str) -> None:
-    own = model.state_dict()
+    own = tensors_of(model)
     shapes = [
         f"{name} {tuple(tensor.shape)} in the file and {tuple(own[name].shape)} in the module"
         for name, tensor in found.weights.items()
@@ -57,7 +57,7 @@ def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, 
     torn = [
         " and ".join(names)
         for names in ties(own)
-        if any(name in found.weights and not _same(found, names[0], name) for name in names[1:])
+        if not shapes and any(not _same(found.weights, names[0], name) for name in names[1:])
     ]
     said = {
         "missing keys": found.missing,
@@ -66,7 +66,7 @@ def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, 
         "kinds of numbers that differ": kinds,
         "weights that are one in the module and differ in the file": torn,
     }
-    problems = [f"{what}: {shown(names)}" for what, names in said.items() if names]
+    problems = [f"{what}: {_names(names)}" for what, names in said.items() if names]
     if problems:
         raise InvalidArgument(
             argument,
@@ -76,11 +76,13 @@ def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, 
         )
 
 
-def _same(found: Match, first: str, second: str) -> bool:
-    return first not in found.weights or torch.equal(found.weights[first], found.weights[second])
+def _same(weights: Mapping[str, Tensor], first: str, second: str) -> bool:
+    if first not in weights or second not in weights:
+        return True
+    return torch.equal(weights[first].to(weights[second].dtype), weights[second])
 
 
-def shown(names: Sequence[str]) -> str:
+def _names(names: Sequence[str]) -> str:
     """The first few names, and how many there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
@@ -94,6 +96,6 @@ def _advice(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> st
     if found.missing and not found.unexpected and not dict(model.named_parameters()).keys() & set(found.missing):
         return "register_buffer(..., persistent=False) for what the module computes by itself"
     return (
-        "a model_fn that makes the network that was trained, or open_checkpoints(..., load=function) with a function of "
-        "the path that returns {name: tensor} under the names of the module"
+        "a model_fn that makes the network that was trained, or open_checkpoints(..., load=function) with a function "
+        "of the path that returns {name: tensor} under the names of the module"
     )

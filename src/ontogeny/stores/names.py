@@ -3,10 +3,11 @@
 1. Parts that wrappers put into names count for nothing, on either side: `_orig_mod` (torch.compile),
    `_fsdp_wrapped_module`, `_checkpoint_wrapped_module`, `_forward_module`.
 2. If the names then differ, the leading parts that all names of one side share are dropped, one after the other, until
-   they are the same: `module.` of DistributedDataParallel, `net.` of a LightningModule, `transformer.` of a base model.
-   Nothing is dropped unless all names fit afterwards, so that at most one number of parts can do.
-3. Left out without a word is what no training wrote: causal masks, position numbers, rotary frequencies, and the counters
-   of batches and averages, where the module has no such entry.
+   they are the same: `module.` of DistributedDataParallel, `net.` of a LightningModule, `transformer.` of a base
+   model. Nothing is dropped unless all names fit afterwards, so that at most one number of parts can do.
+3. Left out without a word is what no training wrote: causal masks, position numbers, rotary frequencies, and the
+   counters of batches and averages, where the module has no such entry. What the module computes by itself, a buffer
+   that is not persistent, may be in the file with the same values.
 """
 
 import re
@@ -43,23 +44,28 @@ class Match:
 
 def match(model: nn.Module, weights: Mapping[str, Tensor]) -> Match:
     """Fit weights to a module; what fits best is returned if nothing fits."""
-    own = model.state_dict()
-    constants = {unwrapped(name): buffer for name, buffer in model.named_buffers() if name not in own}
+    own = tensors_of(model)
+    computed = {name: buffer for name, buffer in model.named_buffers() if name not in own}
     theirs = {unwrapped(name): name for name in weights}
     ours = {unwrapped(name): name for name in own}
     if len(theirs) < len(weights) or len(ours) < len(own):  # a module and its wrapper beside each other: as they are
         theirs, ours = {name: name for name in weights}, {name: name for name in own}
     tried = []
     for cut_theirs, cut_ours in _cuts(theirs, ours):
-        cut = _cut(theirs, cut_theirs)
-        names = {ours_name: cut[name] for name, ours_name in _cut(ours, cut_ours).items() if name in cut}
-        left = {name: theirs_name for name, theirs_name in cut.items() if theirs_name not in names.values()}
-        found = _matched(own, {name: weights[each] for name, each in names.items()})
-        unexpected = [each for name, each in left.items() if not _is_left_out(name, weights[each], constants)]
+        there, here = _cut(theirs, cut_theirs), _cut(ours, cut_ours)
+        constants = {each: computed[name] for each, name in _cut({unwrapped(n): n for n in computed}, cut_ours).items()}
+        found = _matched(own, {here[name]: weights[there[name]] for name in here.keys() & there.keys()})
+        left = [name for name in there if name not in here]
+        unexpected = [there[name] for name in left if not _is_left_out(name, weights[there[name]], constants)]
         tried.append(Match(found, [name for name in own if name not in found], unexpected))
         if tried[-1].complete:
             return tried[-1]
     return min(tried, key=lambda found: len(found.missing) + len(found.unexpected))
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """A module's state dict without what modules keep beside tensors."""
+    return {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
 
 
 def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
@@ -73,9 +79,12 @@ def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
 
 def fitting_prefixes(own: Iterable[str], names: Iterable[str]) -> list[str]:
     """Prefixes under which a file has every name of a module: what `key=` could choose."""
-    wanted, there = {unwrapped(name) for name in own}, {unwrapped(name) for name in names}
-    parts = {name.rsplit(".", cut)[0] for name in there for cut in range(1, name.count(".") + 1)}
-    return sorted(prefix for prefix in parts if all(f"{prefix}.{name}" in there for name in wanted))
+    wanted = {unwrapped(name) for name in own if not _COUNTERS.fullmatch(name)}
+    below: dict[str, set[str]] = {}
+    for name in names:
+        for place in (at for at, letter in enumerate(name) if letter == "."):
+            below.setdefault(name[:place], set()).add(unwrapped(name[place + 1 :]))
+    return sorted(prefix for prefix, there in below.items() if wanted <= there)
 
 
 def _matched(own: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,6 +135,7 @@ def _is_causal_mask(tensor: Tensor) -> bool:
 
 
 def unwrapped(name: str) -> str:
+    """A name without the parts of wrappers."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores.checkpoints import Checkpoints, DirectoryCheckpoints, FileCheckpoints, MemoryCheckpoints
 from ontogeny.stores.entries import state_dict_in
-from ontogeny.stores.layouts import SUFFIXES, find_layout
+from ontogeny.stores.layouts import SUFFIXES, is_checkpoint, weights_in
 from ontogeny.stores.series import find_series, paths_by_step
 
 
@@ -27,10 +27,11 @@ def open_checkpoints(
     beside an optimizer's state and what else was saved. How names are fitted to a module, see `load_into`.
 
     Args:
-        source: a folder with one series of checkpoints (`checkpoint-10`, `step20`, `epoch=0-step=30.ckpt`), itself or in
-            its folder `checkpoints`; a pattern with `{N}` where the step stands and `*` for what else varies, such as
-            `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"`; one file, or one folder that is a checkpoint, which is
-            step 0; a list of state dicts (steps 0, 1, …) or a mapping from step to state dict.
+        source: a folder with one series of checkpoints (`checkpoint-10`, `step20`, `epoch=0-step=30.ckpt`), itself or
+            in its folder `checkpoints` (see `find_series`); a pattern with `{N}` where the step stands and `*` for
+            what else varies, such as `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"`; one file, or a folder
+            of `save_pretrained` and the like, which is step 0; a list of state dicts (steps 0, 1, …) or a mapping from
+            step to state dict.
         key: the entry that holds the weights, such as "ema" or "state_dict"; dotted, it goes further down, and takes of
             a state dict what stands under a prefix ("state_dict.student"). Default: found by itself, and refused if
             several could be meant.
@@ -80,25 +81,17 @@ def _on_disk(source: str | Path, key: str | None, load: Callable[[Path], Any] | 
             return own
         if series := find_series(folder):
             return FileCheckpoints(series, key, load)
-    if path.is_file() or (path.is_dir() and _is_checkpoint(path)):
+    if path.is_file() or is_checkpoint(path):
         return FileCheckpoints({0: path}, key, load)
+    single = [f'"{file}"' for file in weights_in(path)[:3]]
     raise InvalidArgument(
         "source",
-        expected=f"a folder with checkpoints ({', '.join(SUFFIXES)} files or folders with them, a step in their names)",
+        expected=f"a folder with step-*.safetensors files, or with others ({', '.join(SUFFIXES)}, or folders of them) "
+        "that have their step in their names",
         found=f"{source} without any" if path.exists() else f"{source}, which does not exist",
-        instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"',
+        instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"'
+        + (f", or {' or '.join(single)} for one checkpoint" if single else ""),
     )
-
-
-def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint itself; several weights files without a step are refused by name."""
-    try:
-        find_layout(folder)
-    except InvalidArgument as error:
-        if error.found.startswith("0"):
-            return False
-        raise
-    return True
 
 
 def _refuse_aliases(weights: Mapping[int, Mapping[str, Tensor]]) -> None:

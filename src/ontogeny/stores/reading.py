@@ -5,9 +5,12 @@ its arguments or a configuration, is not made: a stand-in that only knows its cl
 """
 
 import pickle
+import pickletools
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,20 +20,13 @@ from safetensors.torch import load as load_safetensors
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 
 BY_HAND = 'open_checkpoints(..., load=lambda path: torch.load(path, map_location="cpu", weights_only=False))'
-_TRUSTED = f"{BY_HAND} for a file that you trust"
+_OF_THE_SYSTEM = ("os", "posix", "nt", "sys")  # modules that torch refuses whatever is allowed
 _LFS = b"version https://git-lfs.github.com/spec/"
 # Files of other libraries that are not damaged, only not ours to read.
 _FOREIGN = {".npz", ".npy", ".h5", ".hdf5", ".msgpack", ".gguf", ".onnx", ".tflite", ".pkl", ".pickle", ".zip", ".tar"}
-# Classes of mappings that are pickled as what they hold, so that they are read as a plain mapping.
-_MAPPINGS = (
-    "collections.defaultdict",
-    "easydict.EasyDict",
-    "addict.addict.Dict",
-    "munch.Munch",
-    "yacs.config.CfgNode",
-    "mmcv.utils.config.ConfigDict",
-    "mmengine.config.config.ConfigDict",
-)
+# What torch's reader says of a stand-in that is filled like a container, and which one to make then.
+_FILLED = re.compile(r"Can only (SETITEM|append|extend)\w* (?:for|to|lists).* got <class '([\w.]+)'>")
+_CONTAINERS: dict[str, Callable[[], Any]] = {"SETITEM": OrderedDict, "append": list, "extend": list}
 
 
 class Unmade:
@@ -56,19 +52,16 @@ class Unmade:
         self.state = state
 
 
-class _Mapping:
-    """A stand-in for a class of mappings: what is made is a plain one."""
+def stand_in(name: str, container: Callable[[], Any] | None = None) -> type:
+    """A class that takes the place of the class or function `name`, given with its module.
 
-    def __new__(cls, *_: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
-        return OrderedDict()
-
-
-def stand_in(name: str) -> type:
-    """A class that takes the place of the class or function `name`, given with its module."""
-    if name in _MAPPINGS:
-        return type(name, (_Mapping,), {})
+    Args:
+        container: makes what stands for its objects instead, for classes that are filled as mappings or lists are.
+    """
     module, _, last = name.rpartition(".")
-    return type(last, (Unmade,), {"__module__": module})
+    if container is None:
+        return type(last, (Unmade,), {"__module__": module})
+    return type(last, (), {"__module__": module, "__new__": lambda cls, *_: container()})
 
 
 def read_file(path: Path) -> Any:
@@ -83,7 +76,8 @@ def read_file(path: Path) -> Any:
             if file.read(len(_LFS)) == _LFS:
                 raise CorruptFile(f"{path}: a pointer of git-lfs in place of the file; `git lfs pull` fetches it")
     except OSError as error:
-        raise InvalidArgument("source", expected="files that can be opened", found=one_line(error)) from error
+        found = f"{path}: cannot be read as weights ({error.strerror})"
+        raise InvalidArgument("source", expected="a file that can be opened", found=found) from error
     if path.suffix in _FOREIGN:
         raise InvalidArgument(
             "source",
@@ -106,19 +100,50 @@ def read_archive(file: BinaryIO, path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about protocols and storages, which say nothing of the weights
         try:
-            unknown = torch.serialization.get_unsafe_globals_in_checkpoint(file) if zipped else []
-            file.seek(0)
-            with torch.serialization.safe_globals([(stand_in(name), name) for name in unknown]):
-                return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            if isinstance(error, pickle.UnpicklingError) and (zipped or _is_pickle(file)):
-                raise InvalidArgument(
-                    "source",
-                    expected="a file that can be read without executing anything in it",
-                    found=f"{path}: {_reason(error)}",
-                    instead=_TRUSTED,
-                ) from error
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(file) if zipped else _names_in_pickles(file)
+            return _load(file, names or [])
+        except Exception as error:  # whatever damaged bytes lead to
+            whole = zipped or _names_in_pickles(file) is not None
+            if whole and isinstance(error, pickle.UnpicklingError):
+                raise _refusal(path, error) from error
             raise _corrupt(path, error) from error
+
+
+def _load(file: BinaryIO, names: list[str]) -> Any:
+    """`torch.load` with stand-ins for `names`; which of them are containers shows as they are filled."""
+    containers: dict[str, Callable[[], Any]] = {}
+    while True:
+        file.seek(0)
+        try:
+            with torch.serialization.safe_globals([(stand_in(name, containers.get(name)), name) for name in names]):
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            filled = _FILLED.search(str(error))
+            if not filled or filled[2] not in names or filled[2] in containers:
+                raise
+            containers[filled[2]] = _CONTAINERS[filled[1]]
+
+
+def _names_in_pickles(file: BinaryIO) -> list[str] | None:
+    """Classes and functions named in a file that is no archive; None if it does not hold whole pickles.
+
+    Before there were archives, torch.save wrote a number by which its files are known, two pickles on the machine, and
+    the content.
+    """
+    names: list[str] = []
+    first: Any = None
+    file.seek(0)
+    try:
+        for _ in range(4):
+            for opcode, argument, _place in pickletools.genops(file):
+                if opcode.name == "GLOBAL":
+                    names.append(re.sub("^__builtin__ ", "builtins ", str(argument)).replace(" ", "."))
+                first = argument if first is None and opcode.name != "PROTO" else first
+            if first != torch.serialization.MAGIC_NUMBER:
+                break
+    except Exception:
+        return None
+    return names
 
 
 def one_line(error: BaseException) -> str:
@@ -152,27 +177,22 @@ def _require_whole(file: BinaryIO, path: Path) -> bool:
     return True
 
 
-def _is_pickle(file: BinaryIO) -> bool:
-    """Whether a file that is no archive begins with a whole pickle, so that it was refused and is not damaged."""
-    import pickletools
-
-    file.seek(0)
-    try:
-        for _ in pickletools.genops(file):
-            pass
-    except Exception:
-        return False
-    return True
-
-
-def _reason(error: BaseException) -> str:
-    """What torch's reader met, without its advice."""
-    said = str(error)
-    said = said.split("WeightsUnpickler error:", 1)[-1].strip().split("\n", 1)[0]
-    said = said.split(" was not an allowed global", 1)[0].removeprefix("Unsupported global: GLOBAL ")
+def _refusal(path: Path, error: BaseException) -> InvalidArgument | CorruptFile:
+    """The error for a file that is whole and that torch's reader refuses, without torch's advice to execute it."""
+    said = str(error).split("WeightsUnpickler error:")[-1].split("trusted source.")[-1].split("Check the doc")[0]
+    said = " ".join(said.split())[:200]
+    if found := re.search(r"GLOBAL ([\w.]+)", said):
+        if found[1].split(".")[0] in _OF_THE_SYSTEM:
+            return CorruptFile(f"{path}: no file of weights; it calls {found[1]}, which was not executed")
+        said = f"it calls {found[1]}"
     if said.startswith("Unsupported operand"):
-        return "its pickle has instructions that torch.save does not write by itself"
-    return " ".join(said.split())[:200] or type(error).__name__
+        said = "its pickle is of another protocol than torch.save writes by itself"
+    return InvalidArgument(
+        "source",
+        expected="a file that can be read without executing anything in it",
+        found=f"{path}: {said}",
+        instead=f"{BY_HAND} for a file that you trust",
+    )
 
 
 def _corrupt(path: Path, error: BaseException) -> CorruptFile:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ontogeny.core.errors import InvalidArgument
-from ontogeny.stores.layouts import SUFFIXES, find_layout, is_beside
+from ontogeny.core.errors import InvalidArgument, OntogenyError
+from ontogeny.stores.layouts import SUFFIXES, NoWeights, find_layout, is_beside
 
 _SHARD = re.compile(r".*-\d+-of-\d+\.\w+")  # of one checkpoint, not a step of several
 _LAST = re.compile(r"last(-v\d+)?\.ckpt")  # Lightning's copy or link of its latest
@@ -79,23 +79,18 @@ def patterns_in(folder: Path) -> list[str]:
 
 
 def _may_be_weights(path: Path) -> bool:
-    if path.is_dir():
-        return not path.name.startswith(".")
-    return (
-        path.suffix in SUFFIXES
-        and not is_beside(path)
-        and not _SHARD.fullmatch(path.name)
-        and not _LAST.fullmatch(path.name)
-    )
+    if is_beside(path) or _SHARD.fullmatch(path.name) or _LAST.fullmatch(path.name):
+        return False
+    return path.is_dir() or path.suffix in SUFFIXES
 
 
 def _holds_weights(path: Path) -> bool:
     """Of a series whose latest folder was left half-written, the others say that it is one."""
     try:
         find_layout(path)
-    except InvalidArgument:
+    except NoWeights:
         return False
-    except Exception:  # damaged: it is named when it is read
+    except OntogenyError:  # damaged or ambiguous: said when it is read
         return True
     return True
 

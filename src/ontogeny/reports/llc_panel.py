@@ -1,6 +1,7 @@
 """The learning coefficient along training: complexity, descent and their difference on one axis."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,11 @@ def draw_llc(
         ]
         for label, rows in runs.items()
     }
+    if not alone:  # the names by which curves of runs are pooled
+        by_label = {
+            label: [replace(curve, name=part.name) for curve, part in zip(curves, parts, strict=True)]
+            for label, curves in by_label.items()
+        }
     curves = pooled(by_label, comparable, alone=len(parts) == 1)
     if limits[0] < 0 < limits[1]:
         ends = np.array([axis.left, axis.right])

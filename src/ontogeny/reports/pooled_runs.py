@@ -42,31 +42,37 @@ def pooled(by_run: Mapping[str, Sequence[Curve]], median: bool = True, alone: bo
         for curve in curves:
             groups.setdefault(curve.name, {})[label] = curve
     reference = [max(groups.pop("").values(), key=lambda curve: np.ptp(curve.x))] if "" in groups else []
-    known = {name: {k: c for k, c in group.items() if np.isfinite(c.y).any()} for name, group in groups.items()}
-    single = {name for name, group in known.items() if len(group) < 2}
-    hover = sum(len(group) for group in known.values()) <= HOVERED
-    named = len(by_run) <= NAMED_RUNS and alone
-    colors = dict(zip(by_run, distinct_colors(len(by_run)), strict=True)) if alone and not median else {}
+    drawn = {name: {k: c for k, c in group.items() if np.isfinite(c.x * c.y).any()} for name, group in groups.items()}
+    groups = {name: group for name, group in drawn.items() if group}
+    if alone and not median:
+        for name, group in groups.items():
+            colors = zip(group, distinct_colors(len(group)), strict=True)
+            groups[name] = {label: replace(group[label], color=color) for label, color in colors}
+    hover = sum(map(len, groups.values())) <= HOVERED
     faint, bold = [], []
-    for name, group in known.items():
-        last = list(group)[-1]
-        for label, curve in group.items():
-            shown, curve = label if alone else f"{name}, {label}", replace(curve, color=colors.get(label, curve.color))
-            if name in single:
-                bold.append(replace(curve, name=shown))
-                continue
-            opacity, width = FAINT if median else CLEAR
-            look = {"band": None, "width": width, "opacity": opacity, "hover": hover and curve.hover}
-            # Without a median one of its curves carries the name of the quantity.
-            end = (
-                {"named": named, "end": shorten_start(shown, MAX_NAME)}
-                if alone or median
-                else {"named": curve.named and label == last, "end": name}
-            )
-            faint.append(replace(curve, name=shown, **look, **end))
-        if median and name not in single:
+    for name, group in groups.items():
+        if len(group) == 1:
+            bold += [replace(curve, name=label if alone else f"{name}, {label}") for label, curve in group.items()]
+            continue
+        faint += _of_runs(name, group, median, alone, hover)
+        if median:
+            named = alone and len(group) <= NAMED_RUNS
             bold.append(_median(list(group.values()), f"median of {len(group)}" if alone else name, named))
     return [*reference, *faint, *bold]
+
+
+def _of_runs(name: str, group: Mapping[str, Curve], median: bool, alone: bool, hover: bool) -> list[Curve]:
+    """The curves of one quantity, one a run. Without a median to do so, the last one carries the quantity's name."""
+    opacity, width = FAINT if median else CLEAR
+    faint = []
+    for label, curve in group.items():
+        named, end = alone and len(group) <= NAMED_RUNS, shorten_start(label, MAX_NAME)
+        if not alone and not median:
+            named, end = curve.named and label == list(group)[-1], name
+        shown = label if alone else f"{name}, {label}"
+        look = replace(curve, name=shown, band=None, width=width, opacity=opacity)
+        faint.append(replace(look, named=named, end=end, hover=hover and curve.hover))
+    return faint
 
 
 def may_pool(trajectory: xr.Dataset) -> bool:
@@ -87,11 +93,5 @@ def _median(curves: Sequence[Curve], name: str, named: bool) -> Curve:
     x = x[(x >= max(places[0] for places, _ in known)) & (x <= min(places[-1] for places, _ in known))]
     scale = np.log if all((places > 0).all() for places, _ in known) else np.asarray
     read = [np.interp(scale(x), scale(places), values) for places, values in known] if len(x) else [x]
-    look = {
-        "band": None,
-        "width": BOLD * curves[0].width,
-        "opacity": 1.0,
-        "hover": True,
-        "named": named or curves[0].named,
-    }
-    return replace(curves[0], name=name, x=x, y=np.median(read, axis=0), **look)
+    look = replace(curves[0], band=None, width=BOLD * curves[0].width, opacity=1.0, hover=True)
+    return replace(look, name=name, x=x, y=np.median(read, axis=0), named=named or curves[0].named)

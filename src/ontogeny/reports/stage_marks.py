@@ -83,7 +83,7 @@ def draw_stage_rows(figure: go.Figure, where: dict[str, str], by_run: dict[str, 
 
 
 def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset | None, axis: StepAxis) -> None:
-    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee, faint of several runs."""
+    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee, faint of several."""
     by_run = stages_by_run(stages)
     for each in by_run.values():
         strength = ALONE if len(by_run) == 1 else AMONG

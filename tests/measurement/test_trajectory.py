@@ -140,7 +140,10 @@ def test_the_result_is_a_trajectory(run: Checkpoints, data: Data) -> None:
         "outputs": {"step": 2, "output": 20},
         "ngram_entropy": {"order": 1},  # a reference line has no steps
         "icl_score": {"step": 2},
+        "llc_nbeta": {"step": 2},  # one value for all, kept where trajectories are joined
+        "llc_localization": {"step": 2},
     }
+    assert f'"nbeta": {float(found.llc_nbeta[1])}' in found.attrs["settings"]
     np.testing.assert_allclose(found.llc_trace.mean(["chain", "draw"]), found.llc, rtol=1e-5)
     assert set(found.llc_outcome.values.flat) <= {outcome.value for outcome in Outcome} - {"diverged"}
     assert found.attrs["settings"].startswith("{")

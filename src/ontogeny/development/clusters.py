@@ -10,6 +10,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.runs import labels_along, runs_of
 from ontogeny.core.seeds import derive
 from ontogeny.development.usable import Coefficient, Points, coefficient_of, counts, remedy, usable_points
 
@@ -60,7 +61,8 @@ def signatures(
     labels are permuted within layers ("L0H3" is of layer L0) of one run.
 
     Args:
-        trajectories: from `measure`, with several components; of one run, or of several whose components are pooled.
+        trajectories: from `measure`, with several components; of one run, or of several whose components are pooled,
+            in a list or joined along a dimension of their own.
         labels: component -> its type by other evidence, such as head scores; one mapping a run.
         components: which take part; default all heads ("L0H3"), or all components but the whole where there are none.
         dataset: whose coefficients; default the first.
@@ -83,7 +85,8 @@ def signatures(
         Wang et al., "Differentiation and Specialization of Attention Heads via the Refined LLC", arXiv 2410.02984.
     """
     config = config or SignatureConfig()
-    runs = [trajectories] if isinstance(trajectories, xr.Dataset) else list(trajectories)
+    given = [trajectories] if isinstance(trajectories, xr.Dataset) else list(trajectories)
+    runs = [run for each in given for run in runs_of(each, "trajectories").values()]
     coefficient = config.coefficient
     if coefficient is None:
         by_run = [coefficient_of(run) for run in runs]
@@ -163,7 +166,7 @@ def permuted_within(values: np.ndarray, groups: np.ndarray, rng: np.random.Gener
 
 
 def _components(run: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
-    there = [str(name) for name in run["component"].values]
+    there = labels_along(run, "component", "all")
     if wanted is not None:
         unknown = sorted(set(wanted) - set(there))
         if unknown:

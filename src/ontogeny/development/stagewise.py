@@ -1,12 +1,14 @@
 """Stages of development: the training run cut where its learning coefficient pauses or turns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.joined_stages import join_stages
+from ontogeny.core.runs import differing_posteriors, labels_along, run_dimension, runs_of
 from ontogeny.development.boundaries import Boundary, find_boundaries
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.smoothing import SmoothCurve, smooth
@@ -30,10 +32,14 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
     error is known. All others are left out and listed with their outcome. A trajectory without `llc_outcome` was never
     judged, and all its finite estimates are used.
 
+    Runs joined along one further dimension, `xr.concat([t0, t1, t2], dim="seed")`, are cut one by one, each at the
+    steps at which it was measured.
+
     Args:
-        trajectory: `llc_complexity` or `llc` over `step` and, if known, its `_mcse`, `llc_outcome` and `loss`. Of
-            further dimensions, `component` is selected by the config and of `dataset` the first is taken. Step 0 has
-            no place on a log axis and is left out. At least eight estimates must be usable; cost grows as their cube.
+        trajectory: `llc_complexity` or `llc` over `step` and, if known, its `_mcse`, `llc_outcome` and `loss`.
+            `component` is selected by the config (an only one need not be named) and of `dataset` the first is taken.
+            Any other dimension is one of runs. Step 0 has no place on a log axis and is left out. At least eight
+            estimates must be usable; cost grows as their cube.
         config: the coefficient (by default the complexity where it was measured) and the thresholds; fix them before
             you look at the runs you report.
 
@@ -48,9 +54,14 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
         `length_scale` (decades) and `extra_noise` (in units of the coefficient; far above the MCSE, it says that the
         estimates scatter more than their errors admit).
 
+        Of joined runs all variables have the dimension of the runs besides; runs with fewer boundaries than others end
+        in NaN and empty kinds. `unstaged` says by run why it could not be cut, empty where it was. The last four
+        attributes are lists over the runs. Attribute `not_comparable` says how nβ or γ differ, where they are known
+        to: changes of the coefficient do not compare then.
+
     Raises:
-        InvalidArgument: without the coefficient, without the component, with unordered steps, or with too few usable
-            estimates; the message counts the others by outcome.
+        InvalidArgument: without the coefficient, without the component, with repeated steps or several dimensions of
+            runs, or with too few usable estimates in every run; the message counts the others by outcome.
 
     When not to trust it: the errors of neighbouring checkpoints are taken as independent, and those of chains that
     share minibatches are not; a stage shorter than about twice the spacing of usable checkpoints cannot be seen; where
@@ -60,9 +71,33 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
     Source: Hoogland et al. (arXiv 2402.02364) for stages at zeros of the LLC's derivative in log step and for types A
     and B. Knees, probabilities and the significance of the slopes around a boundary are this library's own.
     """
-    config = config or StageConfig()
+    config, runs = config or StageConfig(), runs_of(trajectory)
+    found: dict[str, xr.Dataset] = {}
+    refused: dict[str, InvalidArgument] = {}
+    for label, run in runs.items():
+        try:
+            found[label] = _stages_of_run(run, config)
+        except InvalidArgument as error:
+            refused[label] = error
+    if not found:
+        raise _none_staged(refused)
+    dimension, differing = run_dimension(trajectory), differing_posteriors(trajectory)
+    if dimension is None:
+        result = found[""]
+    else:
+        coordinate = trajectory[dimension] if dimension in trajectory.coords else None
+        result = join_stages(
+            [found.get(label) for label in runs],
+            [_why(refused[label]) if label in refused else "" for label in runs],
+            dimension,
+            coordinate,
+        )
+    return result.assign_attrs(not_comparable=differing) if differing else result
+
+
+def _stages_of_run(trajectory: xr.Dataset, config: StageConfig) -> xr.Dataset:
     coefficient = coefficient_of(trajectory, config.coefficient)
-    points = usable_points(trajectory, coefficient, config.component)
+    points = usable_points(trajectory, coefficient, _component(trajectory, coefficient, config))
     if len(points.step) < _MIN_CHECKPOINTS:
         raise _too_few(points, coefficient)
     curve = smooth(np.log10(points.step), points.value, points.error, config)
@@ -91,6 +126,24 @@ def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Data
             "extra_noise": curve.extra_noise,
         },
     )
+
+
+def _component(trajectory: xr.Dataset, coefficient: str, config: StageConfig) -> str:
+    """The component of the config; where it names none, an only one of the trajectory."""
+    names = labels_along(trajectory[coefficient], "component", config.component) if coefficient in trajectory else []
+    return names[0] if len(names) == 1 and "component" not in config.model_fields_set else config.component
+
+
+def _why(error: InvalidArgument) -> str:
+    return f"needs {error.expected}; found {error.found}"
+
+
+def _none_staged(refused: Mapping[str, InvalidArgument]) -> InvalidArgument:
+    first = next(iter(refused.values()))
+    if len({error.found for error in refused.values()}) == 1:
+        return first
+    found = "; ".join(f"{error.found} ({label})" for label, error in refused.items())
+    return InvalidArgument(first.argument, expected=first.expected, found=found, instead=first.instead)
 
 
 def _too_few(points: Points, coefficient: str) -> InvalidArgument:
@@ -126,8 +179,9 @@ def _describe_stages(
     low, high = np.quantile(samples, [0.025, 0.975], axis=0)
     delta_loss = np.full(len(edges) - 1, np.nan)
     if "loss" in trajectory:
-        loss = over_steps(trajectory, "loss").sel(step=slice(1, None))
-        delta_loss = np.diff(np.interp(edges, np.log10(loss["step"].values), loss.values.astype(float)))
+        loss = over_steps(trajectory, "loss").sel(step=slice(1, None)).dropna("step")
+        if loss.sizes["step"]:
+            delta_loss = np.diff(np.interp(edges, np.log10(loss["step"].values), loss.values.astype(float)))
     return {
         "stage_start": 10.0 ** edges[:-1],
         "stage_end": 10.0 ** edges[1:],

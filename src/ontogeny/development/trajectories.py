@@ -8,6 +8,7 @@ from jaxtyping import Float
 from sklearn.decomposition import PCA
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.runs import runs_of
 from ontogeny.core.seeds import derive
 
 _MAX_NULL_DIMENSION = 2000  # more dimensions change the explained variance of Brownian motion by less than a percent
@@ -26,8 +27,9 @@ def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components
     turn or a share of variance is worth no more than what exceeds the null's.
 
     Args:
-        outputs: (step, output) in that or the other order, `step` a coordinate; or such arrays by name, over the same
-            outputs on the same probes, each with its own steps.
+        outputs: (step, output) in that or the other order, `step` a coordinate, where runs were joined with their
+            dimension besides; or such arrays by name, over the same outputs on the same probes, each with its own
+            steps.
         num_components: how many to return.
         seed: of the null.
 
@@ -83,7 +85,15 @@ def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components
 
 def _as_runs(outputs: xr.DataArray | Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     """Arrays (step, output) by name, checked."""
-    named = {str(outputs.name or "run"): outputs} if isinstance(outputs, xr.DataArray) else dict(outputs)
+    given = {str(outputs.name or "run"): outputs} if isinstance(outputs, xr.DataArray) else dict(outputs)
+    named = {}
+    for name, array in given.items():
+        alone = len(array.dims) < 3
+        joined = {"": array} if alone else runs_of(array.to_dataset(name="outputs"), "outputs")
+        named |= {
+            (label if len(given) == 1 else f"{name}, {label}") if label else name: run if alone else run["outputs"]
+            for label, run in joined.items()
+        }
     if not named:
         raise InvalidArgument("outputs", expected="at least one array (step, output)", found="none")
     runs = {}
@@ -92,6 +102,8 @@ def _as_runs(outputs: xr.DataArray | Mapping[str, xr.DataArray]) -> dict[str, xr
             raise InvalidArgument(
                 "outputs", expected="dimensions (step, output) with coordinate `step`", found=f"{run.dims} in {name!r}"
             )
+        if not run.sizes["step"]:
+            raise InvalidArgument("outputs", expected="at least one step in every run", found=f"none in {name!r}")
         runs[name] = run.transpose("step", "output")
         finite = np.isfinite(runs[name].values).all(axis=1)
         if not finite.all():

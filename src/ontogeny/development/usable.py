@@ -6,10 +6,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Float, Real
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
+from ontogeny.core.runs import labels_along
 
 Coefficient = Literal["llc_complexity", "llc"]
 NOT_FINITE, NOT_JUDGED, NOT_MEASURED = "not_finite", "not_judged", "not_measured"  # reasons that are no outcome
@@ -18,10 +19,10 @@ NOT_FINITE, NOT_JUDGED, NOT_MEASURED = "not_finite", "not_judged", "not_measured
 class Points(NamedTuple):
     """Usable estimates past step 0 with their standard errors (0 where unknown), and what was left out and why."""
 
-    step: Int[np.ndarray, " point"]
+    step: Real[np.ndarray, " point"]
     value: Float[np.ndarray, " point"]
     error: Float[np.ndarray, " point"]
-    excluded_steps: list[int]
+    excluded_steps: list[int | float]
     excluded_outcome: list[str]
 
 
@@ -41,18 +42,17 @@ def usable_points(
     dropped without a word.
 
     Args:
-        trajectory: with the coefficient and, if known, `{coefficient}_mcse` and `llc_outcome`.
+        trajectory: of one run (see `runs_of`), with the coefficient and, if known, `{coefficient}_mcse` and
+            `llc_outcome`.
         coefficient: from `coefficient_of`.
         component: which one; None if the variable has no such dimension.
         dataset: which one; default the first.
 
     Raises:
-        InvalidArgument: without the coefficient, without the component, or with unordered steps.
+        InvalidArgument: without the coefficient, or without the component or dataset.
     """
     value = over_steps(trajectory, coefficient, component, dataset).astype(float)
     step = value["step"].values
-    if (np.diff(step) <= 0).any():
-        raise InvalidArgument("trajectory", expected="increasing steps", found="unordered or repeated ones")
     name = f"{coefficient}_mcse"
     known = name in trajectory
     error = over_steps(trajectory, name, component, dataset).astype(float) if known else xr.zeros_like(value)
@@ -65,7 +65,7 @@ def usable_points(
     ]
     kept = np.array([not reason for reason in reasons], dtype=bool) & (step >= 1)
     left = [i for i in np.flatnonzero(step >= 1) if reasons[i]]
-    excluded = [int(step[i]) for i in left], [reasons[i] for i in left]
+    excluded = [step[i].item() for i in left], [reasons[i] for i in left]
     return Points(step[kept], value.values[kept], error.values[kept], *excluded)
 
 
@@ -94,17 +94,15 @@ def over_steps(
             "trajectory", expected=f"a variable `{name}` over `step`", found=f"only {sorted(map(str, trajectory))}"
         )
     array = trajectory[name]
+    datasets, components = labels_along(array, "dataset"), labels_along(array, "component", "all")
+    if dataset is not None and dataset not in datasets and datasets != [""]:
+        raise InvalidArgument("dataset", expected=f"one of {datasets}", found=repr(dataset))
+    if component is not None and component not in components:
+        raise InvalidArgument("config.component", expected=f"one of {components}", found=repr(component))
     if "dataset" in array.dims:
-        datasets = [str(value) for value in array["dataset"].values] if "dataset" in array.coords else []
-        if dataset is not None and dataset not in datasets:
-            raise InvalidArgument("dataset", expected=f"one of {datasets}", found=repr(dataset))
         array = array.isel(dataset=0 if dataset is None else datasets.index(dataset))
-    if component is not None:
-        components = [str(value) for value in array["component"].values] if "component" in array.dims else ["all"]
-        if component not in components:
-            raise InvalidArgument("config.component", expected=f"one of {components}", found=repr(component))
-        if "component" in array.dims:
-            array = array.isel(component=components.index(component))
+    if component is not None and "component" in array.dims:
+        array = array.isel(component=components.index(component))
     return array
 
 

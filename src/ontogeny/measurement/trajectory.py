@@ -88,8 +88,9 @@ def measure(
     Returns:
         A trajectory: `loss`, `loss_sem` (step, dataset); over (step, component, dataset) `llc` with `llc_mcse`,
         `llc_complexity`, `llc_descent`, `llc_withheld` and their errors, `llc_rhat`, `llc_ess`, `llc_outcome`,
-        `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned; what
-        the others gave; the settings as attributes, and as `choice` how nβ and γ were chosen (JSON).
+        `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned;
+        `llc_nbeta` and `llc_localization` (step), the same at each; what the others gave; the settings as attributes, and as
+        `choice` how nβ and γ were chosen (JSON).
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is an outcome
@@ -117,14 +118,22 @@ def measure(
         config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
         asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
     found = measure_parts(network, wanted, asked, **common)
+    if choice is not None:
+        # As variables, for of attributes `xr.concat` keeps those of the first run alone.
+        along = xr.ones_like(found["step"], dtype=float).reset_coords(drop=True)
+        found = found.assign(llc_nbeta=choice.nbeta * along, llc_localization=choice.localization * along)
     if choice is not None and choice.trials is not None:
         found.attrs["choice"] = json.dumps(choice.trials.to_dict())
     return found
 
 
 def choice_of(trajectory: xr.Dataset) -> xr.Dataset | None:
-    """How nβ and γ of a trajectory were chosen, as `reports.fig_choice` draws it; None where they were given."""
-    return xr.Dataset.from_dict(json.loads(trajectory.attrs["choice"])) if "choice" in trajectory.attrs else None
+    """How nβ and γ of a trajectory were chosen, as `reports.fig_choice` draws it; None where they were given.
+
+    Of joined runs it is that of one, as a rule the first: `xr.concat` keeps its attributes.
+    """
+    kept = trajectory.attrs.get("choice")
+    return xr.Dataset.from_dict(json.loads(kept)) if isinstance(kept, str) else None
 
 
 def _steps(run: Checkpoints, steps: Sequence[int] | None) -> list[int]:

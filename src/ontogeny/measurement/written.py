@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.runs import labels_along, runs_of
 from ontogeny.development import StageConfig, joint_pca, stages
 from ontogeny.measurement.trajectory import choice_of
 from ontogeny.reports import ReportContent, write_page
@@ -23,7 +24,9 @@ def write_report(
     """Find the stages of a trajectory and write its report: one offline HTML file.
 
     Args:
-        trajectory: from `measure`; panels appear for what it holds.
+        trajectory: from `measure`; panels appear for what it holds. Runs may be joined along one further dimension,
+            `xr.concat([t0, t1, t2], dim="seed")`: each is divided into stages on its own and drawn faint, their median
+            bold. Dimensions may have been selected away, and steps be in any order.
         path: where the page goes.
         title: its heading.
         stage_config: how stages are found. Without it, those of the whole network are looked for (of the first
@@ -35,9 +38,12 @@ def write_report(
         The path.
 
     Raises:
-        InvalidArgument: if stages cannot be found as `stage_config` says.
+        InvalidArgument: if stages cannot be found as `stage_config` says, and for a dimension that cannot be handled,
+            with the way to select from it.
     """
-    facts = {"Versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
+    runs = runs_of(trajectory)
+    facts = {"Runs": ", ".join(runs)} if len(runs) > 1 else {}
+    facts |= {"Versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
     found, unstaged = None, ""
     if "llc" in trajectory:
         try:
@@ -47,9 +53,12 @@ def write_report(
                 raise
             unstaged = _reason(error)
     pca = None
-    if "outputs" in trajectory and trajectory.sizes["step"] > 3:
+    outputs = {
+        label or "outputs": run["outputs"] for label, run in runs.items() if "outputs" in run and run["outputs"].size
+    }
+    if sum(run.sizes["step"] for run in outputs.values()) > 3:
         try:
-            pca = joint_pca(trajectory["outputs"])
+            pca = joint_pca(outputs if len(outputs) > 1 else next(iter(outputs.values())))
         except InvalidArgument as error:
             facts["Trajectory of the outputs"] = f"not drawn: it needs {error.expected}; found {error.found}"
     content = ReportContent(
@@ -67,7 +76,7 @@ def write_report(
 
 def _component(trajectory: xr.Dataset) -> str:
     """The whole network where it was measured, else the first component."""
-    names = [str(name) for name in trajectory["component"].values] if "component" in trajectory.coords else ["all"]
+    names = labels_along(trajectory, "component", "all")
     return "all" if "all" in names or not names else names[0]
 
 

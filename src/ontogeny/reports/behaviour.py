@@ -6,8 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.runs import one_run, runs_of
 from ontogeny.reports.estimates import main
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
+from ontogeny.reports.pooled_runs import pooled, shared_axis
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, distinct_colors, step_text
 
@@ -24,14 +26,20 @@ SCORE_TITLES = {
 def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
     """Behaviour over training steps: n-gram cross-entropies, in-context learning, loss by position, loss by dataset.
 
+    Of several runs every curve is faint, and their median bold; loss by position is that at steps which all runs have.
+
     Args:
         trajectory: with any of `ngram_cross_entropy` (step, order) and `ngram_entropy` (order), `icl_score` (step),
             `repeated_gain` (step), `loss_by_position` (step, distribution, position), `test_loss` (step, distribution);
             `ngram_by_sequence` and `icl_by_sequence` give bands of 1.96 standard errors over probe sequences.
         stages: whose boundaries are drawn behind.
     """
-    axis = StepAxis.of(trajectory.step.values)
-    drawn = {title: draw(trajectory, axis) for title, draw in _BEHAVIOURS.items()}
+    runs = runs_of(trajectory)
+    axis = shared_axis(runs)
+    drawn = {
+        title: pooled({label: draw(run, axis) for label, run in _with_common_steps(runs, title).items()})
+        for title, draw in _BEHAVIOURS.items()
+    }
     panels = {title: curves for title, curves in drawn.items() if curves}
     figure = small_multiples(list(panels))
     for i, (title, curves) in enumerate(panels.items()):
@@ -53,16 +61,22 @@ def fig_head_scores(
     over its heads is drawn, dashed.
 
     Args:
-        trajectory: with `head_score` (step, score, layer, head).
+        trajectory: of one run (heads of different runs share no more than their names), with `head_score`
+            (step, score, layer, head).
         controls: trajectories of control runs by name.
         stages: whose boundaries are drawn behind.
+
+    Raises:
+        InvalidArgument: for several runs.
     """
+    trajectory = one_run(trajectory)
+    controls = {name: one_run(control, f"controls[{name!r}]") for name, control in (controls or {}).items()}
     axis = StepAxis.of(trajectory.step.values)
     scores = [str(score) for score in trajectory.score.values]
     figure = small_multiples([SCORE_TITLES.get(score, score.replace("_", " ")) for score in scores])
     for i, score in enumerate(scores):
         curves = _head_curves(trajectory, score, axis, len(scores))
-        for name, control in (controls or {}).items():
+        for name, control in controls.items():
             if "head_score" in control and score in control.score:
                 best = control.head_score.sel(score=score).max(["layer", "head"])
                 keep = thinned(best.sizes["step"], len(scores) * len(curves))
@@ -73,6 +87,14 @@ def fig_head_scores(
         set_axes(figure, i, axis.layout(), {})
     hover = "%{fullData.name} at step %{x:,.0f}: %{y:.3f}<extra></extra>"
     return figure.update_traces(hovertemplate=hover, selector={"hoverinfo": None}).update_layout(hovermode="closest")
+
+
+def _with_common_steps(runs: Mapping[str, xr.Dataset], title: str) -> Mapping[str, xr.Dataset]:
+    """The runs; for curves that are one a step, at the steps that all of them have, if there are any."""
+    common = set.intersection(*(set(run["step"].values.tolist()) for run in runs.values()))
+    if title != BY_POSITION or not common:
+        return runs
+    return {label: run.sel(step=sorted(common)) for label, run in runs.items()}
 
 
 def _head_curves(trajectory: xr.Dataset, score: str, axis: StepAxis, panels: int) -> list[Curve]:

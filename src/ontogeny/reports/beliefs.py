@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.runs import one_run
 from ontogeny.reports.belief_pictures import site_colors
 from ontogeny.reports.panels import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
@@ -30,9 +31,11 @@ def fig_belief_r2(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> g
     """Held-out R² of the beliefs along training, and of distances with those of beliefs and of next-token laws.
 
     Args:
-        trajectory: with `belief_r2` (step, site) and, where recorded, `belief_distance_r2` (step, site, against).
+        trajectory: of one run, with `belief_r2` (step, site) and, where recorded, `belief_distance_r2` (step, site,
+            against).
         stages: whose boundaries are drawn behind.
     """
+    trajectory = one_run(trajectory)
     axis, colors = StepAxis.of(trajectory.step.values), site_colors(trajectory.site.values)
     tables, include = {"R² of the exact beliefs, held out": trajectory.belief_r2}, [np.ones(1)]
     if "belief_distance_r2" in trajectory:
@@ -56,9 +59,10 @@ def fig_context_loss(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -
     """Loss after contexts of each length beside the optimum, and the excess over it along training.
 
     Args:
-        trajectory: with `loss_by_length` (step, length) and `optimal_loss` (length), in nats.
+        trajectory: of one run, with `loss_by_length` (step, length) and `optimal_loss` (length), in nats.
         stages: whose boundaries are drawn behind the excess.
     """
+    trajectory = one_run(trajectory)
     axis, losses = StepAxis.of(trajectory.step.values), trajectory.loss_by_length.transpose("step", "length")
     lengths, optimum = losses.length.values.astype(float), trajectory.optimal_loss.values
     near = np.flatnonzero(losses.values.max(axis=1) < optimum.max() + max(float(np.ptp(optimum)), LEAST_ROOM))

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import clusters_of, component_colors, group_key, heads_by_layer, ordered
 from ontogeny.reports.estimates import estimates, quantity
 from ontogeny.reports.learning_curves import NAMED_CURVES, estimate_curve, mark_hollow
@@ -26,10 +27,11 @@ def fig_component_curves(
     Panels of heads share one range. Hollow points are estimates that did not converge.
 
     Args:
-        refined: with `llc` (step, component, dataset) and its errors; the first dataset is drawn.
+        refined: of one run, with `llc` (step, component, dataset) and its errors; the first dataset is drawn.
         signatures: clusters of the components, which then give the colours; else every component has its own.
         stages: whose boundaries are drawn behind.
     """
+    refined = one_run(refined, "refined")
     table, axis = _on_first_dataset(refined), StepAxis.of(refined.step.values)
     layers = heads_by_layer(table.component)
     heads = [name for names in layers.values() for name in names]
@@ -53,9 +55,11 @@ def fig_relative_llc(relative: xr.Dataset, stages: xr.Dataset | None = None) -> 
     independent. Hollow points are estimates that did not converge.
 
     Args:
-        relative: with `llc` (step, component, dataset) under the divergence from the reference, and its errors.
+        relative: of one run, with `llc` (step, component, dataset) under the divergence from the reference, and its
+            errors.
         stages: whose boundaries are drawn behind.
     """
+    relative = one_run(relative, "relative")
     table, axis = _on_first_dataset(relative), StepAxis.of(relative.step.values)
     layers = heads_by_layer(table.component)
     thin, bold = [], []

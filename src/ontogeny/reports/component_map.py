@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import head_of
 from ontogeny.reports.estimates import estimates
 from ontogeny.reports.llc_panel import judged
@@ -23,19 +24,19 @@ LETTERS = 4  # of a value in a cell: 12.3
 COMPLEXITY = [[0, translucent(BLUE, 0.05)], [1, translucent(BLUE, 0.75)]]
 
 
-def fig_component_map(refined: xr.Dataset, step: int) -> go.Figure:
+def fig_component_map(refined: xr.Dataset, step: float | int) -> go.Figure:
     """Refined learning coefficients of all heads at a checkpoint: one cell a head, one row a layer.
 
     Colours run over the range of all checkpoints, so that maps of several can be compared. A hollow dot is an estimate
     that did not converge, a cross one that is no number; an empty cell was not measured.
 
     Args:
-        refined: with `llc` (step, component, dataset) and its errors; the first dataset is shown.
+        refined: of one run, with `llc` (step, component, dataset) and its errors; the first dataset is shown.
         step: one of the steps at which a head was measured.
     """
-    table = _heads(refined)
+    table = _heads(one_run(refined, "refined"))
     if step not in set(table.step):
-        known = ", ".join(str(int(each)) for each in table.step.unique())
+        known = ", ".join(f"{each:g}" for each in table.step.unique())
         raise InvalidArgument("step", expected=f"a step at which heads were measured ({known})", found=str(step))
     layers, numbers = (sorted({int(value) for value in table[name]}) for name in ("layer", "head"))
     shown = table[table.step == step]
@@ -60,9 +61,9 @@ def fig_component_map(refined: xr.Dataset, step: int) -> go.Figure:
     return figure.update_layout(hovermode="closest", margin={"r": 8})
 
 
-def map_steps(refined: xr.Dataset) -> list[int]:
+def map_steps(refined: xr.Dataset) -> list[int | float]:
     """The checkpoints whose maps a report offers: evenly spaced over those at which heads were measured."""
-    measured = sorted({int(step) for step in _heads(refined).step})
+    measured = sorted(set(_heads(refined).step.tolist()))
     chosen = np.unique(np.linspace(0, len(measured) - 1, STEPS_SHOWN).round().astype(int)) if measured else []
     return [measured[k] for k in chosen]
 

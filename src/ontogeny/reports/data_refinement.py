@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import (
     clusters_of,
     component_colors,
@@ -37,11 +38,12 @@ def fig_data_refinement(
     as on the other. Hollow heads did not converge on at least one of them.
 
     Args:
-        refined: with `llc` (step, component, dataset) and its errors.
+        refined: of one run, with `llc` (step, component, dataset) and its errors.
         first: the dataset along the horizontal axis.
         second: the one along the vertical axis.
         signatures: clusters of the heads, which then give the colours, else layers do; their labels are said on hover.
     """
+    refined = one_run(refined, "refined")
     table, labels = _side_by_side(refined, first, second), labels_of(signatures)
     at, errors = table[["x", "y"]].to_numpy(), table[["x_mcse", "y_mcse"]].fillna(0).to_numpy()
     low, high = padded_range(np.concatenate(around(at, errors)).ravel(), 0.09)

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.runs import one_run
 from ontogeny.reports.estimates import estimates, main, main_estimates
 from ontogeny.reports.panels import Curve, around, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
@@ -14,7 +15,7 @@ TRACES_SHOWN = 6
 TABLE_ROWS = 400  # of converged estimates; those that did not converge are all listed
 
 
-def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
+def fig_traces(trajectory: xr.Dataset, step: float | int) -> go.Figure:
     """Draws of each chain at one checkpoint, and the estimate as draws are added.
 
     A trace to be trusted rises during warm-up, levels off before the draws begin, and the chains lie on each other.
@@ -22,10 +23,11 @@ def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
     right end it is the reported one.
 
     Args:
-        trajectory: with `llc_trace` (step, component, dataset, chain, draw) and, where recorded,
+        trajectory: of one run, with `llc_trace` (step, component, dataset, chain, draw) and, where recorded,
             `llc_warmup_trace` (…, chain, warmup_draw), `llc`, `llc_mcse`.
         step: one of the trajectory's steps.
     """
+    trajectory = one_run(trajectory)
     if step not in trajectory.step.values:
         known = ", ".join(str(s) for s in trajectory.step.values)
         raise InvalidArgument("step", expected=f"one of the trajectory's steps ({known})", found=str(step))
@@ -56,16 +58,17 @@ def fig_traces(trajectory: xr.Dataset, step: int) -> go.Figure:
     return figure
 
 
-def trace_steps(trajectory: xr.Dataset) -> list[int]:
-    """The checkpoints whose traces a report offers: evenly spaced over those sampled, and every kind of failure."""
+def trace_steps(trajectory: xr.Dataset, count: int = TRACES_SHOWN) -> list[int | float]:
+    """The checkpoints of a run whose traces a report offers: evenly spaced, and every kind of failure."""
+    trajectory = one_run(trajectory)
     if "llc_trace" not in trajectory:
         return []
     recorded = main(trajectory.llc_trace).notnull().any(["chain", "draw"]).values
-    sampled = [int(step) for step in trajectory.step.values[recorded]]
-    even = np.unique(np.linspace(0, len(sampled) - 1, TRACES_SHOWN).round().astype(int)) if sampled else []
+    sampled = trajectory.step.values[recorded].tolist()
+    even = np.unique(np.linspace(0, len(sampled) - 1, count).round().astype(int)) if sampled else []
     table = main_estimates(estimates(trajectory))
     failures = table[~table.converged & table.step.isin(sampled)].drop_duplicates("outcome").step
-    return sorted({sampled[i] for i in even} | {int(step) for step in failures})
+    return sorted({sampled[i] for i in even} | set(failures.tolist()))
 
 
 def listed_estimates(trajectory: xr.Dataset) -> tuple[pd.DataFrame, int]:
@@ -77,7 +80,9 @@ def listed_estimates(trajectory: xr.Dataset) -> tuple[pd.DataFrame, int]:
     return table.iloc[rows], len(good) - len(shown)
 
 
-def _draw_running(figure: go.Figure, draws: np.ndarray, colors: list[str], trajectory: xr.Dataset, step: int) -> None:
+def _draw_running(
+    figure: go.Figure, draws: np.ndarray, colors: list[str], trajectory: xr.Dataset, step: float | int
+) -> None:
     chains, count = draws.shape
     averaged = np.arange(1, count + 1)
     running = np.cumsum(draws, axis=1) / averaged

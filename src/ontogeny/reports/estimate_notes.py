@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ontogeny.core.joined_stages import stages_by_run, unstaged_by_run
+from ontogeny.core.runs import POSTERIOR, differing_posteriors, run_dimension, runs_of
 from ontogeny.reports.wording import counted, listed, steps
 
 _FEW = 6  # steps that a sentence lists one by one; of more it gives the range
@@ -32,12 +34,40 @@ def converged_sentence(table: pd.DataFrame) -> str:
 
 def excluded_sentence(stages: xr.Dataset) -> str:
     """How many estimates the stages were read without, by outcome; empty where none was left out."""
-    reasons = Counter(stages.attrs.get("excluded_outcome", []))
+    reasons = Counter(
+        reason for own in stages_by_run(stages).values() for reason in own.attrs.get("excluded_outcome", [])
+    )
     if not reasons:
         return ""
     several = reasons.total() > 1
     rest = listed([f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.most_common()])
     return f"{counted(reasons.total(), 'estimate')} {'were' if several else 'was'} left out of the fit: {rest}."
+
+
+def unstaged_sentences(stages: xr.Dataset) -> list[str]:
+    """Which of several runs were not divided into stages, and why."""
+    return [
+        f"{label[0].upper()}{label[1:]} was not divided: it {reason}.".replace("`", "")
+        for label, reason in unstaged_by_run(stages).items()
+    ]
+
+
+def runs_sentences(trajectory: xr.Dataset) -> list[str]:
+    """Whether the settings of several runs are known to agree; empty for one run."""
+    runs = runs_of(trajectory)
+    if len(runs) < 2 or "llc" not in trajectory:
+        return []
+    dimension = str(run_dimension(trajectory)).replace("_", " ")
+    differing = differing_posteriors(trajectory)
+    if differing:
+        found = (
+            f"The numbers of different runs do not compare: {differing}. Measure all with one nβ and one γ to compare."
+        )
+    elif all(name in run for run in runs.values() for name in POSTERIOR):
+        found = f"nβ and γ are the same for every {dimension}."
+    else:
+        found = f"Whether nβ and γ are the same for every {dimension} was not recorded. Only then the numbers compare."
+    return [found, f"Other settings are those of one {dimension}, as a rule the first: joining runs keeps no others."]
 
 
 def negative_sentence(table: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from ontogeny.core.outcome import Outcome
+from ontogeny.core.runs import runs_of
 
 WHOLE = "all"  # the component that is the whole network
 _COLUMNS = {
@@ -21,6 +22,7 @@ def estimates(trajectory: xr.Dataset) -> pd.DataFrame:
 
     Columns: step, component, dataset, what `measure` records of a coefficient (without its prefix `llc_`), and
 
+    - `run`: the label of the run, empty in a trajectory of one;
     - `shown`, `shown_mcse`: the quantity that curves are drawn of, the complexity where the trajectory has it and the
       LLC where it has not;
     - `converged`: whether the estimate is to be trusted as it stands;
@@ -30,21 +32,35 @@ def estimates(trajectory: xr.Dataset) -> pd.DataFrame:
     What was not recorded is NaN; an outcome that was not recorded is the empty string. Places of the trajectory where
     nothing was estimated (no value and no outcome) give no row.
     """
-    names = [*_KEYS, *_COLUMNS.values()]
-    if "llc" not in trajectory:
-        return pd.DataFrame(columns=[*names, "shown", "shown_mcse", "converged", "hollow"])
-    variables = trajectory[[name for name in _COLUMNS if name in trajectory]]
-    table = variables.to_dataframe().reset_index().rename(columns=_COLUMNS).reindex(columns=names)
-    for name, default in (("component", WHOLE), ("dataset", ""), ("outcome", "")):
-        table[name] = table[name].astype(object).where(table[name].notna(), default).astype(str)
-    made = table.llc.notna() | table.outcome.isin([outcome.value for outcome in Outcome])
-    table = table[made].reset_index(drop=True)
+    runs = runs_of(trajectory)
+    tables = {label: _made(run) for label, run in runs.items()} if "llc" in trajectory else {}
+    tables = {label: table.assign(run=label) for label, table in tables.items() if len(table)}
+    if not tables:
+        names = [*_KEYS, *_COLUMNS.values(), "run", "shown", "shown_mcse", "converged", "hollow"]
+        return pd.DataFrame(columns=names)
+    table = pd.concat(tables.values(), ignore_index=True)
     shown = "complexity" if has_complexity(trajectory) else "llc"
     table["shown"] = table[shown]
     table["shown_mcse"] = table["complexity_mcse" if shown == "complexity" else "mcse"]
     table["converged"] = table.outcome == Outcome.CONVERGED.value
     table["hollow"] = ~table.converged & (table.outcome != "").any()
     return table
+
+
+def _made(run: xr.Dataset) -> pd.DataFrame:
+    """The estimates of one run."""
+    variables = run[[name for name in _COLUMNS if name in run]]
+    table = variables.to_dataframe().reset_index().rename(columns=_COLUMNS)
+    table = table.reindex(columns=[*_KEYS, *_COLUMNS.values()])
+    for name, default in (("component", WHOLE), ("dataset", ""), ("outcome", "")):
+        table[name] = table[name].astype(object).where(table[name].notna(), default).astype(str)
+    made = table.llc.notna() | table.outcome.isin([outcome.value for outcome in Outcome])
+    return table[made].reset_index(drop=True)
+
+
+def by_run(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The estimates of each run, by its label."""
+    return {label: table[table.run == label] for label in dict.fromkeys(table.run)}
 
 
 def has_complexity(trajectory: xr.Dataset) -> bool:

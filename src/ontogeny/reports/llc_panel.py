@@ -1,5 +1,7 @@
 """The learning coefficient along training: complexity, descent and their difference on one axis."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.reports.estimates import by_run
 from ontogeny.reports.panels import Z95, Curve, around, draw_curves, padded_range, thinned
+from ontogeny.reports.pooled_runs import pooled
 from ontogeny.reports.stage_marks import staged_quantity
 from ontogeny.reports.style import BLUE, NEUTRAL, RUST, VIOLET, StepAxis
 from ontogeny.reports.wording import number, plain
@@ -47,18 +51,40 @@ def parts_of(table: pd.DataFrame) -> tuple[Part, ...]:
 
 
 def draw_llc(
-    figure: go.Figure, where: dict[str, str], table: pd.DataFrame, stages: xr.Dataset | None, axis: StepAxis
+    figure: go.Figure,
+    where: dict[str, str],
+    table: pd.DataFrame,
+    stages: Mapping[str, xr.Dataset],
+    axis: StepAxis,
+    comparable: bool = True,
 ) -> None:
     """Draw the estimates of one component into a panel: every part with points, hollow where they did not converge.
 
     The main part has bars of 95 % Monte Carlo error and the smoothed curve that stages were read from, if they were
     read from it. The vertical range is that of the converged estimates, with as much room again on both sides for
     others; a point beyond it is a triangle at the edge, and an estimate that is no number a cross at the foot.
+
+    Of several runs the points of the main part alone are drawn, small and without bars. A run's faint curve is its
+    smoothed one, or joins the estimates that converged; the median over runs is bold, unless their values do not
+    compare. `stages` are by the label of the run.
     """
     parts = parts_of(table)
-    table = table.sort_values("step").iloc[thinned(len(table), 2 * len(parts))]
+    runs = _thinned_runs(table, 2 * len(parts))
+    table, alone = pd.concat(runs.values()), len(runs) == 1
     limits = _limits(table, parts)
-    curves = [_curve(part, table, stages, axis, limits, named=len(parts) > 1) for part in parts]
+    by_label = {
+        label: [
+            _curve(part, rows if alone else rows[~rows.hollow], stages.get(label), axis, limits, named=len(parts) > 1)
+            for part in parts
+        ]
+        for label, rows in runs.items()
+    }
+    if not alone:  # the names by which curves of runs are pooled
+        by_label = {
+            label: [replace(curve, name=part.name) for curve, part in zip(curves, parts, strict=True)]
+            for label, curves in by_label.items()
+        }
+    curves = pooled(by_label, comparable, alone=len(parts) == 1)
     if limits[0] < 0 < limits[1]:
         ends = np.array([axis.left, axis.right])
         curves.insert(0, Curve("", ends, np.zeros(2), NEUTRAL, width=1.0, named=False, hover=False))
@@ -66,7 +92,10 @@ def draw_llc(
     if not len(_reach(table, parts)):
         figure.update_layout({f"yaxis{where['yaxis'][1:]}": {"showticklabels": False}})
     for part in parts:
-        figure.add_trace(_points(part, table, axis, limits).update(**where))
+        for label, rows in runs.items():
+            if alone or part.main:
+                points = _points(part, rows, axis, limits)
+                figure.add_trace((points if alone else _of_run(points, label)).update(**where))
     lost = ~np.isfinite(np.stack([part.values(table) for part in parts])).any(axis=0)
     for row in table[lost & np.isfinite(axis.place(table.step.to_numpy()))].itertuples():
         figure.add_annotation(
@@ -76,23 +105,27 @@ def draw_llc(
             yref=f"{where['yaxis']} domain",
             yanchor="bottom",
             showarrow=False,
-            hovertext=f"step {row.step:,}: {judged(row)}",
+            hovertext=f"{f'{plain(row.run)}, ' if not alone else ''}step {row.step:,}: {judged(row)}",
             font={"size": 15, "color": BLUE},
         )
 
 
 def draw_withheld(figure: go.Figure, where: dict[str, str], table: pd.DataFrame, axis: StepAxis) -> None:
     """Draw the share of the value that the localization takes, with its 95 % band, hollow as everywhere."""
-    table = table.sort_values("step").iloc[thinned(len(table), 2)]
-    part = Part("withheld", "withheld", NEUTRAL)
-    x, y = axis.place(table.step.to_numpy()), part.values(table)
-    curve = Curve(part.name, x, y, part.color, around(y, part.errors(table)), width=1.4, named=False, hover=False)
-    limits = (-0.04, max(1.04, *padded_range(y)))
-    draw_curves(figure, where, [curve], WITHHELD_HEIGHT, limits=limits)
-    marker = {"color": part.color, "size": 5, "line": {"width": 0.9, "color": part.color}}
-    trace = go.Scatter(x=x, y=y, mode="markers", name="withheld by localization", marker=marker)
-    trace.update(marker_symbol=np.where(table.hollow, "circle-open", "circle"))
-    figure.add_trace(trace.update(hovertemplate="%{y:.0%}", **where))
+    part, runs = Part("withheld", "withheld", NEUTRAL), _thinned_runs(table, 2)
+    curves = {}
+    for label, rows in runs.items():
+        joined = rows if len(runs) == 1 else rows[~rows.hollow]
+        x, y = axis.place(joined.step.to_numpy()), part.values(joined)
+        band = around(y, part.errors(joined))
+        curves[label] = [Curve(part.name, x, y, part.color, band, width=1.4, named=False, hover=False)]
+    limits = _limits(pd.concat(runs.values()), (part,))
+    limits = min(limits[0], -0.04), max(limits[1], 1.04)
+    draw_curves(figure, where, pooled(curves), WITHHELD_HEIGHT, limits=limits)
+    for label, rows in runs.items():
+        points = _points(part, rows, axis, limits).update(name="withheld by localization", **where)
+        points.update(customdata=[f"{value:.0%}" for value in part.values(rows)])
+        figure.add_trace(points if len(runs) == 1 else _of_run(points, label))
 
 
 def judged(row: Any) -> str:  # a named tuple from pandas, whose type has no name
@@ -142,6 +175,18 @@ def _curve(
     band = around(y, part.errors(table)) if part.main else None
     width, x = 2.0 if part.main else 1.4, axis.place(table.step.to_numpy())
     return Curve(name, x, y, part.color, band, width, part.dash, named=named, hover=False)
+
+
+def _thinned_runs(table: pd.DataFrame, curves: int) -> dict[str, pd.DataFrame]:
+    """The estimates of each run in the order of steps, few enough for so many curves a run."""
+    runs = {label: rows.sort_values("step") for label, rows in by_run(table).items()}
+    return {label: rows.iloc[thinned(len(rows), curves * len(runs))] for label, rows in runs.items()}
+
+
+def _of_run(points: go.Scatter, label: str) -> go.Scatter:
+    """The points of one run among several: small, without bars and under its name."""
+    marker = {"size": 4.5, "line": {"width": 1.0}}
+    return points.update(name=f"{points.name}, {plain(label)}", marker=marker, error_y=None, opacity=0.6)
 
 
 def _points(part: Part, table: pd.DataFrame, axis: StepAxis, limits: tuple[float, float]) -> go.Scatter:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +15,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.joined_stages import stages_by_run
+from ontogeny.core.runs import run_dimension, runs_of
 from ontogeny.reports.attention import attention_view
 from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
 from ontogeny.reports.belief_pictures import fig_simplex
@@ -30,8 +33,14 @@ from ontogeny.reports.component_curves import fig_component_curves, fig_relative
 from ontogeny.reports.component_map import fig_component_map, map_steps
 from ontogeny.reports.content import ReportContent
 from ontogeny.reports.data_refinement import dataset_pairs, fig_data_refinement
-from ontogeny.reports.diagnostics import fig_traces, listed_estimates, trace_steps
-from ontogeny.reports.estimate_notes import converged_sentence, excluded_sentence, negative_sentence
+from ontogeny.reports.diagnostics import TRACES_SHOWN, fig_traces, listed_estimates, trace_steps
+from ontogeny.reports.estimate_notes import (
+    converged_sentence,
+    excluded_sentence,
+    negative_sentence,
+    runs_sentences,
+    unstaged_sentences,
+)
 from ontogeny.reports.estimates import estimates, has_complexity, main_estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.presentation_graph import fig_presentation
@@ -64,9 +73,10 @@ def write_page(path: str | Path, content: ReportContent) -> Path:
         content: what to show.
 
     Raises:
-        InvalidArgument: the trajectory has no steps.
+        InvalidArgument: the trajectory has no steps, or dimensions that cannot be told apart (see `core.runs`).
     """
-    if content.trajectory.sizes.get("step", 0) == 0:
+    runs_of(content.trajectory, "content.trajectory")
+    if content.trajectory["step"].size == 0:
         found = f"dimensions {dict(content.trajectory.sizes)}"
         raise InvalidArgument("content.trajectory", expected="a Dataset with at least one `step`", found=found)
     path = Path(path)
@@ -93,7 +103,7 @@ def _render(content: ReportContent) -> str:
     trajectory, stages = content.trajectory, content.stages
     shown, omitted = listed_estimates(trajectory)
     symbols, settings = settings_rows(trajectory)
-    table = estimates(trajectory)
+    table, runs = estimates(trajectory), runs_of(trajectory)
     return environment.get_template("page.html.j2").render(
         content=content,
         summary=summary(trajectory),
@@ -104,6 +114,10 @@ def _render(content: ReportContent) -> str:
         excluded="" if stages is None else excluded_sentence(stages),
         claims=claim_rows(content.claims),
         untested=untested_sentences(content.claims),
+        run_title=_run_title(trajectory) if len(runs) > 1 else "",
+        staged_runs=len(stages_by_run(stages)),
+        unstaged=[] if stages is None else unstaged_sentences(stages),
+        runs_sentences=runs_sentences(trajectory),
         quantity="LLC" if stages is None else staged_quantity(stages),
         apart=has_complexity(trajectory),
         refined_apart=content.refined is not None and has_complexity(content.refined),
@@ -139,15 +153,42 @@ def _figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
     if several_losses or _BEHAVIOUR & set(trajectory.data_vars):
         figures["behaviour"] = [_choice("", fig_behaviour(trajectory, stages))]
     if "head_score" in trajectory:
-        figures["heads"] = [_choice("", fig_head_scores(trajectory, content.controls, stages))]
+        figures["heads"] = _by_run(lambda run, own: fig_head_scores(run, content.controls, own), trajectory, stages)
     if content.pca is not None:
         figures["trajectory"] = [_choice("", fig_trajectory_pca(content.pca, stages))]
     figures |= _belief_figures(content) | _component_figures(content)
     if content.choice is not None:
         figures["choice"] = [_choice("", fig_choice(content.choice))]
-    if traced := trace_steps(trajectory):
-        figures["traces"] = [_choice(f"step {step_text(step)}", fig_traces(trajectory, step)) for step in traced]
+    if traces := _traces(runs_of(trajectory)):
+        figures["traces"] = traces
     return figures
+
+
+def _by_run(
+    draw: Callable[[xr.Dataset, xr.Dataset | None], go.Figure], trajectory: xr.Dataset, stages: xr.Dataset | None
+) -> list[dict[str, Any]]:
+    """A figure that shows one run, as a choice for each."""
+    own = stages_by_run(stages)
+    runs = {label: run for label, run in runs_of(trajectory).items() if run.sizes["step"]}
+    return [
+        _choice(label if len(runs) > 1 else "", draw(run, own.get(label, own.get("")))) for label, run in runs.items()
+    ]
+
+
+def _traces(runs: dict[str, xr.Dataset]) -> list[dict[str, Any]]:
+    count = max(TRACES_SHOWN // len(runs), 2)
+    return [
+        _choice(
+            f"{label}, step {step_text(step)}" if len(runs) > 1 else f"step {step_text(step)}", fig_traces(run, step)
+        )
+        for label, run in runs.items()
+        for step in trace_steps(run, count)
+    ]
+
+
+def _run_title(trajectory: xr.Dataset) -> str:
+    """What a column of runs is called."""
+    return str(run_dimension(trajectory)).replace("_", " ").capitalize()
 
 
 def _measured(trajectory: xr.Dataset) -> xr.Dataset:
@@ -176,12 +217,12 @@ def _belief_figures(content: ReportContent) -> dict[str, list[dict[str, Any]]]:
     if content.picture is not None:
         figures["simplex"] = [_choice("", fig_simplex(content.picture))]
     if "belief_r2" in trajectory:
-        figures["belief-r2"] = [_choice("", fig_belief_r2(trajectory, stages))]
+        figures["belief-r2"] = _by_run(fig_belief_r2, trajectory, stages)
     if content.beliefs:
         figures["rivals"] = [_choice(network, fig_rivals(found)) for network, found in content.beliefs.items()]
         figures["belief-lengths"] = [_choice("", fig_belief_lengths(content.beliefs))]
     if {"loss_by_length", "optimal_loss"} <= set(trajectory.data_vars):
-        figures["context-loss"] = [_choice("", fig_context_loss(trajectory, stages))]
+        figures["context-loss"] = _by_run(fig_context_loss, trajectory, stages)
     if content.presentation is not None:
         figures["presentation"] = [_choice("", fig_presentation(content.presentation))]
     return figures

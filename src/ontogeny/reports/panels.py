@@ -36,6 +36,7 @@ class Curve:
         band: lower and upper edge of the error band.
         named: whether the name stands at the right end.
         hover: whether the curve answers the pointer.
+        end: what stands at the right end, if it is not the name.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Curve:
     opacity: float = 1.0
     named: bool = True
     hover: bool = True
+    end: str = ""
 
 
 def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Figure:
@@ -229,7 +231,7 @@ def _end_names(
     place = {"x": 1, "xref": f"{where['xaxis']} domain", "xanchor": "left", "xshift": 6, "yref": where["yaxis"]}
     return [
         {
-            "text": plain(shorten(curve.name, MAX_NAME)),
+            "text": plain(shorten(curve.end or curve.name, MAX_NAME)),
             "y": y,
             "font": {"size": 11.5, "color": curve.color},
             "showarrow": False,

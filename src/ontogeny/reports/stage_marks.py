@@ -4,8 +4,14 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.joined_stages import stages_by_run
+from ontogeny.reports.panels import MAX_NAME
 from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, StepAxis, translucent
+from ontogeny.reports.wording import plain, shorten_start
 
+ROW_HEIGHT, LEAST_ROW, ROWS_HEIGHT = 20, 4, 240  # pixels of a run's stages, of many runs each, and of all together
+LEAST_NAMED = 12  # pixels of a row below which its name does not fit beside it
+ALONE, AMONG = 0.75, 0.4  # opacity of the boundaries of one run, and of several
 # What a stage's type is called, and the colour that says so everywhere.
 STAGE_COLORS = {"A": BLUE, "B": GREEN}
 STAGE_TYPES = {
@@ -44,14 +50,48 @@ def shade_stages(figure: go.Figure, stages: xr.Dataset, axis: StepAxis) -> None:
     _draw_boundaries(figure, "x", "paper", stages, axis)
 
 
+def rows_height(count: int) -> int:
+    """Pixels that the stages of so many runs take, one row each."""
+    return max(min(ROW_HEIGHT, ROWS_HEIGHT // count), LEAST_ROW) * count
+
+
+def draw_stage_rows(figure: go.Figure, where: dict[str, str], by_run: dict[str, xr.Dataset], axis: StepAxis) -> None:
+    """Draw the stages of each run as a row of bars coloured by type, with its boundaries and their 95 % intervals."""
+    count = len(by_run)
+    figure.update_layout(
+        {f"yaxis{where['yaxis'][1:]}": {"range": [count - 0.5, -0.5], "tickvals": [], "showgrid": False}}
+    )
+    for row, (label, stages) in enumerate(by_run.items()):
+        place = {"xref": where["xaxis"], "yref": where["yaxis"]}
+        starts, ends = axis.within(stages.stage_start.values), axis.within(stages.stage_end.values)
+        for i, (start, end, kind) in enumerate(zip(starts, ends, stages.stage_type.values, strict=True)):
+            box = {"x0": float(start), "x1": float(end), "y0": row - 0.38, "y1": row + 0.38}
+            color = translucent(stage_color(str(kind)), 0.2 if i % 2 else 0.36)
+            _shape(figure, type="rect", fillcolor=color, **box, **place)
+        for low, high in zip(stages.boundary_low.values, stages.boundary_high.values, strict=True):
+            left, right = axis.within(np.array([low, high]))
+            box = {"x0": float(left), "x1": float(right), "y0": row - 0.12, "y1": row + 0.12}
+            _shape(figure, type="rect", fillcolor=translucent(NEUTRAL, 0.6), **box, **place)
+        for step, kind in zip(stages.boundary_step.values, stages.boundary_kind.values, strict=True):
+            at = float(axis.within(np.array([step]))[0])
+            line = {"color": NEUTRAL, "width": 2, "dash": "solid" if str(kind) == "plateau" else "dot"}
+            _shape(figure, type="line", x0=at, x1=at, y0=row - 0.46, y1=row + 0.46, line=line, **place)
+        if count * LEAST_NAMED <= rows_height(count):
+            name = {"text": plain(shorten_start(label, MAX_NAME)), "x": 1, "xref": f"{where['xaxis']} domain", "y": row}
+            name |= {"xanchor": "left", "xshift": 6, "yref": where["yaxis"], "showarrow": False, "font": {"size": 11.5}}
+            figure.add_annotation(name)
+
+
 def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset | None, axis: StepAxis) -> None:
-    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee."""
-    if stages is not None:
-        _draw_boundaries(figure, where["xaxis"], f"{where['yaxis']} domain", stages, axis)
+    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee, faint of several."""
+    by_run = stages_by_run(stages)
+    for each in by_run.values():
+        strength = ALONE if len(by_run) == 1 else AMONG
+        _draw_boundaries(figure, where["xaxis"], f"{where['yaxis']} domain", each, axis, strength)
 
 
 def mark_boundary_intervals(figure: go.Figure, where: dict[str, str], stages: xr.Dataset, axis: StepAxis) -> None:
-    """Draw the interval of every boundary as a bar at the foot of a panel."""
+    """Draw the interval of every boundary of one run as a bar at the foot of a panel."""
     for low, high in zip(stages.boundary_low.values, stages.boundary_high.values, strict=True):
         ends = axis.within(np.array([low, high]))
         _shape(
@@ -67,7 +107,9 @@ def mark_boundary_intervals(figure: go.Figure, where: dict[str, str], stages: xr
         )
 
 
-def _draw_boundaries(figure: go.Figure, xref: str, yref: str, stages: xr.Dataset, axis: StepAxis) -> None:
+def _draw_boundaries(
+    figure: go.Figure, xref: str, yref: str, stages: xr.Dataset, axis: StepAxis, strength: float = ALONE
+) -> None:
     if "boundary_step" not in stages:
         return
     for step, kind in zip(stages.boundary_step.values, stages.boundary_kind.values, strict=True):
@@ -82,7 +124,7 @@ def _draw_boundaries(figure: go.Figure, xref: str, yref: str, stages: xr.Dataset
             y0=0,
             y1=1,
             yref=yref,
-            line={"color": translucent(NEUTRAL, 0.75), "width": 1.2, "dash": dash},
+            line={"color": translucent(NEUTRAL, strength), "width": 1.2, "dash": dash},
         )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.outcome import Outcome
+from ontogeny.core.runs import recorded_posterior
 from ontogeny.reports.panels import Z95
 from ontogeny.reports.stage_marks import STAGE_TYPES, staged_quantity
 from ontogeny.reports.wording import listed, measured, number, p_value, probability, steps
@@ -26,13 +28,19 @@ MEANINGS = {
 
 
 def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:
-    """One row a stage: number, start, end, delta_loss, delta_llc (with interval), type and explanation."""
+    """One row a stage: run, number, start, end, delta_loss, delta_llc (with interval), type and explanation."""
     rows, quantity = [], staged_quantity(stages)
-    for i in range(stages.sizes["stage"]):
-        stage = stages.isel(stage=i)
+    runs = stages_by_run(stages)
+    for run, i in [(run, i) for run, own in runs.items() for i in range(own.sizes["stage"])]:
+        stage = runs[run].isel(stage=i)
         kind = str(stage.stage_type.values)
         interval = [float(stage[f"stage_delta_llc_{edge}"]) for edge in ("low", "high")]
-        row = {"number": str(i + 1), "start": steps(float(stage.stage_start)), "end": steps(float(stage.stage_end))}
+        row = {
+            "run": run,
+            "number": str(i + 1),
+            "start": steps(float(stage.stage_start)),
+            "end": steps(float(stage.stage_end)),
+        }
         row |= {"delta_loss": _change(float(stage.stage_delta_loss)), "type": kind}
         row |= {
             "delta_llc": measured(float(stage.stage_delta_llc), interval),
@@ -43,12 +51,22 @@ def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:
 
 
 def boundary_rows(stages: xr.Dataset) -> list[dict[str, str]]:
-    """One row a boundary between stages: number, between, step, interval, kind and its probability."""
-    rows = []
-    for i in range(stages.sizes.get("boundary", 0)):
-        boundary = stages.isel(boundary=i)
+    """One row a boundary between stages: run, between, step, interval, kind and its probability.
+
+    Of several runs, one in which there is no boundary has a row that says so.
+    """
+    rows, runs = [], stages_by_run(stages)
+    for run, i in [
+        (run, i) for run, own in runs.items() for i in range(own.sizes.get("boundary", 0) or (len(runs) > 1))
+    ]:
+        if not runs[run].sizes.get("boundary", 0):
+            rows.append(
+                {"run": run, "between": "none"} | dict.fromkeys(("step", "interval", "kind", "probability"), "–")
+            )
+            continue
+        boundary = runs[run].isel(boundary=i)
         low, high = float(boundary.boundary_low), float(boundary.boundary_high)
-        row = {"between": f"{i + 1} → {i + 2}", "step": steps(float(boundary.boundary_step))}
+        row = {"run": run, "between": f"{i + 1} → {i + 2}", "step": steps(float(boundary.boundary_step))}
         row |= {"interval": f"{steps(low)} to {steps(high)}", "kind": str(boundary.boundary_kind.values)}
         rows.append(row | {"probability": probability(float(boundary.boundary_probability))})
     return rows
@@ -100,6 +118,7 @@ def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:
     """One row an estimate: where it was made, its values with their 95 % errors, its diagnostics and its outcome."""
     return [
         {
+            "run": row.run,
             "step": steps(row.step),
             "component": row.component,
             "dataset": row.dataset,
@@ -126,15 +145,23 @@ def advice_rows(table: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def settings_rows(trajectory: xr.Dataset) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """The sampler's settings from `attrs["settings"]`: those with a symbol, and all others."""
-    settings = json.loads(trajectory.attrs.get("settings", "{}"))
+    """The sampler's settings: those with a symbol, and all others.
+
+    They are those of `attrs["settings"]`, but nβ and γ, where each run recorded its own, those of every run.
+    """
+    kept = trajectory.attrs.get("settings", "{}")
+    settings = json.loads(kept) if isinstance(kept, str) else {}
+    values = {name: _large(settings[name]) for name in SYMBOLS if isinstance(settings.get(name), int | float)}
+    for name in ("nbeta", "localization"):
+        by_run = recorded_posterior(trajectory, f"llc_{name}")
+        distinct = list(dict.fromkeys(value for found in by_run.values() for value in found))
+        values |= {name: ", ".join(_large(value) for value in distinct)} if distinct else {}
     first = [
-        {"symbol": symbol, "name": name, "value": _large(settings[name]), "meaning": MEANINGS[name]}
+        {"symbol": symbol, "name": name, "value": values[name], "meaning": MEANINGS[name]}
         for name, symbol in SYMBOLS.items()
-        if isinstance(settings.get(name), int | float)
+        if name in values
     ]
-    named = {row["name"] for row in first}
-    rest = [{"name": name, "value": str(value)} for name, value in settings.items() if name not in named]
+    rest = [{"name": name, "value": str(value)} for name, value in settings.items() if name not in values]
     return first, rest
 
 

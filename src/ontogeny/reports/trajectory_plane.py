@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.reports.mark_names import Panel, clear_sides
 from ontogeny.reports.panels import axes, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
@@ -33,7 +34,7 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
     Args:
         pca: with `score` (point, pc), coordinates `trajectory` and `step` (point), `explained_variance` (pc) and,
             of the null, `brownian_score` (point, pc) and `brownian_explained_variance` (pc).
-        stages: whose boundaries are marked on the trajectories.
+        stages: whose boundaries are marked on the trajectories; of several runs, each on the one of its name.
     """
     kinds = [("Measured", "score", "explained_variance")]
     if "brownian_score" in pca:
@@ -41,11 +42,15 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
     pairs = [(0, second) for second in (1, 2) if second < pca.sizes["pc"]]
     panels = [(kind, pair) for pair in pairs for kind in kinds]
     figure = small_multiples([f"{kind[0]}: PC{x + 1} and PC{y + 1}" for kind, (x, y) in panels], height=HEIGHT)
-    boundaries = np.array([]) if stages is None or "boundary_step" not in stages else stages.boundary_step.values
+    boundaries = {
+        label: each.boundary_step.values for label, each in stages_by_run(stages).items() if "boundary_step" in each
+    }
+    if len(boundaries) == len(set(pca.trajectory.values)) == 1:
+        boundaries = {"": next(iter(boundaries.values()))}
     for i, ((_, score, variance), (x, y)) in enumerate(panels):
         limits = np.array([padded_range(pca[score].values[:, component], 0.12) for component in (x, y)])
         places = pca[score].values[:, [x, y]]
-        marks = _draw_paths(figure, axes(i), pca, places, boundaries if score == "score" else np.array([]))
+        marks = _draw_paths(figure, axes(i), pca, places, boundaries if score == "score" else {})
         _draw_marks(figure, axes(i), marks, places, limits)
         titled = []
         for component, ends in zip((x, y), limits, strict=True):
@@ -57,7 +62,7 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
 
 
 def _draw_paths(
-    figure: go.Figure, where: dict[str, str], pca: xr.Dataset, places: np.ndarray, boundaries: np.ndarray
+    figure: go.Figure, where: dict[str, str], pca: xr.Dataset, places: np.ndarray, boundaries: dict[str, np.ndarray]
 ) -> list[Mark]:
     """Draw every trajectory and return what to name: of one its steps, of several where each ends."""
     axis, names = StepAxis.of(pca.step.values), list(dict.fromkeys(str(name) for name in pca.trajectory.values))
@@ -74,7 +79,8 @@ def _draw_paths(
         trace.update(marker={"color": colors, "size": 7}, customdata=steps)
         trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
         figure.add_trace(trace.update(**where))
-        crossed = {int(np.abs(along - fraction).argmin()) for fraction in axis.fraction(boundaries)}
+        own = boundaries.get(name, boundaries.get("", np.array([])))
+        crossed = {int(np.abs(along - fraction).argmin()) for fraction in axis.fraction(own)}
         labels = {k: f"step {step_text(int(steps[k]))}" if run == 0 else "" for k in sorted(crossed | {0})}
         labels[len(steps) - 1] = f"step {step_text(int(steps[-1]))}" if len(names) == 1 else name
         for k, label in labels.items():

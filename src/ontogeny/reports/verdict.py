@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ontogeny.core.joined_stages import stages_by_run, unstaged_by_run
 from ontogeny.core.outcome import Outcome
+from ontogeny.core.runs import differing_posteriors, runs_of
 from ontogeny.reports.estimate_notes import failures, tally
-from ontogeny.reports.estimates import estimates, main, main_estimates, quantity
+from ontogeny.reports.estimates import by_run, estimates, main, main_estimates, quantity
+from ontogeny.reports.pooled_runs import counted_runs
 from ontogeny.reports.wording import counted, listed, number, steps
 
 # Shares of converged estimates: from the first on, coefficients are called sound; below the second, doubtful.
 SOUND, DOUBTFUL = 0.95, 0.80
+FEW_RUNS = 4  # whose boundaries the verdict lists
 
 
 class Sentence(NamedTuple):
@@ -30,20 +34,26 @@ def summary(trajectory: xr.Dataset) -> str:
     """What happened to loss and complexity between the first checkpoint and the last, in one sentence.
 
     Of the coefficients only those that converged are spoken of, with their steps where these are not the first and the
-    last. A trajectory without complexity or verdicts is told by its LLC, or by all its estimates.
+    last. A trajectory without complexity or verdicts is told by its LLC, or by all its estimates; several runs by the
+    medians of their first and of their last values, of coefficients where these compare.
     """
-    parts = []
+    parts, runs, several = [], runs_of(trajectory), counted_runs(trajectory)
+    every = np.concatenate([run["step"].values for run in runs.values()])
     if "loss" in trajectory:
-        parts.append(_movement("the loss", main(trajectory.loss).values))
+        parts.append(_movement("the loss", [main(run.loss).values for run in runs.values()]))
     table = main_estimates(estimates(trajectory)).sort_values("step")
     sound = table[~table.hollow.astype(bool) & np.isfinite(table.shown.astype(float))]
-    if len(sound):
+    if len(sound) and not differing_posteriors(trajectory):
         name = "the complexity" if quantity(trajectory) == "complexity" else "the learning coefficient"
-        parts.append(_movement(name, sound.shown.to_numpy(dtype=float)) + _between(sound, trajectory))
-    first, last = (steps(float(step)) for step in (trajectory.step.values[0], trajectory.step.values[-1]))
+        values = [rows.shown.to_numpy(dtype=float) for rows in by_run(sound).values()]
+        parts.append(_movement(name, values) + _between(sound, float(every.min()), float(every.max())))
+    first, last = steps(float(every.min())), steps(float(every.max()))
     where = f"Between step {first} and step {last}" if first != last else f"At step {first}"
+    where += f", in the median of {several}" if several else ""
     parts = [part for part in parts if part]
-    return f"{where}, {' and '.join(parts)}." if parts else f"{counted(trajectory.sizes['step'], 'checkpoint')}."
+    if not parts:
+        return f"{counted(len(np.unique(every)), 'checkpoint')}{f' of {several}' if several else ''}."
+    return f"{where}, {' and '.join(parts)}."
 
 
 def verdict(
@@ -57,7 +67,8 @@ def verdict(
     """The sentences of the verdict: on all estimates of the page, on the stages, on the claims; each only if there are
     any.
     """
-    sentences = [_on_estimates(trajectory, refined, relative), _on_stages(stages, unstaged), _on_claims(claims)]
+    sentences = [_on_estimates(trajectory, refined, relative), _on_posteriors(trajectory)]
+    sentences += [_on_stages(stages, unstaged, len(runs_of(trajectory))), _on_claims(claims)]
     return [sentence for sentence in sentences if sentence is not None]
 
 
@@ -65,7 +76,7 @@ def _on_estimates(trajectory: xr.Dataset, refined: xr.Dataset | None, relative: 
     own = estimates(trajectory)
     parts = estimates(refined) if refined is not None else own.iloc[:0]
     # An estimate that was measured for both is one estimate.
-    keys = ["step", "component", "dataset"]
+    keys = ["run", "step", "component", "dataset"]
     parts = parts[~parts.set_index(keys).index.isin(own.set_index(keys).index)]
     groups = {"of the network": own, "of its parts": parts}
     groups["relative to the reference"] = estimates(relative) if relative is not None else own.iloc[:0]
@@ -88,18 +99,46 @@ def _on_estimates(trajectory: xr.Dataset, refined: xr.Dataset | None, relative: 
     return Sentence(grade, tally(table), text, "diagnostics")
 
 
-def _on_stages(stages: xr.Dataset | None, unstaged: str) -> Sentence | None:
+def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:
+    differing = differing_posteriors(trajectory)
+    text = f"Coefficients do not compare: {differing}. No median is drawn of them."
+    return Sentence("poor", "nβ or γ differ", text, "reproduce") if differing else None
+
+
+def _on_stages(stages: xr.Dataset | None, unstaged: str, runs: int) -> Sentence | None:
     if stages is None:
-        told = Sentence("caution", "No stages", "The run was not divided; the reason is below.", "stages")
+        which = "No run was" if runs > 1 else "The run was not"
+        told = Sentence("caution", "No stages", f"{which} divided; the reason is below.", "stages")
         return told if unstaged else None
+    by_label = stages_by_run(stages)
+    if len(by_label) + len(unstaged_by_run(stages)) > 1:
+        return _on_stages_of_runs(by_label, len(unstaged_by_run(stages)))
+    stages = next(iter(by_label.values()))
     boundaries = stages.boundary_step.values if "boundary_step" in stages else np.array([])
     if not len(boundaries):
         return Sentence("plain", "1 stage", "No boundary can be told from noise.", "loss-llc")
     kinds = Counter(str(kind) for kind in stages.boundary_kind.values)
-    where = listed([steps(float(step)) for step in boundaries])
-    text = f"Divided at step{'s' * (len(boundaries) > 1)} {where} "
+    text = f"Divided at {_places(stages)} "
     text += f"({listed([counted(count, kind) for kind, count in kinds.items()])})."
     return Sentence("plain", f"{len(boundaries) + 1} stages", text, "stages")
+
+
+def _on_stages_of_runs(runs: Mapping[str, xr.Dataset], unstaged: int) -> Sentence:
+    numbers = {label: len(stages.boundary_step) + 1 for label, stages in runs.items()}
+    low, high = min(numbers.values()), max(numbers.values())
+    figure = counted(low, "stage") if low == high else f"{low} to {high} stages"
+    places = [f"{label} at {_places(stages)}" for label, stages in runs.items() if len(stages.boundary_step)]
+    text = "in each run; no boundary can be told from noise."
+    if places:
+        shown = places if len(places) <= FEW_RUNS else [*places[:FEW_RUNS], f"{len(places) - FEW_RUNS} more"]
+        text = f"Each run was divided on its own: {listed(shown)}."
+    text += f" {counted(unstaged, 'run')} could not be divided." if unstaged else ""
+    return Sentence("caution" if unstaged else "plain", figure, text, "stages")
+
+
+def _places(stages: xr.Dataset) -> str:
+    found = [steps(float(step)) for step in stages.boundary_step.values]
+    return f"step{'s' * (len(found) > 1)} {listed(found)}"
 
 
 def _on_claims(claims: Sequence[Mapping[str, Any]]) -> Sentence | None:
@@ -117,19 +156,20 @@ def _on_claims(claims: Sequence[Mapping[str, Any]]) -> Sentence | None:
     return Sentence(grade, f"{status['held']} of {tested}", text, "claims")
 
 
-def _between(sound: pd.DataFrame, trajectory: xr.Dataset) -> str:
+def _between(sound: pd.DataFrame, start: float, end: float) -> str:
     """The steps of the first and the last converged estimate, where they are not those of the trajectory."""
     first, last = float(sound.step.iloc[0]), float(sound.step.iloc[-1])
-    if (first, last) == (float(trajectory.step.values[0]), float(trajectory.step.values[-1])):
+    if (first, last) == (start, end):
         return ""
     return f" (steps {steps(first)} to {steps(last)})" if first != last else f" (step {steps(first)})"
 
 
-def _movement(name: str, values: np.ndarray) -> str:
-    known = values[np.isfinite(values)]
-    if not known.size:
+def _movement(name: str, by_run: Sequence[np.ndarray]) -> str:
+    finite = [values[np.isfinite(values)] for values in by_run]
+    known = [(float(values[0]), float(values[-1])) for values in finite if values.size]
+    if not known:
         return ""
-    start, end = float(known[0]), float(known[-1])
+    start, end = (float(np.median(values)) for values in zip(*known, strict=True))
     if start == end:
         return f"{name} was {number(start)}"
     return f"{name} {'fell' if end < start else 'rose'} from {number(start)} to {number(end)}"

@@ -17,6 +17,11 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
+def shorten_start(text: str, length: int) -> str:
+    """At most so many last characters of a text, the first an ellipsis: names of runs differ at their ends."""
+    return text if len(text) <= length else f"…{text[1 - length :].lstrip()}"
+
+
 def visible(token: str) -> str:
     """A token whose line ends, tabs and spaces can be seen."""
     return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")

@@ -106,9 +106,9 @@ LAYOUTS: dict[str, Callable[[nn.Module], Any]] = {
     "an average beside": lambda model: {"model": AveragedModel(model, use_buffers=True).state_dict(), "iter": 3},
     "two levels down": lambda model: {"app": {"model": model.state_dict(), "step": 3}},
     "Namespace": lambda model: {"state_dict": model.state_dict(), "args": argparse.Namespace(lr=1, out=Path("a"))},
-    "numpy": lambda model: {"model": model.state_dict(), "best": np.float64(1), "at": np.arange(3), "rng": np.random.get_state()},
-    "random": lambda model: {"model": model.state_dict(), "random": random.getstate(), "torch": torch.get_rng_state()},
-    "settings": lambda model: {"model": model.state_dict(), "config": Settings(), "kind": Kind.WIDE, "dtype": torch.float32},
+    "numpy": lambda model: {"model": model.state_dict(), "best": np.float64(1), "at": np.arange(3)},
+    "random": lambda model: {"model": model.state_dict(), "a": random.getstate(), "b": np.random.default_rng(0)},
+    "settings": lambda model: {"model": model.state_dict(), "config": Settings(), "kind": Kind.WIDE},
     "mappings": lambda model: {"model": model.state_dict(), "cfg": Namespace(lr=1), "log": defaultdict(list, a=[1])},
     "optimizer": lambda model: {"net": model.state_dict(), "optimizer": optimizer_state(make_model())},
 }  # fmt: skip

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.stores.entries import shown
 from ontogeny.stores.layouts import Adapter
 from ontogeny.stores.reading import one_line
 
@@ -44,7 +45,7 @@ def load_adapter(model: Any, weights: Mapping[str, Tensor], *, argument: str, of
         if model.peft_config[name].is_prompt_learning:  # its prompt is loaded apart, so that names are compared
             missing, unexpected = sorted(mine.keys() - weights.keys()), sorted(weights.keys() - mine.keys())
         said = {"missing keys": missing, "unexpected keys": unexpected}
-        problems = "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in said.items() if names)
+        problems = "; ".join(f"{what}: {shown(names)}" for what, names in said.items() if names)
     except KeyError as error:
         problems = f"missing keys: {error.args[0]}"
     except Exception as error:

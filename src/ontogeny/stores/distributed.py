@@ -4,7 +4,6 @@ Read by one process and without its classes: the metadata are taken apart by sta
 """
 
 import io
-import math
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -18,6 +17,7 @@ from ontogeny.stores.entries import Weights, state_dict_in
 from ontogeny.stores.reading import one_line, read_archive, stand_in
 
 METADATA = ".metadata"
+_AS_THEY_SAY: dict[tuple[str, str], type] = {("torch", "Size"): torch.Size, ("collections", "OrderedDict"): OrderedDict}
 
 
 class _Piece(NamedTuple):
@@ -30,8 +30,9 @@ class _Piece(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    size: tuple[int, ...]
-    dtype: torch.dtype
+    """A tensor: one without memory that has its shape and dtype, and its parts."""
+
+    stand_in: Tensor
     pieces: list[_Piece]
 
 
@@ -43,70 +44,68 @@ def read_distributed(folder: Path, key: str | None) -> Weights:
         InvalidArgument: if it holds no state dict, or several, as `state_dict_in` says; for compressed shards.
     """
     try:
-        entries, paths = _metadata(folder)
+        entries, saved = _metadata(folder)
     except InvalidArgument:
         raise
     except Exception as error:  # whatever damaged bytes lead to
         raise CorruptFile(f"{folder / METADATA}: damaged ({type(error).__name__}: {one_line(error)})") from error
-    # A tensor without memory stands for each entry, so that only what is wanted is read.
-    saved: dict[str, Any] = {}
-    entry_of: dict[int, tuple[str, _Entry]] = {}
-    for name, path in paths.items():
-        inner = saved
-        for part in path[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[path[-1]] = None
-        if entry := entries.get(name):
-            inner[path[-1]] = torch.empty(entry.size, dtype=entry.dtype, device="meta")
-            entry_of[id(inner[path[-1]])] = name, entry
+    name_of = {id(entry.stand_in): name for name, entry in entries.items()}
     chosen = state_dict_in(saved, key, str(folder))
-    return {name: _read(folder, *entry_of[id(tensor)]) for name, tensor in chosen.items()}
+    return {name: _read(folder, name_of[id(tensor)], entries[name_of[id(tensor)]]) for name, tensor in chosen.items()}
 
 
-def _metadata(folder: Path) -> tuple[dict[str, _Entry], dict[str, tuple[str, ...]]]:
-    """Entries of the tensors by flat name, and the path of every entry in what was saved."""
+def _metadata(folder: Path) -> tuple[dict[str, _Entry], dict[str, Any]]:
+    """The tensors by flat name, and what was saved with a tensor without memory for each, to be chosen from."""
     with (folder / METADATA).open("rb") as file:
         said = _Metadata(file).load().state
-    entries = {}
+    entries: dict[str, _Entry] = {}
+    saved: dict[str, Any] = {}
     for name, entry in said["state_dict_metadata"].items():
+        value = None
         if type(entry).__name__ == "TensorStorageMetadata":
-            entries[name] = _Entry(tuple(entry.state["size"]), entry.state["properties"].state[0], [])
+            value = torch.empty(entry.state["size"], dtype=entry.state["properties"].state[0], device="meta")
+            entries[name] = _Entry(value, [])
+        *above, last = [str(part) for part in (said.get("planner_data") or {}).get(name, (name,))]
+        inner = saved
+        for part in above:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
     for index, place in said["storage_data"].items():
-        if (name := index.state["fqn"]) in entries:
+        if index.state["fqn"] in entries:
             if place.state.get("transform_descriptors"):
                 raise InvalidArgument("source", expected="shards that are not compressed", found=str(folder))
-            offsets, piece = index.state["offset"], place.state
-            entries[name].pieces.append(
-                _Piece(tuple(offsets or ()), piece["relative_path"], piece["offset"], piece["length"])
-            )
-    names = said["state_dict_metadata"]
-    paths = said.get("planner_data") or {}
-    return entries, {name: tuple(str(part) for part in paths.get(name, (name,))) for name in names}
+            offsets, where = tuple(map(int, index.state["offset"] or ())), place.state
+            piece = _Piece(offsets, str(where["relative_path"]), int(where["offset"]), int(where["length"]))
+            entries[index.state["fqn"]].pieces.append(piece)
+    return entries, saved
 
 
 def _read(folder: Path, name: str, entry: _Entry) -> Tensor:
     """One tensor, each of whose elements must be filled from a file of this very folder."""
-    if math.prod(entry.size) * entry.dtype.itemsize > sum(piece.length for piece in entry.pieces):
-        raise CorruptFile(f"{folder / METADATA}: damaged; {name} is larger than what is stored of it")
-    whole, filled = torch.empty(entry.size, dtype=entry.dtype), 0
+    if entry.stand_in.nbytes > sum(piece.length for piece in entry.pieces):
+        raise CorruptFile(f"{folder / METADATA}: damaged; {name!r} is larger than what is stored of it")
+    whole, filled = torch.empty_like(entry.stand_in, device="cpu"), 0
     for piece in entry.pieces:
         path = folder / piece.file
-        if Path(piece.file).name != piece.file:
-            raise CorruptFile(f"{folder / METADATA}: names a file outside its folder, {piece.file!r}")
+        if Path(piece.file).name != piece.file or not piece.file.isprintable():
+            raise CorruptFile(f"{folder / METADATA}: names a file that is none of its folder, {piece.file!r}")
         try:
             with path.open("rb") as file:
+                if not 0 <= piece.start <= piece.start + piece.length <= path.stat().st_size:
+                    raise CorruptFile(f"{path}: cut off; {name!r} is beyond its end")
                 file.seek(piece.start)
                 content = file.read(piece.length)
-        except (OSError, ValueError) as error:
-            raise CorruptFile(f"{path}: cannot be read, and {name} is in it ({one_line(error)})") from error
+        except OSError as error:
+            raise CorruptFile(f"{path}: cannot be read, and {name!r} is in it ({error.strerror})") from error
         part = read_archive(io.BytesIO(content), path)
-        place = tuple(slice(start, start + length) for start, length in zip(piece.offsets, part.shape, strict=False))
-        if not isinstance(part, Tensor) or part.dtype != entry.dtype or whole[place].shape != part.shape:
-            raise CorruptFile(f"{path}: damaged; what it holds of {name} does not fit into it")
+        shape = part.shape if isinstance(part, Tensor) and part.dtype == whole.dtype else None
+        place = tuple(slice(start, start + size) for start, size in zip(piece.offsets, shape or (), strict=False))
+        if shape is None or whole[place].shape != shape:
+            raise CorruptFile(f"{path}: damaged; what it holds of {name!r} does not fit into it")
         whole[place] = part
         filled += part.numel()
     if filled != whole.numel():
-        raise CorruptFile(f"{folder}: parts of {name} are missing")
+        raise CorruptFile(f"{folder}: parts of {name!r} are missing")
     return whole
 
 
@@ -116,6 +115,4 @@ class _Metadata(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and isinstance(value := vars(torch).get(name), torch.dtype):
             return value
-        return {"torch.Size": torch.Size, "collections.OrderedDict": OrderedDict}.get(f"{module}.{name}") or stand_in(
-            f"{module}.{name}"
-        )
+        return _AS_THEY_SAY.get((module, name)) or stand_in(f"{module}.{name}")

@@ -1,6 +1,6 @@
 """The weights among what a training loop saved: the whole of it, or an entry beside the optimizer's and others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -42,7 +42,7 @@ def state_dict_in(saved: Any, key: str | None, where: str) -> Weights:
         usable = _usable(saved)
         raise InvalidArgument(
             "key",
-            expected=f"the name of a state dict in {where}" + (f", one of {', '.join(usable)}" if usable else ""),
+            expected=f"the name of a state dict in {where}" + (f", one of {shown(usable, 6)}" if usable else ""),
             found=repr(key) if found is None else f"{key!r}, {_kind(found)}",
             instead=f"key={usable[0]!r}" if usable else "no key",
         )
@@ -66,6 +66,12 @@ def _by_itself(saved: Any, where: str) -> Weights:
         found=_kind(saved),
         instead=" or ".join(f"open_checkpoints(..., key={key!r})" for key in usable) or _by_hand(saved),
     )
+
+
+def shown(names: Sequence[Any], number: int = 4) -> str:
+    """The first few names as a message holds them, and how many more there are."""
+    first = [" ".join(str(name).split())[:80] for name in names[:number]]
+    return ", ".join(first) + (f" and {len(names) - number} more" if len(names) > number else "")
 
 
 def _entries(saved: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -116,7 +122,7 @@ def _tensors(state: Mapping[str, Any]) -> Weights:
 def _kind(saved: Any) -> str:
     if isinstance(saved, Mapping):
         odd = next((name for name, value in saved.items() if isinstance(value, Unmade)), None)
-        keys = ", ".join(str(name) for name in list(saved)[:12])
+        keys = shown(list(saved), 12)
         return f"a dict with the keys {keys}" + (f" ({odd}: {_kind(saved[odd])})" if odd else "") if saved else "{}"
     return f"a {type(saved).__module__}.{type(saved).__qualname__}".replace("a builtins.", "a ")
 

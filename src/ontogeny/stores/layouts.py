@@ -150,8 +150,8 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(said, dict) or not said or not all(isinstance(name, str) for name in said.values()):
         raise CorruptFile(f"{index}: damaged; it has no weight_map from names of weights to names of files")
     for name in said.values():
-        if Path(name).name != name or "\\" in name:
-            raise CorruptFile(f"{index}: names a file outside its folder, {name!r}")
+        if Path(name).name != name or "\\" in name or not name.isprintable():
+            raise CorruptFile(f"{index}: names a file that is none of its folder, {name!r}")
         if not (index.parent / name).is_file():
             raise CorruptFile(f"{index.parent / name}: missing, and {index.name} names it")
     return said

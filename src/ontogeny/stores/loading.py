@@ -1,16 +1,15 @@
 """Loading a checkpoint into a module: by its own names, or as the library loads it that saved it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores import adapters, pretrained
+from ontogeny.stores.entries import shown
 from ontogeny.stores.layouts import Adapter
 from ontogeny.stores.names import Match, fitting_prefixes, match, tensors_of, ties
-
-_SHOWN = 4  # names of a kind that a message holds
 
 
 def load_into(
@@ -66,7 +65,7 @@ def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, 
         "kinds of numbers that differ": kinds,
         "weights that are one in the module and differ in the file": torn,
     }
-    problems = [f"{what}: {_names(names)}" for what, names in said.items() if names]
+    problems = [f"{what}: {shown(names)}" for what, names in said.items() if names]
     if problems:
         raise InvalidArgument(
             argument,
@@ -82,17 +81,11 @@ def _same(weights: Mapping[str, Tensor], first: str, second: str) -> bool:
     return torch.equal(weights[first].to(weights[second].dtype), weights[second])
 
 
-def _names(names: Sequence[str]) -> str:
-    """The first few names, and how many there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _advice(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> str:
     if isinstance(weights, Adapter):
         return "a model_fn that returns peft.PeftModel.from_pretrained(base, folder): these are an adapter's weights"
     if prefixes := fitting_prefixes(model.state_dict(), weights):
-        return " or ".join(f"open_checkpoints(..., key={prefix!r})" for prefix in prefixes[:_SHOWN])
+        return " or ".join(f"open_checkpoints(..., key={prefix!r})" for prefix in prefixes[:4])
     if found.missing and not found.unexpected and not dict(model.named_parameters()).keys() & set(found.missing):
         return "register_buffer(..., persistent=False) for what the module computes by itself"
     return (

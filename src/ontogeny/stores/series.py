@@ -98,16 +98,17 @@ def _holds_weights(path: Path) -> bool:
 def _patterns(names: list[list[str]]) -> list[str]:
     """Patterns for names that differ in their numbers alone: one where it is clear which number is the step."""
     numbers = range(1, len(names[0]), 2)
-    places = [place for place in numbers if len({name[place] for name in names}) > 1] or list(numbers)
+    varying = [place for place in numbers if len({name[place] for name in names}) > 1]
+    places = varying or list(numbers)
     for word in _WORDS if len(places) > 1 else ():
         named = [place for place in places if re.search(rf"{word}s?[-_=.]?$", names[0][place - 1], re.IGNORECASE)]
         if len(named) == 1:
-            return ["".join(_with_step(names[0], named[0], places))]
-    return ["".join(_with_step(names[0], place, places)) for place in places]
-
-
-def _with_step(name: list[str], step: int, places: list[int]) -> list[str]:
-    return ["{N}" if at == step else "*" if at in places else part for at, part in enumerate(name)]
+            places = named
+            break
+    return [
+        "".join("{N}" if at == place else "*" if at in varying else part for at, part in enumerate(names[0]))
+        for place in places
+    ]
 
 
 def _one_a_step(found: Iterable[tuple[Path, re.Match[str]]]) -> dict[int, Path]:

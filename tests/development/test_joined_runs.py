@@ -34,8 +34,8 @@ def observe(seed=0, pause=2.0, points=40):
     return xr.Dataset(variables, {"step": step, "component": ["all"], "dataset": ["data"]}, attrs)
 
 
-def join(runs, dim="seed", **options):
-    return xr.concat(runs, dim, **({"join": "outer"} | options))
+def join(runs, dim="seed"):
+    return xr.concat(runs, dim, join="outer")
 
 
 @pytest.fixture(scope="module")

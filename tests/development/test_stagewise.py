@@ -177,7 +177,7 @@ def test_errors_of_the_estimates_may_be_unknown():
     [
         (lambda t: t.drop_vars("llc"), "`llc`"),
         (lambda t: t.isel(step=slice(0, 7)), "7 among 7"),
-        (lambda t: t.isel(step=[*range(20), 19]), "step 1[0-9] repeated"),
+        (lambda t: t.isel(step=[*range(20), 19]), "repeated"),
         (lambda t: t.where(t.step < 5), "usable"),
     ],
     ids=["no llc", "too few", "repeated", "mostly not finite"],

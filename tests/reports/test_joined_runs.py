@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def lines(figure: go.Figure, axis: str) -> list:
     return [trace for trace in figure.data if trace.yaxis == axis and trace.mode == "lines" and trace.fill is None]
 
 
-def written(trajectory: xr.Dataset, folder: Path, **options: object) -> str:
+def written(trajectory: xr.Dataset, folder: Path, **options: Any) -> str:
     return write_report(trajectory, folder / "report.html", **options).read_text(encoding="utf-8")
 
 
@@ -137,7 +138,9 @@ def test_posteriors_that_differ_are_told_and_have_no_median(seeds: list[xr.Datas
 
 
 @pytest.mark.parametrize("keep", ["override", "drop_conflicts"])
-def test_a_choice_is_said_to_be_that_of_one_run(keep: str, seeds: list[xr.Dataset], tmp_path: Path) -> None:
+def test_a_choice_is_said_to_be_that_of_one_run(
+    keep: Literal["override", "drop_conflicts"], seeds: list[xr.Dataset], tmp_path: Path
+) -> None:
     trials = xr.Dataset(
         {name: (("pilot", "trial"), [[1.0]]) for name in TRIED}, attrs={"nbeta": 30.0, "loss_gain": 2.0}
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import ontogeny as og
+from ontogeny.testing.cases import CASES, Case
 
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
 Y = X[:, :1] + 0.5 * torch.randn(60, 1, generator=torch.Generator().manual_seed(1))
@@ -180,3 +181,9 @@ def test_samples_without_a_finite_loss_are_named() -> None:
     found = og.estimate_llc(layer(), (X, targets), og.losses.mse, budget=5000)
     assert found.outcome is og.Outcome.DIVERGED
     assert "samples 17, 40 (2 of 60)" in found.advice
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_there_is_no_false_alarm_on_known_truths(case: Case) -> None:
+    target = case.target
+    og.LocalPosterior(target.model(), target.data(), target.loss)

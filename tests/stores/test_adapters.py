@@ -82,6 +82,40 @@ def test_an_adapter_is_loaded(settings: dict[str, Any], tmp_path: Path) -> None:
     assert torch.equal(answers(other), answers(model))
 
 
+TOKENS = torch.arange(16).view(2, 8)
+OTHERS = {
+    "prompts": lambda peft: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    "scales": lambda peft: peft.IA3Config(task_type="CAUSAL_LM", init_ia3_weights=False),
+    "magnitudes": lambda peft: peft.LoraConfig(use_dora=True, init_lora_weights=False, target_modules=["c_attn"]),
+    "a head": lambda peft: peft.LoraConfig(modules_to_save=["lm_head"], target_modules=["c_attn"]),
+}
+
+
+def language_model(kind: str, seed: int) -> Any:
+    peft, tf = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    shape = {"vocab_size": 40, "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = tf.GPT2LMHeadModel(tf.GPT2Config(**shape, tie_word_embeddings=False, bos_token_id=0, eos_token_id=0))
+        torch.manual_seed(seed)
+        adapted = peft.get_peft_model(model, OTHERS[kind](peft))
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.data += torch.randn_like(weight)
+    return adapted.eval()
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_adapters_of_other_kinds_are_loaded_into_a_language_model(kind: str, tmp_path: Path) -> None:
+    model, other = language_model(kind, 1), language_model(kind, 2)
+    model.save_pretrained(tmp_path / "checkpoint-3")
+    with torch.no_grad():
+        expected = model(input_ids=TOKENS).logits
+        assert not torch.equal(other(input_ids=TOKENS).logits, expected)
+        load_into(other, open_checkpoints(tmp_path).load(3))
+        assert torch.equal(other(input_ids=TOKENS).logits, expected)
+
+
 def test_a_whole_state_dict_of_a_peft_model_is_loaded_by_name() -> None:
     model, other = adapted(), adapted()
     load_into(other, model.state_dict())

@@ -18,11 +18,11 @@ from ontogeny.stores import load_into, open_checkpoints
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def make_model() -> nn.Module:
+def make_model() -> Any:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2).bfloat16())
 
 
-def state(model: nn.Module) -> dict[str, Any]:
+def state(model: Any) -> dict[str, Any]:
     optimizer = torch.optim.Adam(model[0].parameters())
     model[0](torch.ones(1, 3)).sum().backward()
     optimizer.step()
@@ -65,7 +65,8 @@ def two_halves(folder: Path) -> torch.Tensor:
     for number, half in enumerate(whole.split(2)):
         save({"w": half.clone()}, folder / str(number))
     metadata: Metadata = pickle.loads((folder / "0" / ".metadata").read_bytes())
-    first, other = metadata.state_dict_metadata["w"], pickle.loads((folder / "1" / ".metadata").read_bytes())
+    first: Any = metadata.state_dict_metadata["w"]
+    other = pickle.loads((folder / "1" / ".metadata").read_bytes())
     first.size = torch.Size([4, 3])
     (index, place), (other_index, other_place) = *metadata.storage_data.items(), *other.storage_data.items()
     other_place.relative_path = "__1_0.distcp"

@@ -1,6 +1,7 @@
 """A real run of Lightning is opened by the folder of its checkpoints."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ def test_a_run_of_lightning_is_opened(tmp_path: Path) -> None:
     options = {"max_steps": 4, "callbacks": [keep], "logger": False, "accelerator": "cpu"}
     trainer = lightning.Trainer(enable_progress_bar=False, enable_model_summary=False, **options)
     module = Regression()
-    trainer.fit(module, torch.utils.data.DataLoader(torch.randn(8, 3), batch_size=2))
+    batches: Any = list(torch.randn(8, 3))
+    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=2))
     assert (tmp_path / "last.ckpt").exists()
     run, net = open_checkpoints(tmp_path), nn.Linear(3, 1)
     load_into(net, run.load(4))

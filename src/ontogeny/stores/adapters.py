@@ -28,8 +28,7 @@ def load_adapter(model: Any, weights: Mapping[str, Tensor], *, argument: str, of
     Raises:
         InvalidArgument: for weights that do not fit, or were trained under settings that mean something else.
     """
-    import peft
-
+    peft = sys.modules["peft"]  # of which `model` is one, so that it is there
     name = model.active_adapter
     if isinstance(weights, Adapter):
         _require_settings(model.peft_config[name].to_dict(), weights.config, argument, of)

@@ -125,8 +125,13 @@ def _hugging_face(name: str) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         import transformers as tf
 
-        ends = {"vocab_size": 20, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-        shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        ends: dict[str, Any] = {"vocab_size": 20, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+        shape: dict[str, Any] = {
+            "hidden_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+        }
         shape |= {"max_position_embeddings": 8, **ends}
         config = {
             "gpt2": lambda: tf.GPT2Config(n_positions=8, n_embd=8, n_layer=1, n_head=2, **ends),

@@ -80,7 +80,7 @@ def _tokens(text: Path, folder: Path, context: int) -> Any:
             instead=f'tokenizer.save_pretrained("{folder}") where the model was trained, or a setup file',
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # of whatever kind: files that are missing, or that this version does not know
         raise InvalidArgument(
             "WEIGHTS",

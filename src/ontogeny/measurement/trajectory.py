@@ -89,8 +89,8 @@ def measure(
         A trajectory: `loss`, `loss_sem` (step, dataset); over (step, component, dataset) `llc` with `llc_mcse`,
         `llc_complexity`, `llc_descent`, `llc_withheld` and their errors, `llc_rhat`, `llc_ess`, `llc_outcome`,
         `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned;
-        `llc_nbeta` and `llc_localization` (step), the same at each; what the others gave; the settings as attributes, and as
-        `choice` how nβ and γ were chosen (JSON).
+        `llc_nbeta` and `llc_localization` (step), the same at each; what the others gave; the settings as attributes,
+        and as `choice` how nβ and γ were chosen (JSON).
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is an outcome

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -47,14 +48,14 @@ def rounding(given: object) -> float:
     return float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
-def whole_number(name: str, given: object, least: int = 0) -> int:
+def whole_number(name: str, given: object, least: int | None = 0) -> int:
     """An integer of any library, at least `least`; floats and bools are none."""
-    expected = f"a whole number of at least {least}"
+    expected = "a whole number" if least is None else f"a whole number of at least {least}"
     try:
         number = operator.index(given)  # pyrefly: ignore[bad-argument-type]
     except (TypeError, ValueError, RuntimeError):
         raise InvalidArgument(name, expected=expected, found=show(given)) from None
-    if isinstance(given, (bool, np.bool_)) or number < least:
+    if isinstance(given, (bool, np.bool_)) or (least is not None and number < least):
         raise InvalidArgument(name, expected=expected, found=show(given))
     return number
 
@@ -68,9 +69,28 @@ def real_number(name: str, given: object, expected: str = "a number", low: float
     return number
 
 
+def choice(name: str, given: object, options: Iterable[str]) -> str:
+    """One of some names."""
+    known = list(options)
+    if not isinstance(given, str) or given not in known:
+        raise InvalidArgument(name, expected=f"one of {', '.join(known)}", found=show(given))
+    return given
+
+
 def probability(name: str, given: object) -> float:
     """A number from 0 to 1."""
     return real_number(name, given, "a probability", 0, 1)
+
+
+def as_device(given: object) -> torch.device:
+    """A device of this machine that holds double precision."""
+    try:
+        device = torch.device(given)  # pyrefly: ignore[no-matching-overload]
+        torch.empty(1, dtype=torch.float64, device=device).sum().item()
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
+        expected = "a device of this machine that holds double precision"
+        raise InvalidArgument("device", expected=expected, found=show(given), instead="device='cpu'") from None
+    return device
 
 
 def describe(array: np.ndarray, given: object) -> str:

@@ -70,21 +70,19 @@ def estimate_block_entropies(
     independent samples, are approximate; where the number of possible words nears n, H(L) is log₂ n whatever the
     process is.
     """
-    if estimator not in _ESTIMATORS:
-        found = arguments.show(estimator)
-        raise InvalidArgument("estimator", expected=f"one of {', '.join(_ESTIMATORS)}", found=found)
+    estimate = _ESTIMATORS[arguments.choice("estimator", estimator, _ESTIMATORS)]
     data = symbols.read(sequence)
     longest = int(data.left.max())
     if arguments.whole_number("length", length) > longest:
         expected = f"from 0 to {longest}, the longest sequence's length"
         raise InvalidArgument("length", expected=expected, found=f"{length}")
     words = data.words_by_length(length)
-    return np.array([0.0, *(_ESTIMATORS[estimator](np.bincount(numbers)) for _, numbers in words)])
+    return np.array([0.0, *(estimate(np.bincount(numbers)) for _, numbers in words)])
 
 
 def _counts(counts: ArrayLike | Tensor) -> Int[np.ndarray, " outcome"]:
-    expected = "whole numbers ≥ 0, not all 0, shape (outcome,)"
+    expected = "whole numbers from 0 to 2**53, not all 0, shape (outcome,)"
     given = arguments.real_array("counts", counts, expected)
-    if given.ndim != 1 or (given != given.round()).any() or (given < 0).any() or not given.any():
+    if given.ndim != 1 or (given != given.round()).any() or (given < 0).any() or not 0 < given.sum() <= 2**53:
         raise InvalidArgument("counts", expected=expected, found=arguments.show(counts))
     return given.astype(np.int64)

@@ -1,5 +1,6 @@
 """Hidden Markov processes and their generalisation, by matrices labelled with the token that they emit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,11 +10,12 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ontogeny.compmech import chains, filtering, sampling
+from ontogeny.compmech import arguments, chains, filtering, sampling
 from ontogeny.core.errors import InvalidArgument
 
 _ROUNDING = 1e-9  # how far a sum may be from 1: six digits more than anyone types, six fewer than float64 holds
 _CHECKED_WORDS = 4096
+_Given = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,7 +33,9 @@ class GHMM:
 
     Raises:
         InvalidArgument: for wrong shapes, numbers that are not finite, an eigenvalue other than 1, or words of
-            negative probability. Nothing is renormalised.
+            negative probability. Nothing is renormalised, except that what is given in less than double precision is
+            taken for the process that it is the rounding of: T is divided by its largest eigenvalue, and η₀ by η₀ w,
+            where they are 1 within four times the rounding of the type.
 
     When not to trust it: whether *all* words have probability ≥ 0 cannot be decided in general. Words are checked to
     the length at which there are 4096; a later one of negative probability raises where it is met.
@@ -44,13 +48,24 @@ class GHMM:
     final: Float[np.ndarray, " state"]
 
     def __init__(
-        self, transition_matrices: ArrayLike, initial: ArrayLike | None = None, final: ArrayLike | None = None
+        self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None
     ) -> None:
         matrices = _labelled_matrices(transition_matrices)
+        coarse = _tolerance(transition_matrices)
+        if coarse > _ROUNDING:
+            matrices = matrices / _near_one(float(np.abs(np.linalg.eigvals(matrices.sum(axis=0))).max()), coarse)
         net = matrices.sum(axis=0)
         right = _vector("final", final, len(net)) if final is not None else _principal_vector(net)
+        coarse = max(coarse, _tolerance(initial), _tolerance(final))
+        if final is not None and coarse > _ROUNDING:
+            right = _nearest_fixed(net, right, coarse)
         if not np.allclose(net @ right, right, rtol=0, atol=_ROUNDING * max(1, float(np.abs(right).max()))):
-            raise InvalidArgument("final", expected="w = T w", found=f"T w - w = {net @ right - right}")
+            raise InvalidArgument(
+                "final",
+                expected="w = T w",
+                found=f"a difference of up to {np.abs(net @ right - right).max()}",
+                instead="cm.GHMM(T) for a process of one component; cm.union of the components for one of several.",
+            )
         if initial is None:
             left = _principal_vector(net.T)
             if abs(left @ right) < _ROUNDING:
@@ -58,8 +73,12 @@ class GHMM:
             start = left / (left @ right)
         else:
             start = _vector("initial", initial, len(net))
+        if coarse > _ROUNDING:
+            start = _nearest_fixed(net.T, start, coarse)
+        start = start / _near_one(float(start @ right), coarse)
         if abs(start @ right - 1) > _ROUNDING:
-            raise InvalidArgument("initial", expected="η₀ w = 1", found=f"{start @ right}")
+            instead = "initial / (initial @ final)" if final is not None else ""
+            raise InvalidArgument("initial", expected="η₀ w = 1", found=f"{start @ right}", instead=instead)
         _freeze(self, matrices, start, right)
         filtering.check_short_words(self, _CHECKED_WORDS)
 
@@ -128,12 +147,12 @@ class HMM(GHMM):
 
     Raises:
         InvalidArgument: for wrong shapes, negative entries, rows that do not sum to 1 (within 1e-9), or several
-            recurrent classes without `initial`. Nothing is renormalised.
+            recurrent classes without `initial`. Nothing is renormalised, except that rows and laws given in less than
+            double precision are divided by their sum, where it is 1 within four times the rounding of the type.
     """
 
-    def __init__(self, transition_matrices: ArrayLike, initial: ArrayLike | None = None) -> None:
+    def __init__(self, transition_matrices: _Given, initial: _Given | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
-        net = matrices.sum(axis=0)
         if (matrices < 0).any():
             x, i, j = np.argwhere(matrices < 0)[0]
             raise InvalidArgument(
@@ -142,25 +161,23 @@ class HMM(GHMM):
                 found=f"T[{x}][{i}, {j}] = {matrices[x, i, j]}",
                 instead="cm.GHMM(T) for a generalised process with signed entries.",
             )
-        sums = net.sum(axis=1)
-        if (np.abs(sums - 1) > _ROUNDING).any():
-            row = int(np.abs(sums - 1).argmax())
-            raise InvalidArgument(
-                "transition_matrices", expected="rows of Σₓ T[x] that sum to 1", found=f"{sums[row]} in row {row}"
-            )
+        matrices = _with_rows_of_one(matrices, _tolerance(transition_matrices))
+        net = matrices.sum(axis=0)
         if initial is None:
             if (count := len(chains.classes(net).recurrent)) != 1:
                 raise InvalidArgument(
                     "initial",
                     expected="weights of the components, since the process is reducible",
                     found=f"none, and {count} recurrent classes",
-                    instead="cm.union([...], weights=[...]), or initial= the law of the first hidden state.",
+                    instead="cm.union of the components with their weights, or initial=[...], the law of the first "
+                    "hidden state.",
                 )
             start = chains.limit(net)[0]
         else:
-            start = _vector("initial", initial, len(net))
-            if (start < 0).any() or abs(start.sum() - 1) > _ROUNDING:
-                raise InvalidArgument("initial", expected="a law: entries ≥ 0 that sum to 1", found=f"{start}")
+            start = as_law("initial", initial, len(net))
+            tolerance = max(_tolerance(transition_matrices), _tolerance(initial))
+            if tolerance > _ROUNDING and np.abs(start @ net - start).max() <= tolerance:
+                start = start @ chains.limit(net)  # the rounding of a law is stationary where the law is
         _freeze(self, matrices, start, np.ones(len(net)))
 
     @cached_property
@@ -179,21 +196,58 @@ def _freeze(process: GHMM, matrices: np.ndarray, initial: np.ndarray, final: np.
         object.__setattr__(process, name, array)
 
 
-def _labelled_matrices(given: ArrayLike) -> Float[np.ndarray, "token state state"]:
-    matrices = np.array(given, dtype=np.float64)  # a copy: the caller's array stays writeable, and ours stays as it is
-    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or 0 in matrices.shape:
+def as_law(name: str, given: object, size: int) -> Float[np.ndarray, " outcome"]:
+    """Probabilities that sum to 1 to the precision of their type, and then in double precision."""
+    law = _vector(name, given, size)
+    law = law / _near_one(float(law.sum()), _tolerance(given))
+    if (law < 0).any() or abs(law.sum() - 1) > _ROUNDING:
+        raise InvalidArgument(name, expected=f"a law: {size} numbers ≥ 0 that sum to 1", found=arguments.show(law))
+    return law
+
+
+def _tolerance(given: object) -> float:
+    """How far from 1 a sum of numbers of this type may be: of less than double precision, four times its rounding."""
+    return max(_ROUNDING, 4 * arguments.rounding(given))
+
+
+def _near_one(total: float, tolerance: float) -> float:
+    """The sum to divide by: 1 unless the type is a coarse one whose rounding explains the difference."""
+    return total if tolerance > _ROUNDING and abs(total - 1) <= tolerance else 1.0
+
+
+def _with_rows_of_one(matrices: Float[np.ndarray, "token state state"], tolerance: float) -> np.ndarray:
+    sums = matrices.sum(axis=(0, 2))
+    if (np.abs(sums - 1) > tolerance).any():
+        state = int(np.abs(sums - 1).argmax())
         raise InvalidArgument(
-            "transition_matrices", expected="shape (tokens, states, states)", found=f"shape {matrices.shape}"
+            "transition_matrices",
+            expected="rows of Σₓ T[x] that sum to 1",
+            found=f"a sum of {sums[state]} in row {state}, of what state {state} does",
+            instead="T / T.sum(axis=(0, 2))[:, None] if T holds weights." if sums.all() else "",
         )
-    if not np.isfinite(matrices).all():
-        raise InvalidArgument("transition_matrices", expected="finite numbers", found="NaN or infinity")
+    return matrices / sums[:, None] if tolerance > _ROUNDING else matrices
+
+
+def _nearest_fixed(net: np.ndarray, vector: np.ndarray, tolerance: float) -> np.ndarray:
+    """The solution of w = T w that a vector of coarse numbers is the rounding of; the vector where it is too far."""
+    space = _null_space(net - np.eye(len(net)))
+    near = space @ (space.T @ vector)
+    return near if np.abs(near - vector).max() <= tolerance * np.abs(vector).max() else vector
+
+
+def _labelled_matrices(given: object) -> Float[np.ndarray, "token state state"]:
+    expected = "real numbers of shape (token, state, state)"
+    matrices = arguments.real_array("transition_matrices", given, expected)
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or 0 in matrices.shape:
+        raise InvalidArgument("transition_matrices", expected=expected, found=f"shape {matrices.shape}")
     return matrices
 
 
-def _vector(name: str, given: ArrayLike, size: int) -> Float[np.ndarray, " state"]:
-    vector = np.array(given, dtype=np.float64)
-    if vector.shape != (size,) or not np.isfinite(vector).all():
-        raise InvalidArgument(name, expected=f"{size} finite numbers, one a state", found=f"{vector}")
+def _vector(name: str, given: object, size: int) -> Float[np.ndarray, " state"]:
+    expected = f"{size} real numbers"
+    vector = arguments.real_array(name, given, expected)
+    if vector.shape != (size,):
+        raise InvalidArgument(name, expected=expected, found=f"shape {vector.shape}")
     return vector
 
 
@@ -202,11 +256,12 @@ def _principal_vector(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndar
     modulus = float(np.abs(np.linalg.eigvals(matrix)).max())
     space = _null_space(matrix - np.eye(len(matrix)))
     if abs(modulus - 1) > 1e-6 or space.shape[1] != 1:
+        rescaled = "T / abs(np.linalg.eigvals(T.sum(axis=0))).max()" if modulus else ""
         raise InvalidArgument(
             "transition_matrices",
             expected="a sum T of largest eigenvalue 1, with one eigenvector",
             found=f"largest modulus {modulus}, {space.shape[1]} eigenvectors at 1",
-            instead="T / λ for a largest eigenvalue λ; cm.union([...], weights=[...]) for several components.",
+            instead="cm.union of the components." if space.shape[1] > 1 else rescaled,
         )
     return space[:, 0] / space[np.abs(space[:, 0]).argmax(), 0]
 

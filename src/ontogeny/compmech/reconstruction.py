@@ -108,8 +108,7 @@ def reconstruct(sequence: Sequences, method: str = "cssr", level: float = 0.001)
     Source: Shalizi and Klinkner, Blind construction of optimal nonlinear recursive predictors (2004); Hsu, Kakade and
     Zhang (arXiv 0811.4413) for the spectral method; the verdict by rank is this library's own.
     """
-    if method not in ("cssr", "spectral"):
-        raise InvalidArgument("method", expected="'cssr' or 'spectral'", found=arguments.show(method))
+    method = arguments.choice("method", method, ("cssr", "spectral"))
     if not 0 < (level := arguments.real_number("level", level, "a number between 0 and 1")) < 1:
         raise InvalidArgument("level", expected="a number between 0 and 1", found=f"{level}")
     data = symbols.read(sequence)

@@ -5,7 +5,7 @@ from inspect import signature
 
 import numpy as np
 
-from ontogeny.compmech import zoo_quantum
+from ontogeny.compmech import arguments, zoo_quantum
 from ontogeny.compmech.composition import leaky
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.core.errors import InvalidArgument
@@ -23,8 +23,7 @@ def process(name: str, **parameters: float | int | Sequence[float]) -> GHMM | HM
     Raises:
         InvalidArgument: for a name or a parameter that does not exist, with those that do, and for values out of range.
     """
-    if name not in _ZOO:
-        raise InvalidArgument("name", expected=f"one of {', '.join(process_names())}", found=repr(name))
+    arguments.choice("name", name, process_names())
     known = signature(_ZOO[name]).parameters
     if unknown := sorted(set(parameters) - set(known)):
         raise InvalidArgument("parameters", expected=f"{name}({', '.join(known)})", found=", ".join(unknown))
@@ -55,8 +54,7 @@ def golden_mean_rk(r: int = 1, k: int = 1, p: float = 0.5) -> HMM:
     R + k states; Markov order R and cryptic order k. (1, 1) is the golden mean.
     """
     _probabilities(p=p)
-    if min(r, k) < 1:
-        raise InvalidArgument("r, k", expected="whole numbers of at least 1", found=f"{r}, {k}")
+    r, k = arguments.whole_number("r", r, least=1), arguments.whole_number("k", k, least=1)
     size = r + k
     forced = [(i, 1 if i < r else 0, 1.0, (i + 1) % size) for i in range(1, size)]
     return _machine([(0, 0, 1 - p, 0), (0, 1, p, 1), *forced])
@@ -95,8 +93,7 @@ def mess3(x: float = 0.05, alpha: float = 0.85) -> HMM:
     in the triangle.
     """
     _probabilities(alpha=alpha)
-    if not 0 <= x <= 0.5:
-        raise InvalidArgument("x", expected="a number from 0 to 1/2", found=f"{x}")
+    arguments.real_number("x", x, "a number from 0 to 1/2", 0, 0.5)
     hidden = np.where(np.eye(3, dtype=bool), 1 - 2 * x, x)
     emission = np.where(np.eye(3, dtype=bool), alpha, (1 - alpha) / 2)
     return HMM(np.einsum("ij,zj->zij", hidden, emission))
@@ -139,9 +136,10 @@ def matching_parens(open_probs: Sequence[float] = (1.0, 0.5, 0.5)) -> HMM:
         open_probs: one probability a depth, the first 1 (nothing is open to be closed). A 0 is added at the end
             where it lacks.
     """
-    given = [float(p) for p in open_probs]
+    expected = "probabilities > 0, the first of them 1"
+    given = np.atleast_1d(arguments.real_array("open_probs", open_probs, expected)).tolist()
     if not given or given[0] != 1 or not all(0 < p <= 1 for p in given[1:-1]) or not 0 <= given[-1] <= 1:
-        raise InvalidArgument("open_probs", expected="probabilities > 0, the first of them 1", found=f"{given}")
+        raise InvalidArgument("open_probs", expected=expected, found=arguments.show(given))
     opening = np.array(given if given[-1] == 0 else [*given, 0.0])
     return HMM(np.stack([np.diag(opening[:-1], 1), np.diag(1 - opening[1:], -1)]))
 
@@ -187,8 +185,7 @@ def _machine(edges: Sequence[Edge]) -> HMM:
 
 def _probabilities(**values: float) -> None:
     for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise InvalidArgument(name, expected="a probability", found=f"{value}")
+        arguments.probability(name, value)
 
 
 _ZOO: dict[str, Callable[..., GHMM | HMM]] = {

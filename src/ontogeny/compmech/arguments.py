@@ -34,7 +34,16 @@ def real_array(name: str, given: object, expected: str) -> Float[np.ndarray, " *
         raise InvalidArgument(name, expected=expected, found=describe(array, given))
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        raise InvalidArgument(name, expected=f"{expected}, finite numbers", found="NaN or infinity")
+        raise InvalidArgument(name, expected=f"finite {expected}", found="NaN or infinity")
+    return array
+
+
+def real_matrix(name: str, given: object, rows: int | None = None) -> Shaped[np.ndarray, "row column"]:
+    """Real numbers of two dimensions in their own type, finite or not."""
+    array = as_array(name, given)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf" or len(array) != (rows or len(array)):
+        expected = f"two dimensions{'' if rows is None else f', the first of {rows} rows'}, real numbers"
+        raise InvalidArgument(name, expected=expected, found=describe(array, given))
     return array
 
 
@@ -60,7 +69,9 @@ def whole_number(name: str, given: object, least: int | None = 0) -> int:
     return number
 
 
-def real_number(name: str, given: object, expected: str = "a number", low: float = -math.inf, high: float = math.inf) -> float:
+def real_number(
+    name: str, given: object, expected: str = "a number", low: float = -math.inf, high: float = math.inf
+) -> float:
     """A finite real number of any library, from `low` to `high`."""
     array = np.asarray(None) if isinstance(given, (str, bytes)) else as_array(name, given)
     number = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else math.nan
@@ -77,6 +88,14 @@ def choice(name: str, given: object, options: Iterable[str]) -> str:
     return given
 
 
+def between_0_and_1(name: str, given: object) -> float:
+    """A number between 0 and 1, neither of them."""
+    expected = "a number between 0 and 1"
+    if not 0 < (number := real_number(name, given, expected)) < 1:
+        raise InvalidArgument(name, expected=expected, found=show(given))
+    return number
+
+
 def probability(name: str, given: object) -> float:
     """A number from 0 to 1."""
     return real_number(name, given, "a probability", 0, 1)
@@ -85,7 +104,7 @@ def probability(name: str, given: object) -> float:
 def as_device(given: object) -> torch.device:
     """A device of this machine that holds double precision."""
     try:
-        device = torch.device(given)  # pyrefly: ignore[no-matching-overload]
+        device = torch.device(given)  # pyrefly: ignore[bad-argument-type]
         torch.empty(1, dtype=torch.float64, device=device).sum().item()
     except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
         expected = "a device of this machine that holds double precision"
@@ -122,6 +141,6 @@ def from_tensor(name: str, tensor: Tensor) -> Shaped[np.ndarray, " *shape"]:
         raise InvalidArgument(name, expected="numbers", found="a tensor on the meta device, which has none")
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
-    if tensor.dtype is torch.bfloat16 or tensor.dtype.itemsize == 1 and tensor.is_floating_point():
+    if tensor.is_floating_point() and (tensor.dtype is torch.bfloat16 or tensor.dtype.itemsize == 1):
         tensor = tensor.float()  # NumPy has no such type
     return tensor.detach().cpu().resolve_conj().resolve_neg().numpy()

@@ -89,9 +89,11 @@ class Factored:
         self, num_sequences: int, length: int, seed: int = 0, device: str | torch.device = "cpu"
     ) -> Int[Tensor, "sequence position"]:
         """Joint tokens, shape (num_sequences, length); each factor has its own child of the seed."""
-        tokens: Tensor | int = 0
-        for index, factor in enumerate(self.factors):
-            own = factor.sample(num_sequences, length, seed=derive(seed, "factor", index), device=device)
+        seed = arguments.whole_number("seed", seed, least=None)
+        factors = enumerate(self.factors)
+        drawn = [f.sample(num_sequences, length, derive(seed, "factor", index), device) for index, f in factors]
+        tokens = torch.zeros_like(drawn[0])
+        for factor, own in zip(self.factors, drawn, strict=True):
             tokens = tokens * factor.num_tokens + own
         return tokens
 
@@ -102,7 +104,9 @@ class Factored:
         if not known or (given != np.floor(given)).any():
             found = arguments.describe(given, tokens)
             raise InvalidArgument("tokens", expected=f"whole numbers from 0 to {self.num_tokens - 1}", found=found)
-        return np.stack(np.unravel_index(given.astype(np.int64), [factor.num_tokens for factor in self.factors]), axis=-1)
+        return np.stack(
+            np.unravel_index(given.astype(np.int64), [factor.num_tokens for factor in self.factors]), axis=-1
+        )
 
     def beliefs(self, tokens: ArrayLike | Tensor) -> list[Float[np.ndarray, "sequence position _state"]]:
         """The exact beliefs of every factor, each (sequence, length + 1, states of the factor)."""

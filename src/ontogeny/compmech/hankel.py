@@ -74,9 +74,7 @@ def predictive_clusters(sequence: Sequences | Symbols, dimension: int) -> Int[np
     right = np.linalg.svd(table / len(starts), full_matrices=False)[2][:dimension].T
     inverse = np.linalg.pinv(table @ right)
     shifted = words[starts + length + 1]
-    steps = [
-        inverse @ _table(pasts[middle == x], shifted[middle == x], all_words) @ right for x in range(data.size)
-    ]
+    steps = [inverse @ _table(pasts[middle == x], shifted[middle == x], all_words) @ right for x in range(data.size)]
     start = table.sum(axis=0) / len(starts) @ right
     final = inverse @ table.sum(axis=1)
     beliefs = _filter(data, np.stack(steps), start, final)

@@ -47,9 +47,7 @@ class GHMM:
     initial: Float[np.ndarray, " state"]
     final: Float[np.ndarray, " state"]
 
-    def __init__(
-        self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None
-    ) -> None:
+    def __init__(self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
         coarse = _tolerance(transition_matrices)
         if coarse > _ROUNDING:

@@ -38,5 +38,5 @@ def require_process(given: object) -> None:
             "process",
             expected="an HMM or a GHMM",
             found=arguments.show(given),
-            instead="cm.HMM(T) for labelled matrices T of shape (token, state, state), or cm.process('mess3').",
+            instead="cm.HMM(T) for labelled matrices T of shape (token, state, state), or cm.process('even').",
         )

@@ -113,9 +113,7 @@ class MixedStates:
         Where all transient eigenvalues are 0 it is the number of tokens after which every observer has left the
         transient beliefs, whatever ε.
         """
-        expected = "a number between 0 and 1"
-        if not 0 < (epsilon := arguments.real_number("epsilon", epsilon, expected)) < 1:
-            raise InvalidArgument("epsilon", expected=expected, found=f"{epsilon}")
+        epsilon = arguments.between_0_and_1("epsilon", epsilon)
         largest = float(np.abs(self.spectrum().transient).max(initial=0))
         return self.nilpotency() if largest == 0 else math.ceil(math.log(epsilon) / math.log(largest))
 

@@ -25,8 +25,12 @@ def table_rank(counts: ArrayLike | Tensor, level: float = 0.01) -> int:
         level: of each test. A rank too high is found with at most this probability, one too low whenever a dimension
             is weak and n small.
 
+    Raises:
+        InvalidArgument: for what are no counts, and a level outside (0, 1).
+
     Source: Kleibergen and Paap, Generalized reduced rank tests using the singular value decomposition (2006).
     """
+    level = arguments.between_0_and_1("level", level)
     expected = "numbers of observations ≥ 0, not all 0, shape (row, column)"
     given = arguments.real_array("counts", counts, expected)
     if given.ndim != 2 or (given < 0).any() or not given.any():

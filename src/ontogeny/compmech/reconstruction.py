@@ -11,7 +11,6 @@ from ontogeny.compmech.bits import entropy
 from ontogeny.compmech.hmm import HMM
 from ontogeny.compmech.rank_test import table_rank
 from ontogeny.compmech.symbols import Sequences, Symbol, Symbols
-from ontogeny.core.errors import InvalidArgument
 
 
 class Finding(StrEnum):
@@ -109,8 +108,7 @@ def reconstruct(sequence: Sequences, method: str = "cssr", level: float = 0.001)
     Zhang (arXiv 0811.4413) for the spectral method; the verdict by rank is this library's own.
     """
     method = arguments.choice("method", method, ("cssr", "spectral"))
-    if not 0 < (level := arguments.real_number("level", level, "a number between 0 and 1")) < 1:
-        raise InvalidArgument("level", expected="a number between 0 and 1", found=f"{level}")
+    level = arguments.between_0_and_1("level", level)
     data = symbols.read(sequence)
     if not _is_long_enough(data):
         return Reconstruction(None, Finding.UNDECIDED, data.alphabet, 0, 0, float("nan"), method, level)

@@ -78,6 +78,7 @@ def test_data_of_middling_length_give_the_right_machine_or_none(name, method):
         assert found.finding in right | {cm.Finding.UNDECIDED}
         assert (found.finding is cm.Finding.UNIFILAR) == (found.finding.advice == "")
         if found.finding is cm.Finding.UNIFILAR:
+            assert found.machine is not None
             truth = cm.process(name)
             assert found.num_states == found.dimension == cm.epsilon_machine(truth).num_states
             np.testing.assert_allclose(cm.myopic_entropies(found.machine, 4), cm.myopic_entropies(truth, 4), atol=0.03)

@@ -98,7 +98,7 @@ def between_0_and_1(name: str, given: object) -> float:
 
 def probability(name: str, given: object) -> float:
     """A number from 0 to 1."""
-    return real_number(name, given, "a probability", 0, 1)
+    return real_number(name, given, "a probability", 0.0, 1.0)
 
 
 def as_device(given: object) -> torch.device:

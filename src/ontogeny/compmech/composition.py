@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ontogeny.compmech import arguments
-from ontogeny.compmech.hmm import GHMM, HMM, as_law
+from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.matrices import require_process
+from ontogeny.compmech.precision import as_law
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ontogeny.compmech import arguments, chains, filtering, sampling
+from ontogeny.compmech import arguments, chains, filtering, precision, sampling
+from ontogeny.compmech.precision import ROUNDING
 from ontogeny.core.errors import InvalidArgument
 
-_ROUNDING = 1e-9  # how far a sum may be from 1: six digits more than anyone types, six fewer than float64 holds
 _CHECKED_WORDS = 4096
 _Given = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
 
@@ -49,15 +49,16 @@ class GHMM:
 
     def __init__(self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
-        coarse = _tolerance(transition_matrices)
-        if coarse > _ROUNDING:
-            matrices = matrices / _near_one(float(np.abs(np.linalg.eigvals(matrices.sum(axis=0))).max()), coarse)
+        coarse = precision.tolerance(transition_matrices)
+        if coarse > ROUNDING:
+            largest = float(np.abs(np.linalg.eigvals(matrices.sum(axis=0))).max())
+            matrices = matrices / precision.near_one(largest, coarse)
         net = matrices.sum(axis=0)
-        right = _vector("final", final, len(net)) if final is not None else _principal_vector(net)
-        coarse = max(coarse, _tolerance(initial), _tolerance(final))
-        if final is not None and coarse > _ROUNDING:
-            right = _nearest_fixed(net, right, coarse)
-        if not np.allclose(net @ right, right, rtol=0, atol=_ROUNDING * max(1, float(np.abs(right).max()))):
+        right = precision.vector("final", final, len(net)) if final is not None else _principal_vector(net)
+        coarse = max(coarse, precision.tolerance(initial), precision.tolerance(final))
+        if final is not None and coarse > ROUNDING:
+            right = precision.nearest_fixed(net, right, coarse)
+        if not np.allclose(net @ right, right, rtol=0, atol=ROUNDING * max(1, float(np.abs(right).max()))):
             raise InvalidArgument(
                 "final",
                 expected="w = T w",
@@ -66,15 +67,15 @@ class GHMM:
             )
         if initial is None:
             left = _principal_vector(net.T)
-            if abs(left @ right) < _ROUNDING:
+            if abs(left @ right) < ROUNDING:
                 raise InvalidArgument("final", expected="π w ≠ 0", found="π w = 0: the eigenvalue 1 is defective")
             start = left / (left @ right)
         else:
-            start = _vector("initial", initial, len(net))
-        if coarse > _ROUNDING:
-            start = _nearest_fixed(net.T, start, coarse)
-        start = start / _near_one(float(start @ right), coarse)
-        if abs(start @ right - 1) > _ROUNDING:
+            start = precision.vector("initial", initial, len(net))
+        if coarse > ROUNDING:
+            start = precision.nearest_fixed(net.T, start, coarse)
+        start = start / precision.near_one(float(start @ right), coarse)
+        if abs(start @ right - 1) > ROUNDING:
             instead = "initial / (initial @ final)" if final is not None else ""
             raise InvalidArgument("initial", expected="η₀ w = 1", found=f"{start @ right}", instead=instead)
         _freeze(self, matrices, start, right)
@@ -110,15 +111,15 @@ class GHMM:
     @cached_property
     def stationary(self) -> Float[np.ndarray, " state"]:
         left, right = (
-            _null_space((self.net_matrix - np.eye(self.num_states)).T),
-            _null_space(self.net_matrix - np.eye(self.num_states)),
+            precision.null_space((self.net_matrix - np.eye(self.num_states)).T),
+            precision.null_space(self.net_matrix - np.eye(self.num_states)),
         )
         return self.initial @ right @ np.linalg.solve(left.T @ right, left.T)
 
     @property
     def is_stationary(self) -> bool:
         """Whether η₀ = η₀ T."""
-        return bool(np.allclose(self.initial @ self.net_matrix, self.initial, rtol=0, atol=_ROUNDING))
+        return bool(np.allclose(self.initial @ self.net_matrix, self.initial, rtol=0, atol=ROUNDING))
 
     def sample(
         self, num_sequences: int, length: int, seed: int = 0, device: str | torch.device = "cpu"
@@ -159,7 +160,7 @@ class HMM(GHMM):
                 found=f"T[{x}][{i}, {j}] = {matrices[x, i, j]}",
                 instead="cm.GHMM(T) for a generalised process with signed entries.",
             )
-        matrices = _with_rows_of_one(matrices, _tolerance(transition_matrices))
+        matrices = precision.with_rows_of_one(matrices, precision.tolerance(transition_matrices))
         net = matrices.sum(axis=0)
         if initial is None:
             if (count := len(chains.classes(net).recurrent)) != 1:
@@ -172,9 +173,9 @@ class HMM(GHMM):
                 )
             start = chains.limit(net)[0]
         else:
-            start = as_law("initial", initial, len(net))
-            tolerance = max(_tolerance(transition_matrices), _tolerance(initial))
-            if tolerance > _ROUNDING and np.abs(start @ net - start).max() <= tolerance:
+            start = precision.as_law("initial", initial, len(net))
+            tolerance = max(precision.tolerance(transition_matrices), precision.tolerance(initial))
+            if tolerance > ROUNDING and np.abs(start @ net - start).max() <= tolerance:
                 start = start @ chains.limit(net)  # the rounding of a law is stationary where the law is
         _freeze(self, matrices, start, np.ones(len(net)))
 
@@ -194,45 +195,6 @@ def _freeze(process: GHMM, matrices: np.ndarray, initial: np.ndarray, final: np.
         object.__setattr__(process, name, array)
 
 
-def as_law(name: str, given: object, size: int) -> Float[np.ndarray, " outcome"]:
-    """Probabilities that sum to 1 to the precision of their type, and then in double precision."""
-    law = _vector(name, given, size)
-    law = law / _near_one(float(law.sum()), _tolerance(given))
-    if (law < 0).any() or abs(law.sum() - 1) > _ROUNDING:
-        raise InvalidArgument(name, expected=f"a law: {size} numbers ≥ 0 that sum to 1", found=arguments.show(law))
-    return law
-
-
-def _tolerance(given: object) -> float:
-    """How far from 1 a sum of numbers of this type may be: of less than double precision, four times its rounding."""
-    return max(_ROUNDING, 4 * arguments.rounding(given))
-
-
-def _near_one(total: float, tolerance: float) -> float:
-    """The sum to divide by: 1 unless the type is a coarse one whose rounding explains the difference."""
-    return total if tolerance > _ROUNDING and abs(total - 1) <= tolerance else 1.0
-
-
-def _with_rows_of_one(matrices: Float[np.ndarray, "token state state"], tolerance: float) -> np.ndarray:
-    sums = matrices.sum(axis=(0, 2))
-    if (np.abs(sums - 1) > tolerance).any():
-        state = int(np.abs(sums - 1).argmax())
-        raise InvalidArgument(
-            "transition_matrices",
-            expected="rows of Σₓ T[x] that sum to 1",
-            found=f"a sum of {sums[state]} in row {state}, of what state {state} does",
-            instead="T / T.sum(axis=(0, 2))[:, None] if T holds weights." if sums.all() else "",
-        )
-    return matrices / sums[:, None] if tolerance > _ROUNDING else matrices
-
-
-def _nearest_fixed(net: np.ndarray, vector: np.ndarray, tolerance: float) -> np.ndarray:
-    """The solution of w = T w that a vector of coarse numbers is the rounding of; the vector where it is too far."""
-    space = _null_space(net - np.eye(len(net)))
-    near = space @ (space.T @ vector)
-    return near if np.abs(near - vector).max() <= tolerance * np.abs(vector).max() else vector
-
-
 def _labelled_matrices(given: object) -> Float[np.ndarray, "token state state"]:
     expected = "real numbers of shape (token, state, state)"
     matrices = arguments.real_array("transition_matrices", given, expected)
@@ -241,18 +203,10 @@ def _labelled_matrices(given: object) -> Float[np.ndarray, "token state state"]:
     return matrices
 
 
-def _vector(name: str, given: object, size: int) -> Float[np.ndarray, " state"]:
-    expected = f"{size} real numbers"
-    vector = arguments.real_array(name, given, expected)
-    if vector.shape != (size,):
-        raise InvalidArgument(name, expected=expected, found=f"shape {vector.shape}")
-    return vector
-
-
 def _principal_vector(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, " state"]:
     """The right eigenvector at 1, its entry of largest modulus 1."""
     modulus = float(np.abs(np.linalg.eigvals(matrix)).max())
-    space = _null_space(matrix - np.eye(len(matrix)))
+    space = precision.null_space(matrix - np.eye(len(matrix)))
     if abs(modulus - 1) > 1e-6 or space.shape[1] != 1:
         rescaled = "T / abs(np.linalg.eigvals(T.sum(axis=0))).max()" if modulus else ""
         raise InvalidArgument(
@@ -262,8 +216,3 @@ def _principal_vector(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndar
             instead="cm.union of the components." if space.shape[1] > 1 else rescaled,
         )
     return space[:, 0] / space[np.abs(space[:, 0]).argmax(), 0]
-
-
-def _null_space(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, "state dimension"]:
-    _, values, rows = np.linalg.svd(matrix)
-    return rows[values <= _ROUNDING * max(1.0, values[0])].T

@@ -200,7 +200,7 @@ def test_sample_of_many_contexts_has_nearly_the_r2_of_all():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"beliefs": RRXOR.beliefs[:-1]}, "1046 contexts"),
+        ({"beliefs": RRXOR.beliefs[:-1]}, "1046 rows"),
         ({"predicted": np.where(np.eye(1046, 5) > 0, np.nan, 0.5)}, "finite"),
         ({"weights": np.full(1046, -1.0)}, "negative"),
         ({"weights": np.eye(1, 1046)[0]}, "three or more"),

@@ -97,7 +97,39 @@ def test_other_arguments():
         cm.myopic_entropies(cm.process("mess3"), 12, max_states=1000)
     with pytest.raises(InvalidArgument, match="method"):
         cm.reconstruct(np.zeros(2000, int), method="magic")
-    with pytest.raises(InvalidArgument, match="1000 tokens"):
-        cm.reconstruct(np.zeros(20, int))
     with pytest.raises(InvalidArgument, match="shape"):
         cm.next_token_law(p, np.ones(3))
+
+
+def advice_of(call, *arguments):
+    with pytest.raises(InvalidArgument) as caught:
+        call(*arguments)
+    return caught.value.instead
+
+
+def test_advice_is_code_that_works():
+    even, mess3, rrxor = cm.process("even"), cm.process("mess3"), cm.process("rrxor")
+    tokens = [[0, 1, 1, 0], [0, 1, 0, 1]]
+    known = {"cm": cm, "np": np, "T": even.transition_matrices, "tokens": [0, 1, 1]}
+    for measure in (cm.entropy_rate, cm.mixed_states, cm.reverse, cm.minimal_dimension, cm.with_bos):
+        matrices, named = advice_of(measure, even.transition_matrices).split(" for labelled matrices T of shape ")
+        measure(eval(matrices, known))
+        measure(eval(named.split(", or ")[1].removesuffix("."), known))
+    possible = eval(advice_of(even.beliefs, tokens).split(", the")[0], known | {"process": even, "tokens": tokens})
+    assert possible.tolist() == [tokens[0]]
+    even.beliefs(eval(advice_of(even.beliefs, [0, 1, 1]).split(" for")[0], known))
+    eval(advice_of(cm.epsilon_machine, mess3).split(" for")[0], known | {"process": mess3})
+    for arguments in ((mess3,), (mess3, 9, 5000)):
+        eval(advice_of(cm.mixed_states, *arguments).split(", or")[0], known | {"process": mess3})
+    longest = int(advice_of(cm.myopic_entropies, rrxor, 30, 20).split(",")[0].removeprefix("length="))
+    assert len(cm.myopic_entropies(rrxor, longest, 20)) == longest
+    law = eval(advice_of(cm.entropy, [3, 1]).split(", if")[0], known | {"counts": [3, 1]})
+    assert law == pytest.approx(float(cm.entropy([0.75, 0.25])))
+    even.sample(1, 1, **eval(f"dict({advice_of(even.sample, 1, 1, 0, 'nowhere')})"))
+
+
+def test_settings_of_a_regression_are_refused_by_name():
+    for name, value in (("num_folds", 2), ("num_permutations", 1.5), ("seed", "a"), ("folds", 5)):
+        with pytest.raises(InvalidArgument) as caught:
+            cm.BeliefRegressionConfig(**{name: value})
+        assert caught.value.argument == name

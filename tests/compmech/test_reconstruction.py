@@ -1,6 +1,7 @@
 """Machines from 10⁵ tokens of processes that have one, and refusals for those that have none."""
 
 from bisect import bisect
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ontogeny.core.errors import InvalidArgument
 METHODS = ["cssr", "spectral"]
 
 
+@cache
 def tokens_of(name, seed):
     """One long sequence, drawn state by state: the sampler is made for many sequences."""
     p = cm.process(name)
@@ -55,6 +57,38 @@ def test_verdicts_do_not_hang_on_the_seed(method, seed):
     for name in ("golden_mean", "even", "random_insertion", "zero_one_random", "sns", "nond"):
         found = cm.reconstruct(tokens_of(name, seed), method=method)
         assert (found.finding is cm.Finding.UNIFILAR) == (name not in ("sns", "nond")), (name, found.finding)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["golden_mean", "even", "rrxor", "coin", "zero_one_random", "nemo"])
+def test_short_data_are_too_short_to_tell(name, method):
+    for length in (1, 2, 50, 200, 500, 999):
+        found = cm.reconstruct(tokens_of(name, seed=3)[-length:], method=method)
+        assert found.finding is cm.Finding.UNDECIDED
+        assert (found.machine, found.finding.advice[:17]) == (None, "Too short to tell")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["golden_mean", "even", "rrxor", "coin", "random_insertion", "nemo", "sns", "nond"])
+def test_data_of_middling_length_give_the_right_machine_or_none(name, method):
+    """Neither another machine nor, of processes that have one, that there is none."""
+    for length in (1500, 5000, 12_000):
+        found = cm.reconstruct(tokens_of(name, seed=3)[:length], method=method)
+        right = {cm.Finding.UNIFILAR} if name not in ("sns", "nond") else {cm.Finding.MIXTURES, cm.Finding.GROWING}
+        assert found.finding in right | {cm.Finding.UNDECIDED}
+        assert (found.finding is cm.Finding.UNIFILAR) == (found.finding.advice == "")
+        if found.finding is cm.Finding.UNIFILAR:
+            assert found.machine is not None
+            truth = cm.process(name)
+            assert found.num_states == found.dimension == cm.epsilon_machine(truth).num_states
+            np.testing.assert_allclose(cm.myopic_entropies(found.machine, 4), cm.myopic_entropies(truth, 4), atol=0.03)
+
+
+def test_sequences_too_short_for_words_of_two_tokens_leave_it_undecided():
+    """The pairs of RRXOR are those of a coin: only longer words tell."""
+    pairs = cm.process("rrxor").sample(20_000, 2, seed=0)
+    assert cm.reconstruct(pairs).finding is cm.Finding.UNDECIDED
+    assert cm.reconstruct(pairs[:, :1]).finding is cm.Finding.UNDECIDED
 
 
 def test_rank_of_tables():

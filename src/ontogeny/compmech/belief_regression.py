@@ -1,11 +1,15 @@
 """Beliefs read from activations by held-out linear regression, beside everything that could explain it away."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from ontogeny.compmech import arguments
 from ontogeny.compmech.belief_regression_result import BeliefRegression
 from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.regression_contexts import Contexts, Groups, distinct_contexts
@@ -17,17 +21,17 @@ from ontogeny.core.seeds import derive
 _CONTROLS = ("activations", "untrained", "random_projection", "next_token_law")
 _TARGETS = ("belief", "next_token_law", "hidden")
 
-# Rows are counted by hand: a caller's mistake deserves more than a mismatch of shapes.
 Array = Float[np.ndarray, "_ _"]
+Given = ArrayLike | Tensor | Sequence[Tensor]
 
 
 def regress_beliefs(
-    activations: Array,
-    beliefs: Array,
+    activations: Given,
+    beliefs: Given,
     groups: Groups,
-    weights: Float[np.ndarray, " _"] | None = None,
-    untrained: Array | None = None,
-    next_token_laws: Array | None = None,
+    weights: Given | None = None,
+    untrained: Given | None = None,
+    next_token_laws: Given | None = None,
     config: BeliefRegressionConfig | None = None,
 ) -> BeliefRegression:
     """How well beliefs are read from activations by an affine map, on contexts the map has not seen.
@@ -41,7 +45,7 @@ def regress_beliefs(
     beliefs shuffled between distinct contexts, with a p-value; the number of columns against that of contexts; and
     R² of the hidden part, the belief projected on the directions that leave the next-token law as it is.
 
-    Args:
+    Args (arrays, tensors or lists):
         activations: (row, column), of any site, layer and position, or several side by side. Columns are not rescaled,
             so that the penalty spares those of large variance.
         beliefs: (row, state), the exact ones; the entries of those of a generalised process may have any sign.
@@ -67,12 +71,15 @@ def regress_beliefs(
     Source: Shai et al. (arXiv 2405.15943); shuffled beliefs, endings and laws as rivals as in
     arXiv 2609.17376. Grouping by prefix, the hidden part and the count of columns are this library's own.
     """
-    config = config or BeliefRegressionConfig()
-    given = {"activations": activations, "beliefs": beliefs, "untrained": untrained, "next_token_laws": next_token_laws}
-    for name, array in given.items():
-        if array is not None and (array.ndim != 2 or len(array) != len(activations) or not array.size):
-            expected = f"two dimensions, the first of {len(activations)} rows"
-            raise InvalidArgument(name, expected=expected, found=f"shape {array.shape}")
+    config = BeliefRegressionConfig() if config is None else config
+    if not isinstance(config, BeliefRegressionConfig):
+        raise InvalidArgument("config", expected="a BeliefRegressionConfig", found=arguments.show(config))
+    activations = arguments.real_matrix("activations", activations)
+    beliefs = arguments.real_matrix("beliefs", beliefs, len(activations))
+    if untrained is not None:
+        untrained = arguments.real_matrix("untrained", untrained, len(activations))
+    if next_token_laws is not None:
+        next_token_laws = arguments.real_matrix("next_token_laws", next_token_laws, len(activations))
     contexts = distinct_contexts(groups, weights, len(activations))
     if len(contexts.rows) < 2 * config.num_folds:
         expected = f"at least {2 * config.num_folds} distinct contexts for {config.num_folds} folds"

@@ -1,6 +1,11 @@
 """The one frozen config of a belief regression: fix it before looking at the networks that are reported."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ontogeny.compmech import arguments
+from ontogeny.core.errors import InvalidArgument
 
 
 class BeliefRegressionConfig(BaseModel):
@@ -19,3 +24,11 @@ class BeliefRegressionConfig(BaseModel):
     num_permutations: int = Field(199, ge=19)
     max_last_tokens: int = Field(8, ge=1)
     seed: int = 0
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])) or "settings"
+            raise InvalidArgument(name, expected=first["msg"], found=arguments.show(first["input"])) from None

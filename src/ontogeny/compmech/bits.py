@@ -4,12 +4,33 @@ import math
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.special import entr
+from torch import Tensor
+
+from ontogeny.compmech import arguments
+from ontogeny.core.errors import InvalidArgument
+
+_ROUNDING = 1e-6
 
 
-def entropy(law: Float[np.ndarray, "*batch outcome"]) -> Float[np.ndarray, "*batch"]:
-    """H = -Σ p log₂ p along the last axis, in bits; rounding errors below 0 count as 0."""
-    return np.asarray(entr(np.maximum(law, 0)).sum(axis=-1) / math.log(2))
+def entropy(law: ArrayLike | Tensor) -> Float[np.ndarray, "*batch"]:
+    """H = -Σ p log₂ p along the last axis, in bits.
+
+    Args:
+        law: shape (…, outcome), sums of 1 along the last axis (within 1e-6, or four times the rounding of a coarser
+            type); rounding errors below 0 count as 0.
+
+    Raises:
+        InvalidArgument: for what is no law. Counts have estimates of their own, as `plug_in_entropy`.
+    """
+    expected = "probabilities of shape (…, outcome) that sum to 1"
+    given = arguments.real_array("law", law, expected)
+    rounding = max(_ROUNDING, 4 * arguments.rounding(law))
+    if given.ndim == 0 or (given < -rounding).any() or (np.abs(given.sum(axis=-1) - 1) > rounding).any():
+        instead = "cm.plug_in_entropy(counts), if they are counts." if given.ndim == 1 and given.sum() > 1 else ""
+        raise InvalidArgument("law", expected=expected, found=arguments.show(law), instead=instead)
+    return np.asarray(entr(np.maximum(given, 0)).sum(axis=-1) / math.log(2))
 
 
 class Bounded(float):

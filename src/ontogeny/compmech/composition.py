@@ -10,7 +10,10 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ontogeny.compmech import arguments
 from ontogeny.compmech.hmm import GHMM, HMM
+from ontogeny.compmech.matrices import require_process
+from ontogeny.compmech.precision import as_law
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 
@@ -34,18 +37,9 @@ def union(
     Raises:
         InvalidArgument: for weights that are no law, or a vocabulary of wrong length or with repeated tokens.
     """
-    if not processes:
-        raise InvalidArgument("processes", expected="at least one", found="none")
-    law = np.array(weights, dtype=np.float64)
-    if law.shape != (len(processes),) or (law < 0).any() or abs(law.sum() - 1) > 1e-9:
-        raise InvalidArgument("weights", expected=f"{len(processes)} numbers ≥ 0 that sum to 1", found=f"{law}")
-    maps = vocabularies if vocabularies is not None else [range(p.num_tokens) for p in processes]
-    if len(maps) != len(processes) or any(
-        len(m) != p.num_tokens or len(set(m)) != len(m) or min(m) < 0 for m, p in zip(maps, processes, strict=False)
-    ):
-        raise InvalidArgument(
-            "vocabularies", expected="for each component as many different tokens as it has", found=f"{maps}"
-        )
+    processes = _require_processes(processes)
+    law = as_law("weights", weights, len(processes))
+    maps = _token_maps(processes, vocabularies)
     sizes = [p.num_states for p in processes]
     ends = np.cumsum(sizes)
     matrices = np.zeros((max(max(m) for m in maps) + 1, ends[-1], ends[-1]))
@@ -62,8 +56,7 @@ def product(*processes: GHMM) -> GHMM | HMM:
     The joint token is x·V₂ + y, the last process counting fastest, and so is the joint state; entropy rates and
     excess entropies add. `Factored` keeps the factors apart, which is all that large products allow.
     """
-    if not processes:
-        raise InvalidArgument("processes", expected="at least one", found="none")
+    _require_processes(processes)
     matrices = reduce(_kron_tokens, [p.transition_matrices for p in processes])
     initial = reduce(np.kron, [p.initial for p in processes])
     return _of_kind(processes, matrices, initial, reduce(np.kron, [p.final for p in processes]))
@@ -82,6 +75,9 @@ class Factored:
 
     factors: tuple[GHMM, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", _require_processes(self.factors, "factors"))
+
     @property
     def num_tokens(self) -> int:
         return int(np.prod([factor.num_tokens for factor in self.factors]))
@@ -94,18 +90,24 @@ class Factored:
         self, num_sequences: int, length: int, seed: int = 0, device: str | torch.device = "cpu"
     ) -> Int[Tensor, "sequence position"]:
         """Joint tokens, shape (num_sequences, length); each factor has its own child of the seed."""
-        tokens = torch.zeros(num_sequences, length, dtype=torch.int64, device=device)
-        for index, factor in enumerate(self.factors):
-            own = factor.sample(num_sequences, length, seed=derive(seed, "factor", index), device=device)
+        seed = arguments.whole_number("seed", seed, least=None)
+        factors = enumerate(self.factors)
+        drawn = [f.sample(num_sequences, length, derive(seed, "factor", index), device) for index, f in factors]
+        tokens = torch.zeros_like(drawn[0])
+        for factor, own in zip(self.factors, drawn, strict=True):
             tokens = tokens * factor.num_tokens + own
         return tokens
 
     def split(self, tokens: ArrayLike | Tensor) -> Int[np.ndarray, "*batch factor"]:
         """The factors' tokens behind joint tokens of any shape, along a last axis."""
-        given = tokens.detach().cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
-        if given.size and not (given.min() >= 0 and given.max() < self.num_tokens):
-            raise InvalidArgument("tokens", expected=f"tokens from 0 to {self.num_tokens - 1}", found="others")
-        return np.stack(np.unravel_index(given, [factor.num_tokens for factor in self.factors]), axis=-1)
+        given = arguments.as_array("tokens", tokens)
+        known = given.dtype.kind in "biuf" and bool(((given >= 0) & (given < self.num_tokens)).all())
+        if not known or (given != np.floor(given)).any():
+            found = arguments.describe(given, tokens)
+            raise InvalidArgument("tokens", expected=f"whole numbers from 0 to {self.num_tokens - 1}", found=found)
+        return np.stack(
+            np.unravel_index(given.astype(np.int64), [factor.num_tokens for factor in self.factors]), axis=-1
+        )
 
     def beliefs(self, tokens: ArrayLike | Tensor) -> list[Float[np.ndarray, "sequence position _state"]]:
         """The exact beliefs of every factor, each (sequence, length + 1, states of the factor)."""
@@ -116,9 +118,8 @@ class Factored:
 def leaky(process: GHMM, epsilon: float) -> HMM:
     """(1 - ε) T[x] + ε/(V S): with probability ε any token and any state, so that no word is impossible."""
     if not isinstance(process, HMM):
-        raise InvalidArgument("process", expected="an HMM", found=type(process).__name__)
-    if not 0 <= epsilon <= 1:
-        raise InvalidArgument("epsilon", expected="a probability", found=f"{epsilon}")
+        raise InvalidArgument("process", expected="an HMM", found=arguments.show(process))
+    epsilon = arguments.probability("epsilon", epsilon)
     matrices = process.transition_matrices
     leak = epsilon / (process.num_tokens * process.num_states)
     return HMM((1 - epsilon) * matrices + leak, None if epsilon else process.initial)
@@ -129,6 +130,7 @@ def with_bos(process: GHMM) -> GHMM | HMM:
 
     The first token is V and then the process starts in its initial state. The result is not stationary.
     """
+    require_process(process)
     tokens, states = process.num_tokens, process.num_states
     matrices = np.zeros((tokens + 1, states + 1, states + 1))
     matrices[:tokens, :states, :states] = process.transition_matrices
@@ -157,13 +159,42 @@ def reverse(process: GHMM) -> GHMM | HMM:
 
 def require_stationary(process: GHMM) -> None:
     """Raise for a process that starts elsewhere than in its stationary state, as one behind a BOS token does."""
+    require_process(process)
     if not process.is_stationary:
         raise InvalidArgument(
             "process",
             expected="one that starts in its stationary state",
             found="an initial state that is not stationary",
-            instead="the process without its beginning-of-sequence token, or HMM(T) without `initial`.",
+            instead="the process without its beginning-of-sequence token, or cm.HMM(T) without `initial`.",
         )
+
+
+def _require_processes(given: object, name: str = "processes") -> tuple[GHMM, ...]:
+    processes = tuple(given) if isinstance(given, (list, tuple)) else ()
+    if not processes:
+        raise InvalidArgument(name, expected="a list of at least one process", found=arguments.show(given))
+    for process in processes:
+        require_process(process)
+    return processes
+
+
+def _token_maps(processes: Sequence[GHMM], vocabularies: object) -> list[list[int]]:
+    """The token of the union for each token of each component."""
+    if vocabularies is None:
+        return [list(range(process.num_tokens)) for process in processes]
+    expected = "for each component as many different tokens (whole numbers ≥ 0) as it has"
+    wrong = InvalidArgument("vocabularies", expected=expected, found=arguments.show(vocabularies))
+    if not isinstance(vocabularies, (list, tuple)) or len(vocabularies) != len(processes):
+        raise wrong
+    maps = []
+    for given, process in zip(vocabularies, processes, strict=True):
+        tokens = arguments.as_array("vocabularies", given)
+        if tokens.dtype.kind not in "iu" or tokens.shape != (process.num_tokens,) or tokens.min() < 0:
+            raise wrong
+        maps.append(tokens.tolist())
+    if any(len(set(tokens)) != len(tokens) for tokens in maps):
+        raise wrong
+    return maps
 
 
 def _kron_tokens(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -4,6 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import chi2
 
+from ontogeny.compmech import symbols
+from ontogeny.compmech.symbols import Sequences, Symbols
+
 _PER_HISTORY = 1000  # tokens that a history of the greatest length has on average
 _MIN_COUNT = 50  # a history seen less often stays with its shorter suffix: the test would not tell
 _MAX_LENGTH = 8
@@ -11,38 +14,46 @@ _MAX_LENGTH = 8
 History = tuple[int, ...]
 
 
-def causal_states(tokens: Int[np.ndarray, " position"], level: float) -> tuple[Int[np.ndarray, " position"], bool]:
+def causal_states(sequence: Sequences | Symbols, level: float) -> tuple[Int[np.ndarray, " position"], bool]:
     """State before every token (-1 where none is known), and whether longer histories still give more states.
 
     Histories of at most L tokens, the greatest length that gives each a thousand occurrences, 8 at most. A history
     one token longer stays in the state of its suffix if a G-test does not tell their next tokens apart, joins the
     state that fits best, or starts a new one. Each test is made at `level` divided by the number of histories. States
-    are then split until state and token determine the next state.
+    are then split until state and token determine the next state. Several sequences are followed one after the other,
+    positions counted on.
     """
-    size = int(tokens.max()) + 1
-    longest = max(2, min(_MAX_LENGTH, int(np.log(len(tokens) / _PER_HISTORY) / np.log(max(size, 2)))))
-    found = [_recurrent_states(tokens, size, length, level) for length in (longest - 1, longest)]
+    data = symbols.read(sequence)
+    found = [_recurrent_states(data, length, level) for length in (longest(data) - 1, longest(data))]
     counts = [len(np.unique(states[states >= 0])) for states in found]
     return found[-1], counts[1] > counts[0]
 
 
-def _recurrent_states(tokens: np.ndarray, size: int, length: int, level: float) -> Int[np.ndarray, " position"]:
-    counts = _history_counts(tokens, size, length)
+def longest(data: Symbols) -> int:
+    """L, the greatest length of a history: at most 8 tokens and half of a typical sequence, at least 2."""
+    affordable = int(np.log(len(data.tokens) / _PER_HISTORY) / np.log(max(data.size, 2)))
+    return max(2, min(_MAX_LENGTH, affordable, data.typical_length // 2))
+
+
+def _recurrent_states(data: Symbols, length: int, level: float) -> Int[np.ndarray, " position"]:
+    counts = _history_counts(data, length)
     state_of = _split_by_next_token(counts, level / len(counts))
     state_of = _split_by_successor(counts, state_of, length)
-    return _follow(tokens, state_of, counts, length)
+    return _follow(data, state_of, counts, length)
 
 
-def _history_counts(tokens: np.ndarray, size: int, length: int) -> dict[History, np.ndarray]:
+def _history_counts(data: Symbols, length: int) -> dict[History, np.ndarray]:
     """Next-token counts after every history of at most `length` tokens that occurs often enough."""
-    found: dict[History, np.ndarray] = {(): np.bincount(tokens, minlength=size).astype(float)}
-    for order in range(1, length + 1):
-        windows = np.lib.stride_tricks.sliding_window_view(tokens, order + 1)
-        words, times = np.unique(windows, axis=0, return_counts=True)
+    found: dict[History, np.ndarray] = {(): np.bincount(data.tokens, minlength=data.size).astype(float)}
+    for order, (starts, numbers) in enumerate(data.words_by_length(length + 1)):
+        if order == 0:
+            continue
+        _, first, times = np.unique(numbers, return_index=True, return_counts=True)
+        words = data.tokens[starts[first][:, None] + np.arange(order + 1)]
         for word, number in zip(words, times, strict=True):
             history = tuple(int(token) for token in word[:-1])
             if history[1:] in found:
-                found.setdefault(history, np.zeros(size))[word[-1]] += number
+                found.setdefault(history, np.zeros(data.size))[word[-1]] += number
         for history in [h for h in found if len(h) == order and found[h].sum() < _MIN_COUNT]:
             del found[history]
     return found
@@ -123,9 +134,9 @@ def _carry_to_longest(
 
 
 def _follow(
-    tokens: np.ndarray, state_of: dict[History, int], counts: dict[History, np.ndarray], length: int
+    data: Symbols, state_of: dict[History, int], counts: dict[History, np.ndarray], length: int
 ) -> Int[np.ndarray, " position"]:
-    """Walk the states along the sequence: by their transitions, and afresh from the last tokens where these end."""
+    """Walk the states along each sequence: by their transitions, and afresh from the last tokens where these end."""
     votes: dict[tuple[int, int], dict[int, float]] = {}
     for history in (h for h in counts if len(h) == length - 1):
         for token, number in enumerate(counts[history]):
@@ -137,11 +148,13 @@ def _follow(
     while dead_ends := set(leads.values()) - {state for state, _ in leads}:  # states of a longest history alone
         leads = {key: state for key, state in leads.items() if state not in dead_ends}
     recurrent = _kept(leads)
-    found = np.full(len(tokens), -1)
+    found = np.full(len(data.tokens), -1)
     state = -1
-    sequence = tokens.tolist()
-    for position, token in enumerate(sequence):
-        if state < 0 and position >= length:
+    sequence = data.tokens.tolist()
+    for position, (token, age) in enumerate(zip(sequence, data.ages.tolist(), strict=True)):
+        if age == 0:
+            state = -1
+        if state < 0 and age >= length:
             start = state_of.get(tuple(sequence[position - length : position]), -1)
             state = start if start in recurrent else -1
         found[position] = state

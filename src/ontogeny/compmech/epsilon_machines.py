@@ -9,6 +9,7 @@ from ontogeny.compmech import chains
 from ontogeny.compmech.composition import require_stationary
 from ontogeny.compmech.dedup import Index
 from ontogeny.compmech.hmm import GHMM, HMM
+from ontogeny.compmech.matrices import require_process
 from ontogeny.compmech.presentation import MixedStates, mixed_states
 from ontogeny.core.errors import InvalidArgument
 
@@ -36,13 +37,14 @@ def epsilon_machine(process: GHMM) -> HMM:
 
     Source: Shalizi and Crutchfield, Computational mechanics: pattern and prediction, structure and simplicity (2001).
     """
+    require_stationary(process)
     machine = finite_machine(process)
     if machine is None:
         raise InvalidArgument(
             "process",
             expected="finitely many causal states",
             found=f"no end of them: beliefs that do not close, or more than {_MAX_CAUSAL_STATES}",
-            instead="cm.mixed_states(process, max_depth=...) for the beliefs after words of bounded length.",
+            instead="cm.mixed_states(process, max_depth=6) for the beliefs after words of up to 6 tokens.",
         )
     return machine
 
@@ -74,6 +76,7 @@ def minimal_dimension(process: GHMM) -> int:
     Directions that no future sees are taken away, then those that no past reaches. A singular direction below 1e-9
     counts as none.
     """
+    require_process(process)
     forward = reduce_futures(process)
     backward = GHMM(forward.transition_matrices.transpose(0, 2, 1), forward.final, forward.initial)
     return future_span(backward).shape[1]

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ontogeny.compmech.matrices import Labelled
+from ontogeny.compmech import arguments
+from ontogeny.compmech.matrices import Labelled, require_process
 from ontogeny.core.errors import InvalidArgument
 
 _BLOCK = 2000  # sequences at a time; no power of two, by which rows would crowd the same places of the cache
@@ -22,7 +23,7 @@ def beliefs(process: Labelled, tokens: ArrayLike | Tensor) -> Float[np.ndarray, 
 
     Args:
         process: HMM or GHMM.
-        tokens: integers, shape (sequence, length), an array or a tensor of any device.
+        tokens: whole numbers, shape (sequence, length), an array, a list or a tensor of any device.
 
     Returns:
         float64, shape (sequence, length + 1, state). Position 0 is the initial state, which is the stationary one
@@ -34,7 +35,7 @@ def beliefs(process: Labelled, tokens: ArrayLike | Tensor) -> Float[np.ndarray, 
         InvalidArgument: for tokens outside the vocabulary, and for a sequence of probability 0, after which there is
             no belief; sequence and position are named.
     """
-    words = as_words(process, tokens)
+    words = as_words(process, tokens, "tokens")
     found = np.empty((*np.add(words.shape, (0, 1)), process.num_states))
     found[:, 0] = process.initial
     width, height = min(len(words), _BLOCK), min(words.shape[1], _POSITIONS)
@@ -75,7 +76,7 @@ def _require_possible(process: Labelled, tokens: np.ndarray, norms: np.ndarray, 
                 expected="sequences that the process can emit",
                 found=f"token {tokens[position, sequence]} of probability 0 in sequence {sequence + first}, "
                 f"position {position + start}",
-                instead="cm.word_probabilities(process, tokens) > 0 to tell the possible ones.",
+                instead="np.asarray(tokens)[cm.word_probabilities(process, tokens) > 0], the possible ones.",
             )
 
 
@@ -131,9 +132,10 @@ def _floor(process: Labelled) -> float:
     return IMPOSSIBLE if process.is_signed else 0.0
 
 
-def next_token_law(process: Labelled, belief: ArrayLike) -> Float[np.ndarray, "*batch token"]:
+def next_token_law(process: Labelled, belief: ArrayLike | Tensor) -> Float[np.ndarray, "*batch token"]:
     """Pr(x | η) = η T[x] w for beliefs of shape (…, state); shape (…, token)."""
-    given = np.asarray(belief, dtype=np.float64)
+    require_process(process)
+    given = arguments.real_array("belief", belief, f"real numbers of shape (…, {process.num_states})")
     if given.shape[-1:] != (process.num_states,):
         raise InvalidArgument("belief", expected=f"shape (…, {process.num_states})", found=f"shape {given.shape}")
     return given @ process.readout
@@ -152,7 +154,7 @@ def log2_word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Flo
     Raises:
         InvalidArgument: for tokens outside the vocabulary.
     """
-    given = as_words(process, words)
+    given = as_words(process, words, "words")
     total = np.zeros(len(given))
     step = _stepper(process, min(len(given), _BLOCK))
     for first in range(0, len(given), _BLOCK):
@@ -184,17 +186,22 @@ def check_short_words(process: Labelled, most: int) -> None:
             return
 
 
-def as_words(process: Labelled, tokens: ArrayLike | Tensor) -> Int[np.ndarray, "sequence position"]:
+def as_words(process: Labelled, tokens: ArrayLike | Tensor, name: str) -> Int[np.ndarray, "sequence position"]:
     """Tokens as an integer array, refused where the process does not know them."""
-    given = tokens.detach().cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
-    if given.ndim != 2 or not (np.issubdtype(given.dtype, np.integer) or given.size == 0):
+    require_process(process)
+    given = arguments.as_array(name, tokens)
+    whole = given.dtype.kind in "biu" or (given.dtype.kind == "f" and bool((given == np.round(given)).all()))
+    if given.ndim != 2 or not whole:
         raise InvalidArgument(
-            "tokens", expected="integers of shape (sequence, length)", found=f"{given.dtype} of shape {given.shape}"
+            name,
+            expected="whole numbers of shape (sequence, length)",
+            found=arguments.describe(given, tokens),
+            instead=f"[{name}] for one sequence." if given.ndim == 1 and whole and given.size else "",
         )
     if given.size and not (given.min() >= 0 and given.max() < process.num_tokens):
         sequence, position = np.argwhere((given < 0) | (given >= process.num_tokens))[0]
         raise InvalidArgument(
-            "tokens",
+            name,
             expected=f"tokens from 0 to {process.num_tokens - 1}",
             found=f"{given[sequence, position]} in sequence {sequence}, position {position}",
         )

@@ -3,36 +3,59 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from ontogeny.compmech import symbols
+from ontogeny.compmech.symbols import Sequences, Symbols
+
 _MOST_WORDS = 16  # a side of the table: long enough for memories of a few tokens, short enough to be filled
+_FILLED = 20  # pairs a cell
 _RADIUS = 0.06  # total variation between predictions of one state: twice what filtering 10⁵ tokens was seen to blur
 _RARE = 0.01
 _SEGMENT = 1000
 _FORGOTTEN = 32  # tokens at the head of a segment, whose prediction still remembers the start
 
 
-def window(num_tokens: int) -> int:
-    """m, the length of pasts and futures: at most 16 words of it."""
+def widest_window(size: int) -> int:
+    """The greatest m that is ever used for an alphabet of `size` symbols: at most 16 words of it, and 4 tokens."""
     length = 1
-    while num_tokens ** (length + 1) <= _MOST_WORDS and length < 4:
+    while size ** (length + 1) <= _MOST_WORDS and length < 4:
         length += 1
     return length
 
 
-def past_future_counts(tokens: Int[np.ndarray, " position"]) -> Int[np.ndarray, "past future"]:
+def window(data: Symbols) -> int:
+    """m, the length of pasts and futures: the greatest whose table is filled, and at least 1."""
+    length = 1
+    while length < widest_window(data.size) and is_filled(data, length + 1):
+        length += 1
+    return length
+
+
+def is_filled(data: Symbols, length: int) -> bool:
+    """Whether there are 20 pairs for each cell of the table: with 5, the rank test found dimensions in fair coins."""
+    return len(_pairs(data, length)) >= _FILLED * data.size ** (2 * length)
+
+
+def past_future_counts(sequence: Sequences | Symbols) -> Int[np.ndarray, "past future"]:
     """How often each future of m tokens followed each past of m, in pairs that do not overlap.
 
-    The pairs are 2m and 2m + 1 tokens apart in turn, so that no period of the process is in step with all of them.
+    Words are in the order in which their symbols first appear.
     """
-    size = int(tokens.max()) + 1
-    length = window(size)
-    gaps = 2 * length + np.arange(len(tokens) // (2 * length)) % 2
-    starts = np.cumsum(gaps) - gaps[0]
-    starts = starts[starts + 2 * length <= len(tokens)]
-    words = _words(tokens, length, size)
-    return _table(words[starts], words[starts + length], size**length)
+    data = symbols.read(sequence)
+    length = window(data)
+    words, starts = _words(data, length), _pairs(data, length)
+    return _table(words[starts], words[starts + length], data.size**length)
 
 
-def predictive_clusters(tokens: Int[np.ndarray, " position"], dimension: int) -> Int[np.ndarray, " position"]:
+def _pairs(data: Symbols, length: int) -> Int[np.ndarray, " pair"]:
+    """Where a past begins that has a future.
+
+    The pairs are 2m + 1 and 2m tokens apart in turn, so that no period of the process is in step with all of them.
+    """
+    begins = np.isin(data.ages % (4 * length + 1), (0, 2 * length + 1))
+    return np.flatnonzero(begins & (data.left >= 2 * length))
+
+
+def predictive_clusters(sequence: Sequences | Symbols, dimension: int) -> Int[np.ndarray, " position"]:
     """Number of the group of predictions that each position's past leads to, or -1.
 
     The table H of pasts and futures, and for each token x the table H_x of pasts, x and futures, give in the span V of
@@ -40,45 +63,48 @@ def predictive_clusters(tokens: Int[np.ndarray, " position"], dimension: int) ->
     sequence is filtered with them, and predictions within a total variation of 0.06 are one group, the most frequent
     first. Groups of less than 1 % of the positions are left out.
     """
-    size = int(tokens.max()) + 1
-    length = window(size)
-    words = _words(tokens, length, size)
-    ends = len(words) - length - 1
-    pasts, middle = words[:ends], tokens[length : length + ends]
-    all_words = size**length
-    table = _table(pasts, words[length : length + ends], all_words)
-    right = np.linalg.svd(table / ends, full_matrices=False)[2][:dimension].T
+    data = symbols.read(sequence)
+    length = window(data)
+    words, starts = _words(data, length), data.words(2 * length + 1)
+    if not len(starts):
+        return np.full(len(data.tokens), -1)
+    pasts, middle = words[starts], data.tokens[starts + length]
+    all_words = data.size**length
+    table = _table(pasts, words[starts + length], all_words)
+    right = np.linalg.svd(table / len(starts), full_matrices=False)[2][:dimension].T
     inverse = np.linalg.pinv(table @ right)
-    shifted = words[length + 1 : length + 1 + ends]
-    steps = [inverse @ _table(pasts[middle == x], shifted[middle == x], all_words) @ right for x in range(size)]
-    start = table.sum(axis=0) / ends @ right
+    shifted = words[starts + length + 1]
+    steps = [inverse @ _table(pasts[middle == x], shifted[middle == x], all_words) @ right for x in range(data.size)]
+    start = table.sum(axis=0) / len(starts) @ right
     final = inverse @ table.sum(axis=1)
-    beliefs = _filter(tokens, np.stack(steps), start, final)
+    beliefs = _filter(data, np.stack(steps), start, final)
     return _group(beliefs, right)
 
 
 def _filter(
-    tokens: Int[np.ndarray, " position"],
+    data: Symbols,
     steps: Float[np.ndarray, "token state state"],
     start: Float[np.ndarray, " state"],
     final: Float[np.ndarray, " state"],
 ) -> Float[np.ndarray, "position state"]:
-    """Predictions before every token, in segments side by side; NaN at their heads and after the last of them.
+    """Predictions before every token, in segments side by side; NaN at their heads.
 
     A token that the estimate holds for impossible starts the prediction afresh.
     """
-    count = len(tokens) // _SEGMENT
-    segments = tokens[: count * _SEGMENT].reshape(count, _SEGMENT)
-    found = np.full((count, _SEGMENT, len(start)), np.nan)
-    belief = np.tile(start, (count, 1))
-    for position in range(_SEGMENT):
-        if position >= _FORGOTTEN:
-            found[:, position] = belief
-        belief = np.einsum("bs,bst->bt", belief, steps[segments[:, position]])
+    heads = np.flatnonzero(data.ages % _SEGMENT == 0)
+    sizes = np.minimum(data.left[heads], _SEGMENT)
+    heads, sizes = heads[np.argsort(-sizes, kind="stable")], np.sort(sizes)[::-1]
+    found = np.full((len(data.tokens), len(start)), np.nan)
+    belief = np.tile(start, (len(heads), 1))
+    for age in range(sizes[0]):
+        reaching = heads[: np.searchsorted(-sizes, -age)] + age  # segments of more than `age` tokens come first
+        belief = belief[: len(reaching)]
+        if age >= _FORGOTTEN:
+            found[reaching] = belief
+        belief = np.einsum("bs,bst->bt", belief, steps[data.tokens[reaching]])
         norm = belief @ final
         belief = np.where((norm > 1e-3)[:, None], belief / np.maximum(norm, 1e-3)[:, None], start)
-    rest = np.full((len(tokens) - count * _SEGMENT, len(start)), np.nan)
-    return np.concatenate([found.reshape(-1, len(start)), rest])
+    return found
 
 
 def _group(beliefs: np.ndarray, right: np.ndarray) -> Int[np.ndarray, " position"]:
@@ -101,10 +127,12 @@ def _group(beliefs: np.ndarray, right: np.ndarray) -> Int[np.ndarray, " position
     return groups
 
 
-def _words(tokens: np.ndarray, length: int, size: int) -> Int[np.ndarray, " start"]:
-    """Number of the word that starts at each position."""
-    stop = len(tokens) - length + 1
-    return sum((tokens[i : stop + i] * size ** (length - 1 - i) for i in range(length)), np.zeros(stop, np.int64))
+def _words(data: Symbols, length: int) -> Int[np.ndarray, " position"]:
+    """Number of the word that starts at each position, among all of its length; 0 where the sequence ends before."""
+    starts, words = data.words(length), np.zeros(len(data.tokens), np.int64)
+    for number in range(length):
+        words[starts] = words[starts] * data.size + data.tokens[starts + number]
+    return words
 
 
 def _table(rows: np.ndarray, columns: np.ndarray, size: int) -> Int[np.ndarray, "past future"]:

@@ -1,5 +1,6 @@
 """Hidden Markov processes and their generalisation, by matrices labelled with the token that they emit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,11 +10,12 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ontogeny.compmech import chains, filtering, sampling
+from ontogeny.compmech import arguments, chains, filtering, precision, sampling
+from ontogeny.compmech.precision import ROUNDING
 from ontogeny.core.errors import InvalidArgument
 
-_ROUNDING = 1e-9  # how far a sum may be from 1: six digits more than anyone types, six fewer than float64 holds
 _CHECKED_WORDS = 4096
+_Given = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,7 +33,9 @@ class GHMM:
 
     Raises:
         InvalidArgument: for wrong shapes, numbers that are not finite, an eigenvalue other than 1, or words of
-            negative probability. Nothing is renormalised.
+            negative probability. Nothing is renormalised, except that what is given in less than double precision is
+            taken for the process that it is the rounding of: T is divided by its largest eigenvalue, and η₀ by η₀ w,
+            where they are 1 within four times the rounding of the type.
 
     When not to trust it: whether *all* words have probability ≥ 0 cannot be decided in general. Words are checked to
     the length at which there are 4096; a later one of negative probability raises where it is met.
@@ -43,23 +47,37 @@ class GHMM:
     initial: Float[np.ndarray, " state"]
     final: Float[np.ndarray, " state"]
 
-    def __init__(
-        self, transition_matrices: ArrayLike, initial: ArrayLike | None = None, final: ArrayLike | None = None
-    ) -> None:
+    def __init__(self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
+        coarse = precision.tolerance(transition_matrices)
+        if coarse > ROUNDING:
+            largest = float(np.abs(np.linalg.eigvals(matrices.sum(axis=0))).max())
+            matrices = matrices / precision.near_one(largest, coarse)
         net = matrices.sum(axis=0)
-        right = _vector("final", final, len(net)) if final is not None else _principal_vector(net)
-        if not np.allclose(net @ right, right, rtol=0, atol=_ROUNDING * max(1, float(np.abs(right).max()))):
-            raise InvalidArgument("final", expected="w = T w", found=f"T w - w = {net @ right - right}")
+        right = precision.vector("final", final, len(net)) if final is not None else _principal_vector(net)
+        coarse = max(coarse, precision.tolerance(initial), precision.tolerance(final))
+        if final is not None and coarse > ROUNDING:
+            right = precision.nearest_fixed(net, right, coarse)
+        if not np.allclose(net @ right, right, rtol=0, atol=ROUNDING * max(1, float(np.abs(right).max()))):
+            raise InvalidArgument(
+                "final",
+                expected="w = T w",
+                found=f"a difference of up to {np.abs(net @ right - right).max()}",
+                instead="cm.GHMM(T) for a process of one component; cm.union of the components for one of several.",
+            )
         if initial is None:
             left = _principal_vector(net.T)
-            if abs(left @ right) < _ROUNDING:
+            if abs(left @ right) < ROUNDING:
                 raise InvalidArgument("final", expected="π w ≠ 0", found="π w = 0: the eigenvalue 1 is defective")
             start = left / (left @ right)
         else:
-            start = _vector("initial", initial, len(net))
-        if abs(start @ right - 1) > _ROUNDING:
-            raise InvalidArgument("initial", expected="η₀ w = 1", found=f"{start @ right}")
+            start = precision.vector("initial", initial, len(net))
+        if coarse > ROUNDING:
+            start = precision.nearest_fixed(net.T, start, coarse)
+        start = start / precision.near_one(float(start @ right), coarse)
+        if abs(start @ right - 1) > ROUNDING:
+            instead = "initial / (initial @ final)" if final is not None else ""
+            raise InvalidArgument("initial", expected="η₀ w = 1", found=f"{start @ right}", instead=instead)
         _freeze(self, matrices, start, right)
         filtering.check_short_words(self, _CHECKED_WORDS)
 
@@ -93,15 +111,15 @@ class GHMM:
     @cached_property
     def stationary(self) -> Float[np.ndarray, " state"]:
         left, right = (
-            _null_space((self.net_matrix - np.eye(self.num_states)).T),
-            _null_space(self.net_matrix - np.eye(self.num_states)),
+            precision.null_space((self.net_matrix - np.eye(self.num_states)).T),
+            precision.null_space(self.net_matrix - np.eye(self.num_states)),
         )
         return self.initial @ right @ np.linalg.solve(left.T @ right, left.T)
 
     @property
     def is_stationary(self) -> bool:
         """Whether η₀ = η₀ T."""
-        return bool(np.allclose(self.initial @ self.net_matrix, self.initial, rtol=0, atol=_ROUNDING))
+        return bool(np.allclose(self.initial @ self.net_matrix, self.initial, rtol=0, atol=ROUNDING))
 
     def sample(
         self, num_sequences: int, length: int, seed: int = 0, device: str | torch.device = "cpu"
@@ -128,12 +146,12 @@ class HMM(GHMM):
 
     Raises:
         InvalidArgument: for wrong shapes, negative entries, rows that do not sum to 1 (within 1e-9), or several
-            recurrent classes without `initial`. Nothing is renormalised.
+            recurrent classes without `initial`. Nothing is renormalised, except that rows and laws given in less than
+            double precision are divided by their sum, where it is 1 within four times the rounding of the type.
     """
 
-    def __init__(self, transition_matrices: ArrayLike, initial: ArrayLike | None = None) -> None:
+    def __init__(self, transition_matrices: _Given, initial: _Given | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
-        net = matrices.sum(axis=0)
         if (matrices < 0).any():
             x, i, j = np.argwhere(matrices < 0)[0]
             raise InvalidArgument(
@@ -142,25 +160,23 @@ class HMM(GHMM):
                 found=f"T[{x}][{i}, {j}] = {matrices[x, i, j]}",
                 instead="cm.GHMM(T) for a generalised process with signed entries.",
             )
-        sums = net.sum(axis=1)
-        if (np.abs(sums - 1) > _ROUNDING).any():
-            row = int(np.abs(sums - 1).argmax())
-            raise InvalidArgument(
-                "transition_matrices", expected="rows of Σₓ T[x] that sum to 1", found=f"{sums[row]} in row {row}"
-            )
+        matrices = precision.with_rows_of_one(matrices, precision.tolerance(transition_matrices))
+        net = matrices.sum(axis=0)
         if initial is None:
             if (count := len(chains.classes(net).recurrent)) != 1:
                 raise InvalidArgument(
                     "initial",
                     expected="weights of the components, since the process is reducible",
                     found=f"none, and {count} recurrent classes",
-                    instead="cm.union([...], weights=[...]), or initial= the law of the first hidden state.",
+                    instead="cm.union of the components with their weights, or initial=[...], the law of the first "
+                    "hidden state.",
                 )
             start = chains.limit(net)[0]
         else:
-            start = _vector("initial", initial, len(net))
-            if (start < 0).any() or abs(start.sum() - 1) > _ROUNDING:
-                raise InvalidArgument("initial", expected="a law: entries ≥ 0 that sum to 1", found=f"{start}")
+            start = precision.as_law("initial", initial, len(net))
+            tolerance = max(precision.tolerance(transition_matrices), precision.tolerance(initial))
+            if tolerance > ROUNDING and np.abs(start @ net - start).max() <= tolerance:
+                start = start @ chains.limit(net)  # the rounding of a law is stationary where the law is
         _freeze(self, matrices, start, np.ones(len(net)))
 
     @cached_property
@@ -179,38 +195,24 @@ def _freeze(process: GHMM, matrices: np.ndarray, initial: np.ndarray, final: np.
         object.__setattr__(process, name, array)
 
 
-def _labelled_matrices(given: ArrayLike) -> Float[np.ndarray, "token state state"]:
-    matrices = np.array(given, dtype=np.float64)  # a copy: the caller's array stays writeable, and ours stays as it is
+def _labelled_matrices(given: object) -> Float[np.ndarray, "token state state"]:
+    expected = "real numbers of shape (token, state, state)"
+    matrices = arguments.real_array("transition_matrices", given, expected)
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or 0 in matrices.shape:
-        raise InvalidArgument(
-            "transition_matrices", expected="shape (tokens, states, states)", found=f"shape {matrices.shape}"
-        )
-    if not np.isfinite(matrices).all():
-        raise InvalidArgument("transition_matrices", expected="finite numbers", found="NaN or infinity")
+        raise InvalidArgument("transition_matrices", expected=expected, found=f"shape {matrices.shape}")
     return matrices
-
-
-def _vector(name: str, given: ArrayLike, size: int) -> Float[np.ndarray, " state"]:
-    vector = np.array(given, dtype=np.float64)
-    if vector.shape != (size,) or not np.isfinite(vector).all():
-        raise InvalidArgument(name, expected=f"{size} finite numbers, one a state", found=f"{vector}")
-    return vector
 
 
 def _principal_vector(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, " state"]:
     """The right eigenvector at 1, its entry of largest modulus 1."""
     modulus = float(np.abs(np.linalg.eigvals(matrix)).max())
-    space = _null_space(matrix - np.eye(len(matrix)))
+    space = precision.null_space(matrix - np.eye(len(matrix)))
     if abs(modulus - 1) > 1e-6 or space.shape[1] != 1:
+        rescaled = "T / abs(np.linalg.eigvals(T.sum(axis=0))).max()" if modulus else ""
         raise InvalidArgument(
             "transition_matrices",
             expected="a sum T of largest eigenvalue 1, with one eigenvector",
             found=f"largest modulus {modulus}, {space.shape[1]} eigenvectors at 1",
-            instead="T / λ for a largest eigenvalue λ; cm.union([...], weights=[...]) for several components.",
+            instead="cm.union of the components." if space.shape[1] > 1 else rescaled,
         )
     return space[:, 0] / space[np.abs(space[:, 0]).argmax(), 0]
-
-
-def _null_space(matrix: Float[np.ndarray, "state state"]) -> Float[np.ndarray, "state dimension"]:
-    _, values, rows = np.linalg.svd(matrix)
-    return rows[values <= _ROUNDING * max(1.0, values[0])].T

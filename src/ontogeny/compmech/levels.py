@@ -40,7 +40,7 @@ def levels(process: GHMM, max_states: int = MAX_WIDTH) -> Iterator[Level]:
                 "max_states",
                 expected=f"levels of at most {max_states} beliefs",
                 found=f"{len(level.beliefs)} after {length} tokens, each with {process.num_tokens} successors",
-                instead=f"a length of at most {length + 1}, or a larger max_states.",
+                instead=f"length={length}, or a larger max_states.",
             )
         level = _next(process, level)
         length += 1

@@ -1,9 +1,12 @@
-"""What filtering and sampling ask of a process: its labelled matrices, and what follows from them."""
+"""What is asked of a process: its labelled matrices, and what follows from them."""
 
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+
+from ontogeny.compmech import arguments
+from ontogeny.core.errors import InvalidArgument
 
 
 @runtime_checkable
@@ -26,3 +29,14 @@ class Labelled(Protocol):
     def side_by_side(self) -> Float[np.ndarray, "state token_state"]: ...
     @property
     def is_signed(self) -> bool: ...
+
+
+def require_process(given: object) -> None:
+    """Raise for what is no process, such as its bare matrices."""
+    if not isinstance(given, Labelled):
+        raise InvalidArgument(
+            "process",
+            expected="an HMM or a GHMM",
+            found=arguments.show(given),
+            instead="cm.HMM(T) for labelled matrices T of shape (token, state, state), or cm.process('even').",
+        )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ontogeny.compmech import chains
+from ontogeny.compmech import arguments, chains
 from ontogeny.compmech.bits import Bounded, entropy
 from ontogeny.compmech.brackets import Bracket, bracket, converged_complexity
 from ontogeny.compmech.composition import require_stationary
@@ -16,6 +16,7 @@ from ontogeny.compmech.dedup import TOLERANCE
 from ontogeny.compmech.epsilon_machines import epsilon_machine, finite_machine, predictive_states
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.levels import MAX_WIDTH, levels
+from ontogeny.compmech.matrices import require_process
 from ontogeny.compmech.presentation import mixed_states
 from ontogeny.core.errors import InvalidArgument
 
@@ -38,8 +39,7 @@ def myopic_entropies(process: GHMM, length: int, max_states: int = MAX_WIDTH) ->
     When not to trust it: beliefs closer than 1e-8 are taken for one, an error of about 1e-8 bits where presentations
     are not finite.
     """
-    if length < 0:
-        raise InvalidArgument("length", expected="0 or more", found=f"{length}")
+    require_process(process)
     return _means(process, lambda beliefs: entropy(beliefs @ process.readout), length, max_states)
 
 
@@ -59,7 +59,7 @@ def mean_belief_entropies(process: GHMM, length: int, max_states: int = MAX_WIDT
         raise InvalidArgument(
             "process", expected="an HMM, whose beliefs are laws of a hidden state", found=type(process).__name__
         )
-    return _means(process, entropy, length + 1, max_states)
+    return _means(process, entropy, arguments.whole_number("length", length) + 1, max_states)
 
 
 def _means(
@@ -70,6 +70,8 @@ def _means(
     Few beliefs are expanded once, and only their probabilities followed; many are kept for one length at a time. A
     graph of so few has no length at which `max_states` would be exceeded.
     """
+    length = arguments.whole_number("length", length)
+    max_states = arguments.whole_number("max_states", max_states, least=process.num_tokens)
     try:
         graph = mixed_states(process, max(length - 1, 0), min(_FEW, max_states // process.num_tokens))
     except InvalidArgument as error:
@@ -95,6 +97,7 @@ def entropy_rate(process: GHMM) -> Bounded:
 
     Source: Cover and Thomas, Elements of information theory, theorem 4.5.1.
     """
+    require_stationary(process)
     machine = finite_machine(process)
     if machine is not None:
         return Bounded(float(machine.stationary @ entropy(machine.readout)))
@@ -151,6 +154,7 @@ def statistical_complexity(process: GHMM) -> Bounded:
     Raises:
         InvalidArgument: for a process that does not start in its stationary state.
     """
+    require_stationary(process)
     machine = finite_machine(process)
     if machine is not None:
         return Bounded(float(entropy(machine.stationary)))

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 from scipy import sparse
 
-from ontogeny.compmech import chains
+from ontogeny.compmech import arguments, chains
 from ontogeny.compmech.dedup import ROUNDING, Index
 from ontogeny.compmech.filtering import next_token_law, successors
 from ontogeny.compmech.hmm import GHMM
+from ontogeny.compmech.matrices import require_process
 from ontogeny.core.errors import InvalidArgument
 
 MAX_STATES = 100_000
@@ -112,6 +113,7 @@ class MixedStates:
         Where all transient eigenvalues are 0 it is the number of tokens after which every observer has left the
         transient beliefs, whatever ε.
         """
+        epsilon = arguments.between_0_and_1("epsilon", epsilon)
         largest = float(np.abs(self.spectrum().transient).max(initial=0))
         return self.nilpotency() if largest == 0 else math.ceil(math.log(epsilon) / math.log(largest))
 
@@ -132,6 +134,7 @@ class MixedStates:
         Raises:
             InvalidArgument: for a graph that was not expanded so far.
         """
+        length = arguments.whole_number("length", length)
         if self.num_expanded < self.num_states and length - 1 > self.depth:
             raise InvalidArgument("length", expected=f"at most {self.depth + 1}, the depth + 1", found=f"{length}")
         return np.array(list(islice(self.walk(), length))).reshape(length, self.num_states)
@@ -153,7 +156,7 @@ class MixedStates:
                 expected=f"a complete graph, for `{asked}`",
                 found=f"{self.num_states} beliefs, of which {self.num_expanded} are expanded"
                 + ("" if self.exact else ", some of them merged though different"),
-                instead="mixed_states(process) where the presentation is finite.",
+                instead="cm.mixed_states(process), where the presentation is finite.",
             )
 
 
@@ -179,8 +182,10 @@ def mixed_states(process: GHMM, max_depth: int | None = None, max_states: int = 
     When not to trust it: a graph that is complete has closed at float64's precision, which is no proof. Beliefs of a
     long word that an unstable GHMM amplifies carry its rounding.
     """
-    if max_depth is not None and max_depth < 0:
-        raise InvalidArgument("max_depth", expected="0 or more", found=f"{max_depth}")
+    require_process(process)
+    if max_depth is not None:
+        max_depth = arguments.whole_number("max_depth", max_depth)
+    max_states = arguments.whole_number("max_states", max_states, least=1)
     index = Index(process.num_states)
     index.add(process.initial[None])
     rows: list[np.ndarray] = []
@@ -194,14 +199,14 @@ def mixed_states(process: GHMM, max_depth: int | None = None, max_states: int = 
                 "max_states",
                 expected=f"a presentation of at most {max_states} beliefs",
                 found=f"{len(index)} after words of {len(rows)} tokens",
-                instead=f"mixed_states(process, max_depth={len(rows) - 1}), or a larger max_states.",
+                instead=f"cm.mixed_states(process, max_depth={len(rows) - 1}), or a larger max_states.",
             )
         if max_depth is None and index.widest > ROUNDING:
             raise InvalidArgument(
                 "max_depth",
                 expected="a depth, since the presentation is not finite at the tolerance",
                 found=f"beliefs {index.widest:.1g} apart after {len(rows)} tokens, and {len(index)} beliefs",
-                instead=f"mixed_states(process, max_depth={len(rows) - 1}).",
+                instead=f"cm.mixed_states(process, max_depth={len(rows) - 1})",
             )
         depths.append(np.full(len(index) - expanded, len(rows)))
     unexpanded = np.full((len(index) - expanded, process.num_tokens), -1)

@@ -1,9 +1,11 @@
 """How many dimensions a table of counts shows: a test of the rank of the probabilities behind it."""
 
 import numpy as np
-from jaxtyping import Int
+from numpy.typing import ArrayLike
 from scipy.stats import chi2
+from torch import Tensor
 
+from ontogeny.compmech import arguments
 from ontogeny.core.errors import InvalidArgument
 
 # Where words are forbidden some directions have no noise at first order. What is seen there is the square of the noise
@@ -11,7 +13,7 @@ from ontogeny.core.errors import InvalidArgument
 _LEAST_NOISE = 1e-2
 
 
-def table_rank(counts: Int[np.ndarray, "row column"], level: float = 0.01) -> int:
+def table_rank(counts: ArrayLike | Tensor, level: float = 0.01) -> int:
     """The least r for which "the joint law of row and column has rank r" is not rejected.
 
     With P the table of shares, U and V spanning the directions that its r largest singular values leave over, and Σ
@@ -23,12 +25,18 @@ def table_rank(counts: Int[np.ndarray, "row column"], level: float = 0.01) -> in
         level: of each test. A rank too high is found with at most this probability, one too low whenever a dimension
             is weak and n small.
 
+    Raises:
+        InvalidArgument: for what are no counts, and a level outside (0, 1).
+
     Source: Kleibergen and Paap, Generalized reduced rank tests using the singular value decomposition (2006).
     """
-    kept = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
+    level = arguments.between_0_and_1("level", level)
+    expected = "numbers of observations ≥ 0, not all 0, shape (row, column)"
+    given = arguments.real_array("counts", counts, expected)
+    if given.ndim != 2 or (given < 0).any() or not given.any():
+        raise InvalidArgument("counts", expected=expected, found=arguments.show(counts))
+    kept = given[given.sum(axis=1) > 0][:, given.sum(axis=0) > 0]
     total = int(kept.sum())
-    if not total:
-        raise InvalidArgument("counts", expected="observations", found="none")
     # Standardised by the margins, directions are weighed by what their noise is.
     scale = np.sqrt(np.outer(kept.sum(axis=1), kept.sum(axis=0))) / total
     shares = kept / total

@@ -5,15 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+from torch import Tensor
 
+from ontogeny.compmech import arguments
 from ontogeny.core.errors import InvalidArgument
 
 # Prefixes as ids, as one padded array, or one by one.
-Groups = (
-    Int[np.ndarray, " row"]
-    | Int[np.ndarray, "row position"]
-    | Sequence[Sequence[int] | Int[np.ndarray, " prefix_position"]]
-)
+Groups = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
+_EXPECTED = "ids of shape (row,), tokens of shape (row, position), or a sequence of tokens a row"
 _SAME = 1e-5  # beliefs of one prefix may differ by the rounding of single precision
 
 
@@ -60,7 +60,7 @@ class Contexts(NamedTuple):
                 name,
                 expected="the same value wherever the same prefix is",
                 found=f"a difference of {spread.max():.2g} from its mean in row {row}",
-                instead="groups that tell apart all prefixes, since each has one belief and one probability",
+                instead="groups that tell apart all prefixes, since each has one belief and one probability.",
             )
         return value
 
@@ -69,7 +69,7 @@ class Contexts(NamedTuple):
         return np.diff(self.starts, append=len(self.order))
 
 
-def distinct_contexts(groups: Groups, weights: Float[np.ndarray, " row"] | None, num_rows: int) -> Contexts:
+def distinct_contexts(groups: Groups, weights: ArrayLike | Tensor | None, num_rows: int) -> Contexts:
     """Rows collapsed to distinct prefixes.
 
     Args:
@@ -87,7 +87,7 @@ def distinct_contexts(groups: Groups, weights: Float[np.ndarray, " row"] | None,
         raise InvalidArgument("groups", expected=f"a prefix for each of {num_rows} rows", found=f"{len(ids)} prefixes")
     kept = np.arange(num_rows)
     if weights is not None:
-        _check_weights(weights, num_rows)
+        weights = as_weights(weights, num_rows)
         kept = np.flatnonzero(weights > 0)
     _, first, inverse, counts = np.unique(ids[kept], return_index=True, return_inverse=True, return_counts=True)
     by_appearance = np.argsort(first)
@@ -101,28 +101,45 @@ def distinct_contexts(groups: Groups, weights: Float[np.ndarray, " row"] | None,
     if weights is None:
         return contexts
     # Relative to the greatest, since the probabilities of long prefixes are all tiny.
-    share = contexts.value_of("weights", (weights / weights.max()).astype(np.float64)[:, None])[:, 0]
+    share = contexts.value_of("weights", (weights / weights.max())[:, None])[:, 0]
     return contexts._replace(weights=share / share.sum())
 
 
 def _identify(groups: Groups) -> tuple[Int[np.ndarray, "row position"] | None, Int[np.ndarray, " row"]]:
     """Right-aligned tokens, if known, and one id for each distinct prefix."""
-    if isinstance(groups, np.ndarray) and groups.ndim == 1:
-        return None, groups
-    if isinstance(groups, np.ndarray):
+    ragged = isinstance(groups, (list, tuple)) and any(np.ndim(prefix) == 1 for prefix in groups)
+    if not ragged:
+        given = arguments.as_array("groups", groups)
+        if given.ndim == 1 and given.dtype.kind in "biufU" and not (given != given).any():
+            return None, np.unique(given, return_inverse=True)[1]
+        if given.ndim != 2 or given.dtype.kind not in "iu":
+            raise InvalidArgument("groups", expected=_EXPECTED, found=arguments.describe(given, groups))
         # False sorts before True, and a stable sort keeps the order of the tokens.
-        order = np.argsort(groups >= 0, axis=1, kind="stable")
-        tokens = np.maximum(np.take_along_axis(groups, order, axis=1), -1)
+        order = np.argsort(given >= 0, axis=1, kind="stable")
+        tokens = np.maximum(np.take_along_axis(given.astype(np.int64), order, axis=1), -1)
     else:
-        tokens = np.full((len(groups), max(map(len, groups), default=0)), -1, dtype=np.int64)
-        for row, prefix in zip(tokens, groups, strict=True):
+        prefixes = [_prefix(prefix) for prefix in groups]
+        tokens = np.full((len(prefixes), max(map(len, prefixes))), -1, dtype=np.int64)
+        for row, prefix in zip(tokens, prefixes, strict=True):
             row[len(row) - len(prefix) :] = prefix
     return tokens, np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _check_weights(weights: Float[np.ndarray, " row"], num_rows: int) -> None:
+def _prefix(given: ArrayLike | Tensor) -> Int[np.ndarray, " position"]:
+    tokens = arguments.as_array("groups", given)
+    if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "biu"):
+        raise InvalidArgument("groups", expected=_EXPECTED, found=f"a prefix {arguments.show(given)}")
+    return tokens.astype(np.int64)
+
+
+def as_weights(given: ArrayLike | Tensor, num_rows: int) -> Float[np.ndarray, " row"]:
+    """Weights in double precision, refused where they are none."""
+    expected = f"numbers for {num_rows} rows, not negative, not all zero"
+    weights = arguments.real_array("weights", given, expected)
     if weights.shape != (num_rows,):
-        raise InvalidArgument("weights", expected=f"one number for each of {num_rows} rows", found=f"{weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        found = f"from {weights.min()} to {weights.max()}"
-        raise InvalidArgument("weights", expected="finite numbers, not negative, not all zero", found=found)
+        expected = f"one number for each of {num_rows} rows"
+        raise InvalidArgument("weights", expected=expected, found=f"shape {weights.shape}")
+    if (weights < 0).any() or not weights.any():
+        found = f"numbers from {weights.min()} to {weights.max()}"
+        raise InvalidArgument("weights", expected=expected, found=found)
+    return weights

@@ -122,7 +122,7 @@ def hidden_directions(
             "next_token_laws",
             expected="the exact laws of these beliefs, which are linear in them",
             found=f"laws of which {missed / np.linalg.norm(law):.1%} of a standard deviation is not",
-            instead="laws[i, x] = beliefs[i] @ T[x].sum(axis=1)",
+            instead="cm.next_token_law(process, beliefs)",
         )
     left, sizes, _ = np.linalg.svd(emission, full_matrices=True)
     rank = int((sizes > _ZERO * max(float(sizes[0]), 1.0)).sum())

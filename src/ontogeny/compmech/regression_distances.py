@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
+from torch import Tensor
 
+from ontogeny.compmech import arguments
+from ontogeny.compmech.regression_contexts import as_weights
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 
@@ -34,10 +38,10 @@ class DistanceComparison:
 
 
 def distance_comparison(
-    predicted: Float[np.ndarray, "context _"],
-    beliefs: Float[np.ndarray, "_ _"],
-    next_token_laws: Float[np.ndarray, "_ _"],
-    weights: Float[np.ndarray, " _"] | None = None,
+    predicted: ArrayLike | Tensor,
+    beliefs: ArrayLike | Tensor,
+    next_token_laws: ArrayLike | Tensor,
+    weights: ArrayLike | Tensor | None = None,
     seed: int = 0,
 ) -> DistanceComparison:
     """R² of pairwise distances of predicted beliefs with those of true beliefs and with those of next-token laws.
@@ -68,16 +72,15 @@ def distance_comparison(
     beliefs themselves have .313 with those of the laws on its 1046 contexts of 1 to 10 tokens, weighed alike, and
     .267 weighed by probability.
     """
-    size = len(predicted)
-    weights = np.ones(size) if weights is None else weights
-    arrays = {"predicted": predicted, "beliefs": beliefs, "next_token_laws": next_token_laws, "weights": weights}
-    for name, array in arrays.items():
-        if len(array) != size or not np.isfinite(array).all():
-            found = f"shape {array.shape}{'' if np.isfinite(array).all() else ' and others'}"
-            raise InvalidArgument(name, expected=f"finite numbers for {size} contexts", found=found)
-    if (weights < 0).any() or (weights > 0).sum() < 3:
-        found = f"{(weights > 0).sum()} positive and {(weights < 0).sum()} negative ones"
-        raise InvalidArgument("weights", expected="no negative ones and three or more positive", found=found)
+    found = arguments.real_matrix("predicted", predicted)
+    size = len(found)
+    given = {"predicted": found, "beliefs": beliefs, "next_token_laws": next_token_laws}
+    predicted, beliefs, next_token_laws = (_finite_rows(name, array, size) for name, array in given.items())
+    weights = as_weights(np.ones(size) if weights is None else weights, size)
+    if (weights > 0).sum() < 3:
+        found = f"{(weights > 0).sum()} positive ones"
+        raise InvalidArgument("weights", expected="three or more positive", found=found)
+    seed = arguments.whole_number("seed", seed, least=None)
     if size > _MAX_CONTEXTS:
         generator = np.random.default_rng(derive(seed, "distances"))
         weights = generator.multinomial(_MAX_CONTEXTS, weights / weights.sum()).astype(np.float64)
@@ -90,6 +93,10 @@ def distance_comparison(
         _squared_correlation(found, pdist(next_token_laws[kept]), pair_weights),
         int(kept.sum()),
     )
+
+
+def _finite_rows(name: str, given: ArrayLike | Tensor, size: int) -> Float[np.ndarray, "context _"]:
+    return arguments.real_array(name, arguments.real_matrix(name, given, size), f"numbers for {size} contexts")
 
 
 def _squared_correlation(

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ontogeny.compmech.matrices import Labelled
-from ontogeny.core.errors import InvalidArgument
+from ontogeny.compmech import arguments
+from ontogeny.compmech.matrices import Labelled, require_process
 from ontogeny.core.seeds import generator
 
 _BATCH = 1 << 16  # sequences at a time: the working memory is flat in the number of sequences
@@ -26,11 +26,12 @@ def sample(
         int64 tokens, shape (num_sequences, length), on `device`.
 
     Raises:
-        InvalidArgument: for a negative number of sequences or tokens.
+        InvalidArgument: for a negative number of sequences or tokens, and for a device that is not there.
     """
-    for name, number in (("num_sequences", num_sequences), ("length", length)):
-        if number < 0:
-            raise InvalidArgument(name, expected="0 or more", found=f"{number}")
+    require_process(process)
+    num_sequences = arguments.whole_number("num_sequences", num_sequences)
+    length, seed = arguments.whole_number("length", length), arguments.whole_number("seed", seed, least=None)
+    device = arguments.as_device(device)
     tokens = torch.empty(num_sequences, length, dtype=torch.int64, device=device)
     matrices = torch.tensor(process.transition_matrices, device=device)
     initial = torch.tensor(process.initial, device=device)

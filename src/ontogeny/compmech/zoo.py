@@ -1,11 +1,12 @@
 """Named hidden Markov processes, and the one door to them and to the quantum ones: `process(name, ...)`."""
 
+import sys
 from collections.abc import Callable, Sequence
 from inspect import signature
 
 import numpy as np
 
-from ontogeny.compmech import zoo_quantum
+from ontogeny.compmech import arguments, zoo_quantum
 from ontogeny.compmech.composition import leaky
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.core.errors import InvalidArgument
@@ -23,14 +24,19 @@ def process(name: str, **parameters: float | int | Sequence[float]) -> GHMM | HM
     Raises:
         InvalidArgument: for a name or a parameter that does not exist, with those that do, and for values out of range.
     """
-    if name not in _ZOO:
-        raise InvalidArgument("name", expected=f"one of {', '.join(process_names())}", found=repr(name))
+    arguments.choice("name", name, process_names())
     known = signature(_ZOO[name]).parameters
     if unknown := sorted(set(parameters) - set(known)):
         raise InvalidArgument("parameters", expected=f"{name}({', '.join(known)})", found=", ".join(unknown))
     if missing := [key for key, value in known.items() if value.default is value.empty and key not in parameters]:
         raise InvalidArgument("parameters", expected=f"{name}({', '.join(known)})", found=f"no {', '.join(missing)}")
-    return _ZOO[name](**parameters)
+    try:
+        return _ZOO[name](**parameters)
+    except InvalidArgument as error:
+        if set(error.argument.split(", ")) <= set(known):
+            raise
+        found = f"{arguments.show(parameters)}, which give `{error.argument}` {error.found}"
+        raise InvalidArgument("parameters", expected=f"those of a process {name}", found=found) from None
 
 
 def process_names() -> list[str]:
@@ -40,7 +46,7 @@ def process_names() -> list[str]:
 
 def coin(p: float = 0.5) -> HMM:
     """Independent tokens, 0 with probability p."""
-    _probabilities(p=p)
+    p = arguments.probability("p", p)
     return _machine([(0, 0, p, 0), (0, 1, 1 - p, 0)])
 
 
@@ -54,9 +60,8 @@ def golden_mean_rk(r: int = 1, k: int = 1, p: float = 0.5) -> HMM:
 
     R + k states; Markov order R and cryptic order k. (1, 1) is the golden mean.
     """
-    _probabilities(p=p)
-    if min(r, k) < 1:
-        raise InvalidArgument("r, k", expected="whole numbers of at least 1", found=f"{r}, {k}")
+    p = arguments.probability("p", p)
+    r, k = arguments.whole_number("r", r, least=1), arguments.whole_number("k", k, least=1)
     size = r + k
     forced = [(i, 1 if i < r else 0, 1.0, (i + 1) % size) for i in range(1, size)]
     return _machine([(0, 0, 1 - p, 0), (0, 1, p, 1), *forced])
@@ -64,19 +69,19 @@ def golden_mean_rk(r: int = 1, k: int = 1, p: float = 0.5) -> HMM:
 
 def even(p: float = 0.5) -> HMM:
     """Blocks of 1s of even length: A emits 1 with probability p and goes to B, which emits 1. h = H(p)/(1 + p)."""
-    _probabilities(p=p)
+    p = arguments.probability("p", p)
     return _machine([(0, 0, 1 - p, 0), (0, 1, p, 1), (1, 1, 1.0, 0)])
 
 
 def zero_one_random(p: float = 0.5) -> HMM:
     """Z1R: 0, then 1, then a random token, which is 1 with probability p; and again."""
-    _probabilities(p=p)
+    p = arguments.probability("p", p)
     return _machine([(0, 0, 1.0, 1), (1, 1, 1.0, 2), (2, 0, 1 - p, 0), (2, 1, p, 0)])
 
 
 def rrxor(p1: float = 0.5, p2: float = 0.5) -> HMM:
     """Two random tokens, 0 with probabilities p1 and p2, then their exclusive or; states S, 0, 1, T, F."""
-    _probabilities(p1=p1, p2=p2)
+    p1, p2 = _probabilities(p1=p1, p2=p2)
     start, zero, one, true, false = range(5)
     first = [(start, 0, p1, zero), (start, 1, 1 - p1, one)]
     second = [(zero, 0, p2, false), (zero, 1, 1 - p2, true), (one, 0, p2, true), (one, 1, 1 - p2, false)]
@@ -91,12 +96,11 @@ def leaky_rrxor(p1: float = 0.5, p2: float = 0.5, epsilon: float = 0.01) -> HMM:
 def mess3(x: float = 0.05, alpha: float = 0.85) -> HMM:
     """Three hidden states that stay with probability 1 - 2x and emit their own token on arrival with probability α.
 
-    T[z][i, j] = (1 - 2x if i = j else x) · (α if z = j else (1 - α)/2), for 0 ≤ x ≤ 1/2. Its beliefs are a fractal
+    T[z][i, j] = (1 - 2x if i = j else x) · (α if z = j else (1 - α)/2), for 0 < x ≤ 1/2. Its beliefs are a fractal
     in the triangle.
     """
-    _probabilities(alpha=alpha)
-    if not 0 <= x <= 0.5:
-        raise InvalidArgument("x", expected="a number from 0 to 1/2", found=f"{x}")
+    alpha = arguments.probability("alpha", alpha)
+    x = arguments.real_number("x", x, "a number above 0, up to 1/2", sys.float_info.min, 0.5)
     hidden = np.where(np.eye(3, dtype=bool), 1 - 2 * x, x)
     emission = np.where(np.eye(3, dtype=bool), alpha, (1 - alpha) / 2)
     return HMM(np.einsum("ij,zj->zij", hidden, emission))
@@ -104,13 +108,13 @@ def mess3(x: float = 0.05, alpha: float = 0.85) -> HMM:
 
 def random_insertion(p: float = 0.5, q: float = 0.5) -> HMM:
     """RIP: states A, B, C; A emits 0 (p) and goes to B or 1 and goes to C; B emits 0 (q) or 1; C emits 1."""
-    _probabilities(p=p, q=q)
+    p, q = _probabilities(p=p, q=q)
     return _machine([(0, 0, p, 1), (0, 1, 1 - p, 2), (1, 0, q, 2), (1, 1, 1 - q, 2), (2, 1, 1.0, 0)])
 
 
 def nemo(p: float = 0.5, q: float = 0.5) -> HMM:
     """Nemo, of infinite Markov and cryptic order (Mahoney et al., arXiv 0906.5099, figure 7); states A, B, C."""
-    _probabilities(p=p, q=q)
+    p, q = _probabilities(p=p, q=q)
     return _machine([(0, 1, p, 0), (0, 0, 1 - p, 1), (1, 0, 1.0, 2), (2, 0, 1 - q, 0), (2, 1, q, 0)])
 
 
@@ -119,7 +123,7 @@ def simple_nonunifilar_source(p: float = 0.5, q: float = 0.5) -> HMM:
 
     Source: Marzen and Crutchfield (arXiv 1702.08565), figure 2.
     """
-    _probabilities(p=p, q=q)
+    p, q = _probabilities(p=p, q=q)
     return _machine([(0, 0, 1 - p, 0), (0, 0, p, 1), (1, 0, 1 - q, 1), (1, 1, q, 0)])
 
 
@@ -139,9 +143,10 @@ def matching_parens(open_probs: Sequence[float] = (1.0, 0.5, 0.5)) -> HMM:
         open_probs: one probability a depth, the first 1 (nothing is open to be closed). A 0 is added at the end
             where it lacks.
     """
-    given = [float(p) for p in open_probs]
+    expected = "probabilities > 0, the first of them 1"
+    given = np.atleast_1d(arguments.real_array("open_probs", open_probs, expected)).tolist()
     if not given or given[0] != 1 or not all(0 < p <= 1 for p in given[1:-1]) or not 0 <= given[-1] <= 1:
-        raise InvalidArgument("open_probs", expected="probabilities > 0, the first of them 1", found=f"{given}")
+        raise InvalidArgument("open_probs", expected=expected, found=arguments.show(given))
     opening = np.array(given if given[-1] == 0 else [*given, 0.0])
     return HMM(np.stack([np.diag(opening[:-1], 1), np.diag(1 - opening[1:], -1)]))
 
@@ -152,7 +157,7 @@ def mr_name(p: float = 0.4, q: float = 0.25) -> HMM:
     Tokens and states, which the token leads to: 0 Mr., 1 something, 2 blah, 3 name. Of the two filler words each is
     followed by "Mr." (q), by the other (p) or by itself. Made for unions of people with different names.
     """
-    _probabilities(p=p, q=q)
+    p, q = _probabilities(p=p, q=q)
     if p + q > 1:
         raise InvalidArgument("p, q", expected="p + q of at most 1", found=f"{p} + {q}")
     stay = 1 - p - q
@@ -185,10 +190,8 @@ def _machine(edges: Sequence[Edge]) -> HMM:
     return HMM(matrices)
 
 
-def _probabilities(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise InvalidArgument(name, expected="a probability", found=f"{value}")
+def _probabilities(**values: float) -> list[float]:
+    return [arguments.probability(name, value) for name, value in values.items()]
 
 
 _ZOO: dict[str, Callable[..., GHMM | HMM]] = {

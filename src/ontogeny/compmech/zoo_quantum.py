@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ontogeny.compmech import arguments
 from ontogeny.compmech.hmm import GHMM
 from ontogeny.core.errors import InvalidArgument
 
@@ -17,6 +18,7 @@ def tom_quantum(alpha: float = 1.0, beta: float = 3.0) -> GHMM:
 
     Source: arXiv 2507.07432.
     """
+    alpha, beta = _numbers(alpha=alpha, beta=beta)
     if beta == 0:
         raise InvalidArgument("beta", expected="a number other than 0", found="0, with which nothing is measured")
     gain = 1 / (4 * (alpha**2 + beta**2))
@@ -38,6 +40,7 @@ def post_quantum(log_alpha: float = 1.0, beta: float = 0.5) -> GHMM:
 
     Source: arXiv 2507.07432.
     """
+    log_alpha, beta = _numbers(log_alpha=log_alpha, beta=beta)
     if not (log_alpha > 0 and 0 < beta < 1):
         raise InvalidArgument("log_alpha, beta", expected="ln α > 0 and 0 < β < 1", found=f"{log_alpha}, {beta}")
     ratio = log_alpha / np.log(beta)
@@ -61,6 +64,7 @@ def fanizza(alpha: float = 2000.0, lam: float = 0.49) -> GHMM:
     Source: Fanizza, Lumbreras and Winter, Quantum theory in finite dimension cannot explain every general process with
     finite memory; arXiv 2507.07432.
     """
+    alpha, lam = _numbers(alpha=alpha, lam=lam)
     if not 0 < lam <= 0.5:
         raise InvalidArgument("lam", expected="a number in (0, 1/2]", found=f"{lam}")
     cos, sin = lam * np.cos(alpha), lam * np.sin(alpha)
@@ -81,8 +85,13 @@ def quantum_rrxor(phi: float = 0.7, theta: float = 1.1) -> GHMM:
     Raises:
         InvalidArgument: for angles at which the long-run state is not unique.
     """
+    phi, theta = _numbers(phi=phi, theta=theta)
     c, s = np.cos(theta / 2), np.sin(theta / 2)
     turn = np.array([[np.cos(phi / 2), -np.sin(phi / 2)], [np.sin(phi / 2), np.cos(phi / 2)]])
     kraus = np.stack([np.diag([c, -1j * s]), np.diag([-1j * s, c])]) @ turn
     pauli = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
     return GHMM(np.einsum("bij,xjk,akl,xil->xab", pauli, kraus, pauli, kraus.conj()).real / 2)
+
+
+def _numbers(**values: float) -> list[float]:
+    return [arguments.real_number(name, value) for name, value in values.items()]

@@ -221,9 +221,7 @@ class Calls:
 @pytest.mark.parametrize("where", ["weight", "beside"])
 @pytest.mark.parametrize("archive", [True, False])
 @pytest.mark.parametrize(
-@pytest.mark.parametrize(
     "call", [os.mkdir, exec, subprocess.call, Path.mkdir], ids=["mkdir", "exec", "subprocess", "Path"]
-)
 )
 def test_nothing_in_a_file_is_executed(call: Any, archive: bool, where: str, tmp_path: Path) -> None:
     made = tmp_path / "made"

@@ -23,10 +23,10 @@ demo: $(INSTALLED) ## follow a small language model through its stages, in three
 	$(BIN)/ontogeny study language --preset quick --out runs/demo
 
 test: $(INSTALLED) ## run the quick tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(INSTALLED) ## run every test, slow ones too, with annotations checked at run time
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "" --jaxtyping-packages=ontogeny,beartype.beartype
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "" --jaxtyping-packages=ontogeny,beartype.beartype
 
 lint: $(INSTALLED) ## check style, format, types and import contracts
 	$(BIN)/ruff check

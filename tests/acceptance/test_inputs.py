@@ -27,7 +27,12 @@ def _table() -> list[tuple[str, str, str]]:
     return rows + [(name, form, "in memory") for name in ("dense", "encoder", "gpt2") for form in DATA]
 
 
-@pytest.mark.parametrize(("network", "form", "layout"), list(dict.fromkeys(_table())))
+# Two of three rows take half a minute and are enough for every day.
+ROWS = list(dict.fromkeys(_table()))
+MARKED = [pytest.param(*row, marks=pytest.mark.slow if number % 3 == 2 else ()) for number, row in enumerate(ROWS)]
+
+
+@pytest.mark.parametrize(("network", "form", "layout"), MARKED)
 def test_the_loss_is_that_of_the_network_itself(network: str, form: str, layout: str, tmp_path: Path) -> None:
     if network in HUGGING_FACE:
         pytest.importorskip("transformers")

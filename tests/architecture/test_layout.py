@@ -50,7 +50,8 @@ def test_every_library_that_is_imported_is_declared() -> None:
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
     libraries = {name.split(".")[0] for name in imported} - sys.stdlib_module_names - {"ontogeny"}
-    names = {packages_distributions().get(name, [name])[0].lower().replace("_", "-") for name in libraries}
+    distributions = packages_distributions()
+    names = {distributions.get(name, [name])[0].lower().replace("_", "-") for name in libraries}
     assert "torch" in names
     assert names <= declared
 

@@ -40,6 +40,7 @@ def test_a_corpus_too_small_for_its_vocabulary_is_refused() -> None:
         train_tokenizer(TEXTS, 5000)
 
 
+@pytest.mark.slow
 def test_the_same_texts_give_the_same_tokenizer_in_another_process() -> None:
     program = f"from ontogeny.data.tokenizer import train_tokenizer as t; assert t({TEXTS!r}, 300).to_str() == {{!r}}"
     expected = train_tokenizer(TEXTS, 300).to_str()

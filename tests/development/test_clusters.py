@@ -41,6 +41,7 @@ def test_two_kinds_of_curves_are_two_clusters(method: str) -> None:
     assert float(found["stability"].sel(num_clusters=2)) > 0.9
 
 
+@pytest.mark.slow
 def test_scales_do_not_matter_and_do_without_normalization() -> None:
     plain = signatures(trajectory(), KINDS, config=SignatureConfig(normalization="none", num_resamples=20))
     assert plain.attrs["agreement"] < 0.7
@@ -59,6 +60,7 @@ def test_labels_that_have_nothing_to_do_with_the_curves_agree_by_chance() -> Non
     assert np.mean(np.array(p_values) <= 0.1) < 0.25
 
 
+@pytest.mark.slow
 def test_labels_that_only_name_the_layer_have_no_evidence() -> None:
     """Curves that differ by layer agree with labels that do; permuted within layers, so does the null."""
     by_layer = {name: "rising" if name.startswith("L0") else "peaked" for name in NAMES}
@@ -74,6 +76,7 @@ def test_curves_of_one_kind_have_no_stable_groups() -> None:
     assert found["stability"].max() < 0.6 < apart["stability"].max()
 
 
+@pytest.mark.slow
 def test_runs_are_pooled_on_common_steps() -> None:
     runs = [trajectory(0), trajectory(1).isel(step=slice(0, 20))]
     found = signatures(runs, [KINDS, KINDS], config=SignatureConfig(num_resamples=10))

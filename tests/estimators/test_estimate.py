@@ -81,6 +81,7 @@ def swinging(seed: int, chains: int = 4, draws: int = 400) -> np.ndarray:
     return np.stack(rows, axis=1)
 
 
+@pytest.mark.slow
 def test_swings_do_not_hide_the_memory_of_a_chain() -> None:
     """Sums over the autocorrelation end at its first trough: by them alone the error is a quarter too small."""
     traces = [swinging(seed) for seed in range(100)]

@@ -53,6 +53,7 @@ def test_workers_are_kept_for_the_next_call(tmp_path: Path) -> None:
     assert os.getpid() not in first
 
 
+@pytest.mark.slow
 def test_workers_are_those_of_loky_itself_where_joblib_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     import joblib.externals.loky.backend.context as other
 
@@ -250,6 +251,7 @@ def alive(process: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     _, errors = start(tmp_path, wait=0.0).communicate(timeout=120)
     assert errors == ""

@@ -100,6 +100,7 @@ def test_a_median_is_read_between_the_steps_of_each_run_and_no_farther() -> None
     assert pooled({"": [first]}) == [first]
 
 
+@pytest.mark.slow
 def test_one_seed_has_the_page_of_the_plain_run(trajectory: xr.Dataset, tmp_path: Path) -> None:
     plain = trajectory[[*SLIM, "icl_score", "head_score"]].isel(step=slice(0, None, 3))
     assert written(join([plain]), tmp_path) == written(plain, tmp_path)
@@ -123,6 +124,7 @@ def test_stages_and_boundaries_are_told_by_seed(seeds: list[xr.Dataset], tmp_pat
     assert "was not recorded" in html
 
 
+@pytest.mark.slow
 def test_posteriors_that_differ_are_told_and_have_no_median(seeds: list[xr.Dataset], tmp_path: Path) -> None:
     recorded = [
         run[[*SLIM]].isel(step=slice(0, None, 9)).assign(llc_nbeta=nbeta, llc_localization=1.0)

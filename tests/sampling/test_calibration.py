@@ -49,6 +49,7 @@ def estimate(posterior: og.LocalPosterior, calibration: og.sampling.Calibration)
     return og.llc(og.sampling.sample_until(posterior, calibration, error=0.03))
 
 
+@pytest.mark.slow
 def test_a_gaussian_of_wide_spectrum_is_right_without_a_setting() -> None:
     curvatures = tuple(np.geomspace(1e-2, 1e3, 40).tolist())
     target = Gaussian(curvatures)
@@ -68,6 +69,7 @@ def test_it_is_the_same_for_a_seed_and_another_for_another(
     xr.testing.assert_identical(calibration.trace, again.trace)
 
 
+@pytest.mark.slow
 def test_a_mass_handed_on_saves_gradients_and_gives_the_same(
     posterior: og.LocalPosterior, calibration: og.sampling.Calibration, estimate: og.Estimate
 ) -> None:

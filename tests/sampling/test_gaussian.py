@@ -80,6 +80,7 @@ def error_in_mcse(case: Case, draws: xr.DataTree) -> float:
     return (estimate.value - case.exact) / error
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(CASES)
 def test_sgld_agrees_with_the_exact_value(spectrum: dict[str, Any]) -> None:

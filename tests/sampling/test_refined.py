@@ -33,6 +33,7 @@ def of(indices: Tensor) -> Restriction:
     return Restriction("some", {"w": indices}, {"w": (10, 10)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "vectorized", [pytest.param(True, id="vectorized"), pytest.param(False, id="one by one", marks=pytest.mark.slow)]
 )
@@ -131,6 +132,7 @@ def small_transformer() -> tuple[Transformer, Tensor]:
     return Transformer(shape, source), torch.randint(20, (40, 8), generator=source)
 
 
+@pytest.mark.slow
 def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
     model, tokens = small_transformer()
     settings: dict[str, Any] = {"loss_fn": og.losses.next_token, "nbeta": 10.0, "localization": 5.0, "batch_size": 6}

@@ -44,6 +44,7 @@ def test_a_streamed_run_is_the_one_in_memory(changes: dict[str, Any], tmp_path: 
     assert settings_of(streamed) == settings_of(in_memory)
 
 
+@pytest.mark.slow
 def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
     steps_before = 50
     calls = []

@@ -170,6 +170,7 @@ for trial in range(trials):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_one_path_both_succeed_and_leave_it_whole(tmp_path: Path) -> None:
     writers, trials = ("writer-1", "writer-2"), 20
     commands = [[sys.executable, "-c", WRITER, str(tmp_path), writer, str(trials)] for writer in writers]

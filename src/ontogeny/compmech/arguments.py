@@ -2,7 +2,8 @@
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    Numbers = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
+else:
+    Numbers = object  # what it is is checked here, by name, and not by annotations at run time
 
 
 def as_array(name: str, given: object) -> Shaped[np.ndarray, " *shape"]:

@@ -1,15 +1,13 @@
 """Beliefs read from activations by held-out linear regression, beside everything that could explain it away."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.belief_regression_result import BeliefRegression
 from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.regression_contexts import Contexts, Groups, distinct_contexts
@@ -22,16 +20,15 @@ _CONTROLS = ("activations", "untrained", "random_projection", "next_token_law")
 _TARGETS = ("belief", "next_token_law", "hidden")
 
 Array = Float[np.ndarray, "_ _"]
-Given = ArrayLike | Tensor | Sequence[Tensor]
 
 
 def regress_beliefs(
-    activations: Given,
-    beliefs: Given,
+    activations: Numbers,
+    beliefs: Numbers,
     groups: Groups,
-    weights: Given | None = None,
-    untrained: Given | None = None,
-    next_token_laws: Given | None = None,
+    weights: Numbers | None = None,
+    untrained: Numbers | None = None,
+    next_token_laws: Numbers | None = None,
     config: BeliefRegressionConfig | None = None,
 ) -> BeliefRegression:
     """How well beliefs are read from activations by an affine map, on contexts the map has not seen.

@@ -4,17 +4,16 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.special import entr
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 _ROUNDING = 1e-6
 
 
-def entropy(law: ArrayLike | Tensor) -> Float[np.ndarray, "*batch"]:
+def entropy(law: Numbers) -> Float[np.ndarray, "*batch"]:
     """H = -Σ p log₂ p along the last axis, in bits.
 
     Args:

@@ -7,10 +7,10 @@ from functools import reduce
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.matrices import require_process
 from ontogeny.compmech.precision import as_law
@@ -19,7 +19,7 @@ from ontogeny.core.seeds import derive
 
 
 def union(
-    processes: Sequence[GHMM], weights: ArrayLike, vocabularies: Sequence[Sequence[int]] | None = None
+    processes: Sequence[GHMM], weights: Numbers, vocabularies: Sequence[Sequence[int]] | None = None
 ) -> GHMM | HMM:
     """One of several processes, chosen once with the given weights and kept for ever: a process that is not ergodic.
 
@@ -98,7 +98,7 @@ class Factored:
             tokens = tokens * factor.num_tokens + own
         return tokens
 
-    def split(self, tokens: ArrayLike | Tensor) -> Int[np.ndarray, "*batch factor"]:
+    def split(self, tokens: Numbers) -> Int[np.ndarray, "*batch factor"]:
         """The factors' tokens behind joint tokens of any shape, along a last axis."""
         given = arguments.as_array("tokens", tokens)
         known = given.dtype.kind in "biuf" and bool(((given >= 0) & (given < self.num_tokens)).all())
@@ -109,7 +109,7 @@ class Factored:
             np.unravel_index(given.astype(np.int64), [factor.num_tokens for factor in self.factors]), axis=-1
         )
 
-    def beliefs(self, tokens: ArrayLike | Tensor) -> list[Float[np.ndarray, "sequence position _state"]]:
+    def beliefs(self, tokens: Numbers) -> list[Float[np.ndarray, "sequence position _state"]]:
         """The exact beliefs of every factor, each (sequence, length + 1, states of the factor)."""
         split = self.split(tokens)
         return [factor.beliefs(split[..., index]) for index, factor in enumerate(self.factors)]

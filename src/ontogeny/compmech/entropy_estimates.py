@@ -5,23 +5,22 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from scipy.special import digamma
-from torch import Tensor
 
 from ontogeny.compmech import arguments, symbols
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.bits import entropy
 from ontogeny.compmech.symbols import Sequences
 from ontogeny.core.errors import InvalidArgument
 
 
-def plug_in_entropy(counts: ArrayLike | Tensor) -> float:
+def plug_in_entropy(counts: Numbers) -> float:
     """-Σ (nᵢ/n) log₂ (nᵢ/n), in bits; biased by about -(K - 1)/(2n ln 2) for K outcomes."""
     given = _counts(counts)
     return float(entropy(given / given.sum()))
 
 
-def miller_madow_entropy(counts: ArrayLike | Tensor) -> float:
+def miller_madow_entropy(counts: Numbers) -> float:
     """The plug-in entropy + (K - 1)/(2n ln 2), in bits, with K the number of outcomes that were seen.
 
     When not to trust it: with many outcomes seen once or twice K is too small, and so is the correction.
@@ -32,7 +31,7 @@ def miller_madow_entropy(counts: ArrayLike | Tensor) -> float:
     return plug_in_entropy(given) + ((given > 0).sum() - 1) / (2 * given.sum() * math.log(2))
 
 
-def grassberger_entropy(counts: ArrayLike | Tensor) -> float:
+def grassberger_entropy(counts: Numbers) -> float:
     """log₂ n - (1/n) Σ nᵢ G(nᵢ)/ln 2, in bits; the bias falls off much faster than 1/n.
 
     G(n) = ψ(n) + (-1)ⁿ/2 · (ψ((n + 1)/2) - ψ(n/2)).
@@ -46,7 +45,7 @@ def grassberger_entropy(counts: ArrayLike | Tensor) -> float:
     return float((math.log(given.sum()) - seen @ terms / given.sum()) / math.log(2))
 
 
-_ESTIMATORS: dict[str, Callable[[ArrayLike | Tensor], float]] = {
+_ESTIMATORS: dict[str, Callable[[Numbers], float]] = {
     "plug_in": plug_in_entropy,
     "miller_madow": miller_madow_entropy,
     "grassberger": grassberger_entropy,
@@ -80,7 +79,7 @@ def estimate_block_entropies(
     return np.array([0.0, *(estimate(np.bincount(numbers)) for _, numbers in words)])
 
 
-def _counts(counts: ArrayLike | Tensor) -> Int[np.ndarray, " outcome"]:
+def _counts(counts: Numbers) -> Int[np.ndarray, " outcome"]:
     expected = "whole numbers from 0 to 2**53, not all 0, shape (outcome,)"
     given = arguments.real_array("counts", counts, expected)
     if given.ndim != 1 or (given != given.round()).any() or (given < 0).any() or not 0 < given.sum() <= 2**53:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.matrices import Labelled, require_process
 from ontogeny.core.errors import InvalidArgument
 
@@ -18,7 +17,7 @@ _NEGATIVE = -1e-9
 IMPOSSIBLE = 1e-12  # a next token of a signed process is impossible below this: cancellation leaves no exact 0
 
 
-def beliefs(process: Labelled, tokens: ArrayLike | Tensor) -> Float[np.ndarray, "sequence position state"]:
+def beliefs(process: Labelled, tokens: Numbers) -> Float[np.ndarray, "sequence position state"]:
     """Exact beliefs along token sequences: η_{t+1} = η_t T[x] / (η_t T[x] w) from the initial state on.
 
     Args:
@@ -132,7 +131,7 @@ def _floor(process: Labelled) -> float:
     return IMPOSSIBLE if process.is_signed else 0.0
 
 
-def next_token_law(process: Labelled, belief: ArrayLike | Tensor) -> Float[np.ndarray, "*batch token"]:
+def next_token_law(process: Labelled, belief: Numbers) -> Float[np.ndarray, "*batch token"]:
     """Pr(x | η) = η T[x] w for beliefs of shape (…, state); shape (…, token)."""
     require_process(process)
     given = arguments.real_array("belief", belief, f"real numbers of shape (…, {process.num_states})")
@@ -141,7 +140,7 @@ def next_token_law(process: Labelled, belief: ArrayLike | Tensor) -> Float[np.nd
     return given @ process.readout
 
 
-def log2_word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
+def log2_word_probabilities(process: Labelled, words: Numbers) -> Float[np.ndarray, " word"]:
     """log₂ Pr(x₁…x_L), in bits: the sum of the logarithms of the conditional probabilities, which no length underflows.
 
     Args:
@@ -171,7 +170,7 @@ def log2_word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Flo
     return total
 
 
-def word_probabilities(process: Labelled, words: ArrayLike | Tensor) -> Float[np.ndarray, " word"]:
+def word_probabilities(process: Labelled, words: Numbers) -> Float[np.ndarray, " word"]:
     """Pr(x₁…x_L) of words of shape (word, length), 0 for an impossible one; see `log2_word_probabilities`."""
     return np.exp2(log2_word_probabilities(process, words))
 
@@ -186,7 +185,7 @@ def check_short_words(process: Labelled, most: int) -> None:
             return
 
 
-def as_words(process: Labelled, tokens: ArrayLike | Tensor, name: str) -> Int[np.ndarray, "sequence position"]:
+def as_words(process: Labelled, tokens: Numbers, name: str) -> Int[np.ndarray, "sequence position"]:
     """Tokens as an integer array, refused where the process does not know them."""
     require_process(process)
     given = arguments.as_array(name, tokens)

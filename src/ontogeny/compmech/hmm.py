@@ -1,21 +1,19 @@
 """Hidden Markov processes and their generalisation, by matrices labelled with the token that they emit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ontogeny.compmech import arguments, chains, filtering, precision, sampling
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.precision import ROUNDING
 from ontogeny.core.errors import InvalidArgument
 
 _CHECKED_WORDS = 4096
-_Given = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -47,7 +45,9 @@ class GHMM:
     initial: Float[np.ndarray, " state"]
     final: Float[np.ndarray, " state"]
 
-    def __init__(self, transition_matrices: _Given, initial: _Given | None = None, final: _Given | None = None) -> None:
+    def __init__(
+        self, transition_matrices: Numbers, initial: Numbers | None = None, final: Numbers | None = None
+    ) -> None:
         matrices = _labelled_matrices(transition_matrices)
         coarse = precision.tolerance(transition_matrices)
         if coarse > ROUNDING:
@@ -127,7 +127,7 @@ class GHMM:
         """Draw token sequences from the initial state; `ontogeny.compmech.sampling.sample`."""
         return sampling.sample(self, num_sequences, length, seed=seed, device=device)
 
-    def beliefs(self, tokens: ArrayLike | Tensor) -> Float[np.ndarray, "sequence position state"]:
+    def beliefs(self, tokens: Numbers) -> Float[np.ndarray, "sequence position state"]:
         """Exact beliefs along token sequences; `ontogeny.compmech.filtering.beliefs`."""
         return filtering.beliefs(self, tokens)
 
@@ -150,7 +150,7 @@ class HMM(GHMM):
             double precision are divided by their sum, where it is 1 within four times the rounding of the type.
     """
 
-    def __init__(self, transition_matrices: _Given, initial: _Given | None = None) -> None:
+    def __init__(self, transition_matrices: Numbers, initial: Numbers | None = None) -> None:
         matrices = _labelled_matrices(transition_matrices)
         if (matrices < 0).any():
             x, i, j = np.argwhere(matrices < 0)[0]

@@ -1,11 +1,10 @@
 """How many dimensions a table of counts shows: a test of the rank of the probabilities behind it."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import chi2
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 # Where words are forbidden some directions have no noise at first order. What is seen there is the square of the noise
@@ -13,7 +12,7 @@ from ontogeny.core.errors import InvalidArgument
 _LEAST_NOISE = 1e-2
 
 
-def table_rank(counts: ArrayLike | Tensor, level: float = 0.01) -> int:
+def table_rank(counts: Numbers, level: float = 0.01) -> int:
     """The least r for which "the joint law of row and column has rank r" is not rejected.
 
     With P the table of shares, U and V spanning the directions that its r largest singular values leave over, and Σ

@@ -1,18 +1,16 @@
 """Rows of activations as distinct contexts: one row for each prefix, with its probability."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 # Prefixes as ids, as one padded array, or one by one.
-Groups = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
+Groups = Numbers
 _EXPECTED = "ids of shape (row,), tokens of shape (row, position), or a sequence of tokens a row"
 _SAME = 1e-5  # beliefs of one prefix may differ by the rounding of single precision
 
@@ -69,7 +67,7 @@ class Contexts(NamedTuple):
         return np.diff(self.starts, append=len(self.order))
 
 
-def distinct_contexts(groups: Groups, weights: ArrayLike | Tensor | None, num_rows: int) -> Contexts:
+def distinct_contexts(groups: Groups, weights: Numbers | None, num_rows: int) -> Contexts:
     """Rows collapsed to distinct prefixes.
 
     Args:
@@ -125,14 +123,14 @@ def _identify(groups: Groups) -> tuple[Int[np.ndarray, "row position"] | None, I
     return tokens, np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _prefix(given: ArrayLike | Tensor) -> Int[np.ndarray, " position"]:
+def _prefix(given: Numbers) -> Int[np.ndarray, " position"]:
     tokens = arguments.as_array("groups", given)
     if tokens.ndim != 1 or (tokens.size and tokens.dtype.kind not in "biu"):
         raise InvalidArgument("groups", expected=_EXPECTED, found=f"a prefix {arguments.show(given)}")
     return tokens.astype(np.int64)
 
 
-def as_weights(given: ArrayLike | Tensor, num_rows: int) -> Float[np.ndarray, " row"]:
+def as_weights(given: Numbers, num_rows: int) -> Float[np.ndarray, " row"]:
     """Weights in double precision, refused where they are none."""
     expected = f"numbers for {num_rows} rows, not negative, not all zero"
     weights = arguments.real_array("weights", given, expected)

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
-from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.regression_contexts import as_weights
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
@@ -38,10 +37,10 @@ class DistanceComparison:
 
 
 def distance_comparison(
-    predicted: ArrayLike | Tensor,
-    beliefs: ArrayLike | Tensor,
-    next_token_laws: ArrayLike | Tensor,
-    weights: ArrayLike | Tensor | None = None,
+    predicted: Numbers,
+    beliefs: Numbers,
+    next_token_laws: Numbers,
+    weights: Numbers | None = None,
     seed: int = 0,
 ) -> DistanceComparison:
     """R² of pairwise distances of predicted beliefs with those of true beliefs and with those of next-token laws.
@@ -95,7 +94,7 @@ def distance_comparison(
     )
 
 
-def _finite_rows(name: str, given: ArrayLike | Tensor, size: int) -> Float[np.ndarray, "context _"]:
+def _finite_rows(name: str, given: Numbers, size: int) -> Float[np.ndarray, "context _"]:
     return arguments.real_array(name, arguments.real_matrix(name, given, size), f"numbers for {size} contexts")
 
 

@@ -4,18 +4,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import chain
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ontogeny.compmech import arguments
+from ontogeny.compmech.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 Symbol = int | str | bool
-Sequences = ArrayLike | Tensor | Iterable[ArrayLike | Tensor]  # one sequence of symbols, or many
+if TYPE_CHECKING:
+    Sequences = Numbers | Iterable[Numbers]  # one sequence of symbols, or many
+else:
+    Sequences = object
 
 _EXPECTED = "one sequence of symbols (integers, strings or bools), or several"
 
@@ -71,7 +74,7 @@ class Symbols(NamedTuple):
             yield starts, found
 
 
-def read(sequence: "Sequences | Symbols") -> Symbols:
+def read(sequence: Sequences | Symbols) -> Symbols:
     """One sequence or many, whatever holds them.
 
     A string is a sequence of its characters. An array or tensor has shape (n,), or (sequence, n) for many. A list or

@@ -28,7 +28,7 @@ from ontogeny.terminal import as_progress
 MAIN = "data"
 # An error of 3.5 % leaves a median deviation of some 2.5 %. Four chains of 200 draws on batches of 32, as published,
 # take 25,600 gradients.
-ERROR, BUDGET = 0.035, (30_000, 500_000)
+ERROR, BUDGET = 0.03, (30_000, 500_000)
 _LARGE = 250_000  # weights from which on the least budget is taken; of smaller networks it goes with the root of size
 
 

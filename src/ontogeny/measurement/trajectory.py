@@ -26,7 +26,7 @@ from ontogeny.stores import Checkpoints
 from ontogeny.terminal import as_progress
 
 MAIN = "data"
-# An error of 3.5 % leaves a median deviation of some 2.5 %. Four chains of 200 draws on batches of 32, as published,
+# An error of 3 % leaves a median deviation of some 2 %. Four chains of 200 draws on batches of 32, as published,
 # take 25,600 gradients.
 ERROR, BUDGET = 0.03, (30_000, 500_000)
 _LARGE = 250_000  # weights from which on the least budget is taken; of smaller networks it goes with the root of size
@@ -72,7 +72,7 @@ def measure(
         measurements: anything else, as `ontogeny.measurement.Measurement`.
         posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
         nbeta, localization: the same, for short.
-        sampler: default `Calibrated(error=0.035, budget=...)`, a budget of 30,000 per-sample gradients for each part at
+        sampler: default `Calibrated(error=0.03, budget=...)`, a budget of 30,000 per-sample gradients for each part at
             each checkpoint; of fewer than 250,000 weights √(250,000 / weights) times that, up to 500,000.
         seed: root of the seed tree.
         store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the

@@ -35,14 +35,14 @@ def network(name: str) -> Network:
     return NAMES[name]()
 
 
-def _digits(hidden: int) -> Network:
+def _digits() -> Network:
     from sklearn.datasets import load_digits
 
     found = load_digits()
     data = torch.tensor(found.data / 16, dtype=torch.float32), torch.tensor(found.target)
 
     def model_fn() -> nn.Module:
-        return nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+        return nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
 
     loss = og.losses.cross_entropy
     return Network(model_fn, data, loss, ["0.weight", "2"], partial(_plain, model_fn, data, loss, 200))
@@ -148,8 +148,7 @@ def _gpt2() -> Network:
 
 
 NAMES: dict[str, Callable[[], Network]] = {
-    "digits 64-16-10": partial(_digits, 16),
-    "digits 64-128-10": partial(_digits, 128),
+    "digits 64-16-10": _digits,
     "convolution": _convolution,
     "LSTM on a process": _recurrent,
     "language": _language,

@@ -26,10 +26,11 @@ from ontogeny.stores import Checkpoints
 from ontogeny.terminal import as_progress
 
 MAIN = "data"
-# An error of 3 % leaves a median deviation of some 2 %. Four chains of 200 draws on batches of 32, as published,
-# take 25,600 gradients.
-ERROR, BUDGET = 0.03, (30_000, 500_000)
-_LARGE = 250_000  # weights from which on the least budget is taken; of smaller networks it goes with the root of size
+# An error of 3 % leaves a median deviation of some 2 to 3 %; the networks whose gradients cost next to nothing get 2 %.
+# Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
+ERROR, SMALL_ERROR, BUDGET = 0.03, 0.02, 30_000
+_SMALL, _LARGE = 10_000, 250_000  # weights: below, the smaller error; from there on, the least budget
+_MOST = 1_000_000  # gradients of the largest budget
 
 
 def measure(
@@ -73,7 +74,8 @@ def measure(
         posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
         nbeta, localization: the same, for short.
         sampler: default `Calibrated(error=0.03, budget=...)`, a budget of 30,000 per-sample gradients for each part at
-            each checkpoint; of fewer than 250,000 weights √(250,000 / weights) times that, up to 500,000.
+            each checkpoint; of fewer than 250,000 weights √(250,000 / weights) times that. Of fewer than 10,000 weights
+            the error is 0.02, and the budget 2.25 times as large, up to a million.
         seed: root of the seed tree.
         store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the
             weights, the data, the settings, the part, your own code as far as it reaches, the versions of libraries.
@@ -158,12 +160,17 @@ def _posterior(config: PosteriorConfig | None, nbeta: float | None, localization
 
 def curve_sampler(num_parameters: int) -> Calibrated:
     """The default sampler of curves, for a network of this size."""
-    return Calibrated(error=ERROR, budget=curve_budget(num_parameters))
+    return Calibrated(error=_curve_error(num_parameters), budget=curve_budget(num_parameters))
 
 
 def curve_budget(num_parameters: int) -> int:
     """Per-sample gradients that the default sampler of curves may spend."""
-    return int(min(BUDGET[0] * math.sqrt(max(_LARGE / num_parameters, 1.0)), BUDGET[1]))
+    smaller = math.sqrt(max(_LARGE / num_parameters, 1.0))
+    return int(min(BUDGET * smaller * (ERROR / _curve_error(num_parameters)) ** 2, _MOST))
+
+
+def _curve_error(num_parameters: int) -> float:
+    return SMALL_ERROR if num_parameters < _SMALL else ERROR
 
 
 def _restrictions(network: Run, step: int, components: Sequence[str]) -> tuple[dict[str, Restriction | None], int]:

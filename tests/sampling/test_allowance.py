@@ -10,7 +10,8 @@ from torch import nn
 
 import ontogeny as og
 from ontogeny.core.losses import mse
-from ontogeny.sampling.allowance import FRICTION, INFLATION, SHRINK, Allowance, Balance, allow
+from ontogeny.sampling.allowance import Allowance, Balance, allow
+from ontogeny.sampling.tuning import TUNING
 
 STORED = 10_000
 SHARES = st.floats(1e-6, 100.0)
@@ -23,35 +24,35 @@ def posterior(num_samples: int, width: int = 5) -> og.LocalPosterior:
 
 @given(SHARES, st.sampled_from([64, 256, 1024]))
 def test_what_is_chosen_brings_noise_to_its_aim_or_below(share: float, batch_size: int) -> None:
-    present = Balance(batch_size, FRICTION[0], 1.0)
+    present = Balance(batch_size, TUNING.friction[0], 1.0)
     chosen = Allowance(first=batch_size, smallest=64, largest=STORED).balance(share, present, STORED)
     predicted = 0.0 if chosen.batch_size == STORED else share * present.cooling / chosen.cooling
-    assert predicted <= 1.2 * INFLATION  # batches are rounded to powers of two
-    assert FRICTION[0] - 1e-9 <= chosen.friction <= FRICTION[1] + 1e-9
-    assert SHRINK - 1e-9 <= chosen.shrink <= 1
+    assert predicted <= 1.2 * TUNING.inflation  # batches are rounded to powers of two
+    assert TUNING.friction[0] - 1e-9 <= chosen.friction <= TUNING.friction[1] + 1e-9
+    assert TUNING.shrink - 1e-9 <= chosen.shrink <= 1
 
 
 @given(SHARES)
 def test_where_batches_cannot_grow_steps_shrink(share: float) -> None:
-    present = Balance(128, FRICTION[0], 1.0)
+    present = Balance(128, TUNING.friction[0], 1.0)
     chosen = Allowance(first=128, smallest=128, largest=128).balance(share, present, STORED)
     assert chosen.batch_size == 128
-    assert share * present.cooling / chosen.cooling <= 1.01 * INFLATION
+    assert share * present.cooling / chosen.cooling <= 1.01 * TUNING.inflation
 
 
 def test_friction_comes_before_steps_and_steps_before_batches() -> None:
-    allowance, present = Allowance(first=64, smallest=64, largest=STORED), Balance(64, FRICTION[0], 1.0)
-    little, more, much = (allowance.balance(excess * INFLATION, present, STORED) for excess in (2.0, 5.0, 50.0))
+    allowance, present = Allowance(first=64, smallest=64, largest=STORED), Balance(64, TUNING.friction[0], 1.0)
+    little, more, much = (allowance.balance(excess * TUNING.inflation, present, STORED) for excess in (2.0, 5.0, 50.0))
     assert (little.shrink, little.batch_size) == (1.0, 64)
-    assert little.friction > FRICTION[0]
+    assert little.friction > TUNING.friction[0]
     assert more.shrink < 1
     assert more.batch_size == 64
     assert much.batch_size > 64
 
 
 def test_more_than_half_of_the_data_is_all_of_it() -> None:
-    chosen = Allowance(first=64, smallest=64, largest=STORED).balance(1e4, Balance(64, FRICTION[0], 1.0), STORED)
-    assert chosen == Balance(STORED, FRICTION[0], 1.0)
+    chosen = Allowance(first=64, smallest=64, largest=STORED).balance(1e4, Balance(64, TUNING.friction[0], 1.0), STORED)
+    assert chosen == Balance(STORED, TUNING.friction[0], 1.0)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +80,4 @@ def test_a_given_batch_is_kept() -> None:
 
 def test_a_small_data_set_is_taken_as_a_whole() -> None:
     assert allow(posterior(500), num_chains=4, budget=None, fixed_batch=False).smallest == 500
-    assert math.isclose(Balance(500, FRICTION[0], 1.0).cooling, 500 * math.tanh(FRICTION[0] / 2))
+    assert math.isclose(Balance(500, TUNING.friction[0], 1.0).cooling, 500 * math.tanh(TUNING.friction[0] / 2))

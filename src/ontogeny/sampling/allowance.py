@@ -7,31 +7,13 @@ import torch
 from torch import Tensor
 
 from ontogeny.core.seeds import generator
-from ontogeny.sampling.descent import ITERATIONS
 from ontogeny.sampling.posterior import LocalPosterior
-from ontogeny.sampling.spectrum import SAMPLES
-
-WINDOWS = (20, 40, 140, 80, 120)  # steps between updates of mass and batch; chains are tempered in the third
-FRICTION = (0.05, 0.15)  # of a step: without noise, and at most
-SHRINK = 0.7  # of the step, before batches grow
-# Targets: the share of the complexity that minibatch noise may add, which is then subtracted; and under a budget.
-INFLATION, CHEAP_INFLATION = 0.03, 0.1
-UNCORRECTED = 0.15  # share that minibatches may add before a control variate is worth a pass over all samples
-_BATCHES = (64, 1024)  # the smallest is chosen within
-_LEAST = 16  # samples of a batch under a budget: of small networks fewer hardly take less time
-_FIRST = 4096  # at most, where the search begins
-_PASS = 2**20  # weights times samples of a pass; a smaller one takes hardly less time
-_SHARE = 0.15  # of a budget, beside the pass at w*, that the windows take at most
-_STEPS = 4000  # of all chains that a budget should allow, by smaller batches if need be
-_DESCENT = (64, 4096)  # samples that descent from w* is taken on
-_DESCENT_SHARE = 0.1  # of a budget that descent takes at most
-_CHEAP = 0.1  # of a budget: a pass over all samples that takes no more is made without asking
-_NOISE = 64  # samples on whose halves noise at w* is measured
+from ontogeny.sampling.tuning import TUNING
 
 
 @dataclass(frozen=True)
 class Balance:
-    """Batch size, friction and the share of its full length that a step keeps: what minibatch noise is met by."""
+    """Batch size, friction and the share of its full length that a step keeps: together they set minibatch noise."""
 
     batch_size: int
     friction: float
@@ -61,14 +43,14 @@ class Allowance:
     first: int
     smallest: int
     largest: int
-    windows: tuple[int, ...] = WINDOWS
+    windows: tuple[int, ...] = TUNING.windows
     control_variate: bool | None = True
     curvature: int = 256
-    descent: int = _DESCENT[1]
-    descent_iterations: int = ITERATIONS
-    spectrum: int = SAMPLES
+    descent: int = TUNING.descent_samples[1]
+    descent_iterations: int = TUNING.descent_iterations
+    spectrum: int = TUNING.spectrum_samples
     noise_samples: int = 0
-    inflation: float = INFLATION
+    inflation: float = TUNING.inflation
 
     def balance(self, share: float, present: Balance, stored: int) -> Balance:
         """The cheapest settings at which minibatches add `inflation`, given the share that they add at present.
@@ -77,12 +59,12 @@ class Allowance:
         where batches cannot grow. A batch of more than half of all samples is replaced by all, which have no noise.
         """
         wanted = max(share, 1e-6) / self.inflation * present.cooling
-        damping = min(max(wanted / self.smallest, _damping(FRICTION[0])), _damping(FRICTION[1]))
-        shrink = min(max(math.sqrt(self.smallest * damping / wanted), SHRINK), 1.0)
+        damping = min(max(wanted / self.smallest, _damping(TUNING.friction[0])), _damping(TUNING.friction[1]))
+        shrink = min(max(math.sqrt(self.smallest * damping / wanted), TUNING.shrink), 1.0)
         size = max(self.smallest, 2 ** math.ceil(math.log2(wanted * shrink**2 / damping) - 0.2))
         if size > min(self.largest, stored / 2):
             if self.largest >= stored:
-                return Balance(stored, FRICTION[0], 1.0)
+                return Balance(stored, TUNING.friction[0], 1.0)
             size = self.largest
             shrink = min(math.sqrt(size * damping / wanted), 1.0)
         return Balance(size, 2 * math.atanh(damping), shrink)
@@ -97,12 +79,12 @@ class Allowance:
         if self.control_variate is not None:
             return self
         order = generator(seed, "noise at the center")
-        chosen = torch.randint(posterior.samples.stored, (2 * _NOISE,), generator=order)
-        halves = [posterior.center_gradient(part) for part in chosen.split(_NOISE)]
-        variance = (halves[0] - halves[1]).square() * (_NOISE / 2)  # of a gradient on one sample
+        chosen = torch.randint(posterior.samples.stored, (2 * TUNING.noise_samples,), generator=order)
+        halves = [posterior.center_gradient(part) for part in chosen.split(TUNING.noise_samples)]
+        variance = (halves[0] - halves[1]).square() * (TUNING.noise_samples / 2)  # of a gradient on one sample
         held = float((1 - posterior.localization / mass).clamp(min=0).sum())
-        added = float((variance / mass).sum()) / self.smallest * SHRINK**2 / (4 * _damping(FRICTION[1]))
-        return replace(self, control_variate=added > UNCORRECTED * held, noise_samples=2 * _NOISE)
+        added = float((variance / mass).sum()) / self.smallest * TUNING.shrink**2 / (4 * _damping(TUNING.friction[1]))
+        return replace(self, control_variate=added > TUNING.uncorrected * held, noise_samples=2 * TUNING.noise_samples)
 
 
 def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_batch: bool) -> Allowance:
@@ -111,26 +93,26 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
     Without a budget, batches are the largest that cost no extra time; with one, small enough for 4,000 steps, but of
     16 samples at least.
     """
-    stored, low, high = posterior.samples.stored, *_BATCHES
+    stored, low, high = posterior.samples.stored, *TUNING.smallest_batch
     if fixed_batch:
         smallest = first = largest = posterior.batch_size
     else:
-        smallest = min(max(low, min(_PASS // posterior.num_parameters, high)), stored)
+        smallest = min(max(low, min(TUNING.full_pass // posterior.num_parameters, high)), stored)
         smallest = smallest if smallest <= stored / 2 else stored
-        first, largest = max(smallest, min(stored // 8, _FIRST)), stored
+        first, largest = max(smallest, min(stored // 8, TUNING.first_batch)), stored
     if budget is None:
         return Allowance(first, smallest, largest)
     control: bool | None = None if budget >= 2 * stored else False
-    if stored <= _CHEAP * budget:
+    if stored <= TUNING.cheap_pass * budget:
         control = True
     left = budget if control is False else budget - stored
-    affordable = max(_LEAST, left // (_STEPS * (num_chains + 1)))
+    affordable = max(TUNING.least_batch, left // (TUNING.steps * (num_chains + 1)))
     if not fixed_batch:
         smallest, first, largest = min(smallest, affordable), min(first, 2 * affordable), min(largest, 2 * affordable)
         largest = stored if largest > stored / 2 else largest
-    steps = _SHARE * left / (first * (num_chains + 1))
-    windows = tuple(max(3, round(min(1.0, steps / sum(WINDOWS)) * each)) for each in WINDOWS)
-    descent = int(min(max(_DESCENT[0], left // 120), _DESCENT[1], stored))
+    steps = TUNING.windows_share * left / (first * (num_chains + 1))
+    windows = tuple(max(3, round(min(1.0, steps / sum(TUNING.windows)) * each)) for each in TUNING.windows)
+    descent = int(min(max(TUNING.descent_samples[0], left // 120), TUNING.descent_samples[1], stored))
     return Allowance(
         first,
         smallest,
@@ -139,9 +121,9 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
         control,
         curvature=max(16, min(256, left // 1000)),
         descent=descent,
-        descent_iterations=max(4, min(ITERATIONS, int(_DESCENT_SHARE * left / descent))),
+        descent_iterations=max(4, min(TUNING.descent_iterations, int(TUNING.descent_share * left / descent))),
         spectrum=0,
-        inflation=CHEAP_INFLATION,
+        inflation=TUNING.budget_inflation,
     )
 
 

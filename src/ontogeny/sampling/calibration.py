@@ -19,11 +19,9 @@ from ontogeny.sampling.descent import Descent
 from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.spectrum import spectrum
+from ontogeny.sampling.tuning import TUNING
 from ontogeny.sampling.windows import Search
 from ontogeny.terminal import as_progress
-
-RESOLUTION = 0.1  # nats; the least coefficient of the known truths is 0.25
-_RETRIES = 6
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def calibrate(
     *,
     num_chains: int = 4,
     budget: int | None = None,
-    resolution: float = RESOLUTION,
+    resolution: float = TUNING.resolution,
     fixed_batch: bool = False,
     start: Mass | None = None,
     progress: Progress | bool = False,
@@ -150,7 +148,7 @@ def calibrate(
     mass = None if start is None else start.on(posterior)
     search = Search(posterior, seed, num_chains, allowance, resolution, mass)
     reporter.start("calibrating", sum(allowance.windows[number] for number in search.windows))
-    for _ in range(_RETRIES):
+    for _ in range(TUNING.retries):
         search.begin()
         if all(search.window(number, reporter) for number in search.windows):
             break

@@ -12,13 +12,8 @@ from torch import Tensor
 from ontogeny.core.batches import doubled
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.posterior import LocalPosterior
+from ontogeny.sampling.tuning import TUNING
 
-ITERATIONS = 300  # gradients of L-BFGS at most, where no budget says fewer; at a minimum a few are enough
-TOLERANCE = 1e-6  # of U, absolute below 1 and relative above: where descent stops
-_MEMORY = 8  # pairs of vectors that L-BFGS keeps
-_COMPARED, _BLOCKS = 1024, 4  # samples that losses are compared on at least; blocks of them, for the error
-_RISEN = 1e-3  # of U: a rise that is more than rounding
-_FEWEST = 8  # gradients on all samples with which a descent is worth beginning
 _HUGE = 1e30  # what a point outside the finite numbers counts as
 
 
@@ -29,8 +24,8 @@ class Descent:
     Attributes:
         value: nβ (L(w*) - L(ŵ)), ŵ the local minimum of U = nβ L + (γ/2)|w - w*|² that descent from w* leads to. 0 at a
             minimum.
-        error: its standard error: of the samples that the losses are compared on, of what descent left undone (see
-            `_undone`), and of fitting the noise of the samples it was made on.
+        error: its standard error: of the samples that the losses are compared on, of what is left of the descent (see
+            `_remaining`), and of fitting the noise of the samples it was made on.
         position: ŵ.
         gradient_evaluations: per-sample gradients spent.
     """
@@ -42,7 +37,10 @@ class Descent:
 
 
 def descend(
-    posterior: LocalPosterior, scale: Float[Tensor, " parameters"], seed: int, iterations: int = ITERATIONS
+    posterior: LocalPosterior,
+    scale: Float[Tensor, " parameters"],
+    seed: int,
+    iterations: int = TUNING.descent_iterations,
 ) -> Descent:
     """Minimise U from w* by L-BFGS (scipy) on one batch of the posterior's size.
 
@@ -70,18 +68,24 @@ def descend(
         np.zeros(posterior.num_parameters),
         jac=True,
         method="L-BFGS-B",
-        options={"maxfun": iterations, "maxcor": _MEMORY, "maxiter": iterations, "ftol": TOLERANCE, "gtol": 0.0},
+        options={
+            "maxfun": iterations,
+            "maxcor": TUNING.descent_memory,
+            "maxiter": iterations,
+            "ftol": TUNING.descent_tolerance,
+            "gtol": 0.0,
+        },
     )
     spent += objective.calls * size
     value, position, slope, loss_slope = objective.best
-    error = _undone(result.hess_inv @ slope, slope, loss_slope)
+    error = _remaining(result.hess_inv @ slope, slope, loss_slope)
     if indices is not None:
         fitted = value
         value, noise, more = _compared(posterior, position, indices, corrected, order)
         error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
         spent += more
         rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
-        if rise > 2 * noise + _RISEN:
+        if rise > 2 * noise + TUNING.risen:
             return _on_all_samples(posterior, scale, seed, iterations, spent, rise)
     return Descent(value, error, position, spent)
 
@@ -97,7 +101,7 @@ def _on_all_samples(
     """
     stored = posterior.samples.stored
     affordable = iterations * posterior.batch_size // stored
-    if affordable < _FEWEST:
+    if affordable < TUNING.fewest_gradients:
         return Descent(0.0, rise, posterior.center, spent)
     found = descend(posterior.at(batch_size=stored), scale, seed, affordable)
     return replace(found, gradient_evaluations=found.gradient_evaluations + spent)
@@ -134,7 +138,7 @@ class _Objective:
         return energy, slope
 
 
-def _undone(step: np.ndarray, slope: np.ndarray, loss_slope: np.ndarray) -> float:
+def _remaining(step: np.ndarray, slope: np.ndarray, loss_slope: np.ndarray) -> float:
     """How far nβ L is from its value at the minimum of U, `step` being what L-BFGS would take next.
 
     To first order nβ L changes by ∇(nβL)·step even where U, at its minimum, does not. Twice that is counted, because
@@ -155,7 +159,7 @@ def _compared(
     On all samples where they are few, else on samples that were not used. If `corrected`, each of some blocks of these
     is corrected by the gradient at w*, so that its error is of second order in w - w*.
     """
-    stored, size = posterior.samples.stored, max(2 * len(used), _COMPARED)
+    stored, size = posterior.samples.stored, max(2 * len(used), TUNING.compared_samples)
     if stored <= 2 * size:
         return float(_falls(posterior, position, torch.arange(stored)).mean()), 0.0, 0
     others = torch.ones(stored, dtype=torch.bool)
@@ -166,7 +170,7 @@ def _compared(
     if not corrected:
         return float(falls.mean()), float(falls.std()) / math.sqrt(len(falls)), 0
     away, whole, means = doubled(position - posterior.center), posterior.center_gradient(), []
-    for block, fall in zip(chosen.chunk(_BLOCKS), falls.chunk(_BLOCKS), strict=True):
+    for block, fall in zip(chosen.chunk(TUNING.compared_blocks), falls.chunk(TUNING.compared_blocks), strict=True):
         control = whole - posterior.center_gradient(block)
         means.append(float(fall.mean()) - float(away @ doubled(control)))
     return float(np.mean(means)), float(np.std(means, ddof=1)) / math.sqrt(len(means)), len(chosen)

@@ -11,17 +11,13 @@ from ontogeny.core.draws import with_descent
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling import kernels
-from ontogeny.sampling.calibration import RESOLUTION, Mass, calibrate
-from ontogeny.sampling.descent import ITERATIONS, Descent, descend
+from ontogeny.sampling.calibration import Mass, calibrate
+from ontogeny.sampling.descent import Descent, descend
 from ontogeny.sampling.kernels import SGLD, Kernel
 from ontogeny.sampling.loop import sample_fixed
 from ontogeny.sampling.posterior import LocalPosterior
-from ontogeny.sampling.stopping import ERROR, sample_until
-
-_DESCENT = 0.25  # per-sample gradients of the descent that a fixed sampler makes, as a share of those of its chains
-_SAMPLES, _STEPS = (64, 1024), 50  # of a gradient of that descent; gradients that its samples are chosen for
-_ALL = 4  # times these samples: data below are taken whole
-_FEWEST = 8  # gradients that it takes at least
+from ontogeny.sampling.stopping import sample_until
+from ontogeny.sampling.tuning import TUNING
 
 
 @runtime_checkable
@@ -55,7 +51,7 @@ class Calibrated(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    error: float = Field(default=ERROR, gt=0)
+    error: float = Field(default=TUNING.error, gt=0)
     budget: PositiveInt | None = None
     resolution: float | None = Field(default=None, gt=0)
     num_chains: int = Field(default=4, ge=2)
@@ -83,7 +79,7 @@ class Calibrated(BaseModel):
         if posterior.num_parameters == 0 or posterior.nbeta == 0:
             return _untouched(posterior, self.num_chains, observables, seed)
         options = {"seed": seed, "budget": self.budget, "progress": progress}
-        resolution = self.resolution or RESOLUTION
+        resolution = self.resolution or TUNING.resolution
         calibration = calibrate(posterior, num_chains=self.num_chains, resolution=resolution, start=start, **options)
         return sample_until(posterior, calibration, error=self.error, observables=observables, **options)
 
@@ -144,11 +140,16 @@ class Fixed(BaseModel):
     def _descend(self, posterior: LocalPosterior, seed: int) -> Descent:
         stored = posterior.samples.stored
         steps = self.num_chains * (self.num_warmup + self.num_draws) * self.thinning
-        spend = int(_DESCENT * steps * min(posterior.batch_size, stored))
-        size = min(max(spend // _STEPS, _SAMPLES[0]), _SAMPLES[1])
-        size = stored if stored < _ALL * size else size
+        spend = int(TUNING.fixed_share * steps * min(posterior.batch_size, stored))
+        size = min(max(spend // TUNING.fixed_gradients, TUNING.fixed_samples[0]), TUNING.fixed_samples[1])
+        size = stored if stored < TUNING.fixed_whole * size else size
         scale = torch.full_like(posterior.center, self.kernel.step_size**0.5)
-        return descend(posterior.at(batch_size=size), scale, seed, min(max(spend // size, _FEWEST), ITERATIONS))
+        return descend(
+            posterior.at(batch_size=size),
+            scale,
+            seed,
+            min(max(spend // size, TUNING.fewest_gradients), TUNING.descent_iterations),
+        )
 
 
 def _untouched(

@@ -10,13 +10,7 @@ from torch import Tensor
 
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.posterior import LocalPosterior
-
-EXACT = 400  # parameters up to which all columns of the Hessian are taken
-STEPS, PROBES = 80, 2  # else Lanczos steps from each of some random vectors
-SAMPLES = 1024
-LARGEST = 200_000  # weights of a model: a copy in double precision is made, and the basis of Lanczos vectors
-FREED = 1e-3  # of γ: what a quadratic loss gives there is what γ takes from
-_COST = 3  # gradients that a product with the Hessian costs
+from ontogeny.sampling.tuning import TUNING
 
 
 @dataclass(frozen=True)
@@ -45,18 +39,20 @@ class Spectrum:
     def withheld(self, localization: float) -> float:
         """Share of what it would give at a thousandth of γ that γ takes.
 
-        Curvatures below the largest downward one are not counted, which residuals and rounding make of flat directions,
-        and neither are those with an error of more than half of them, as of null spaces that Lanczos has not found yet:
-        of many parameters, whose low spectrum it does not resolve, it is a lower bound.
+        Ritz values smaller than the magnitude of the most negative one are treated as zero, as are those whose residual
+        exceeds half their size: rounding and unconverged Lanczos vectors make such values of flat directions. Lanczos
+        does not resolve the low spectrum of many weights, so that the share is a lower bound there.
         """
         downward = max(-float(self.curvatures.min(initial=0.0)), 0.0)
-        told = self.curvatures > np.maximum(downward, 2 * self.errors)
-        each = self.curvatures[told, None] / (self.curvatures[told, None] + localization * np.array([1.0, FREED]))
-        held, freed = self.counts[told] @ each
+        resolved = self.curvatures > np.maximum(downward, 2 * self.errors)
+        each = self.curvatures[resolved, None] / (
+            self.curvatures[resolved, None] + localization * np.array([1.0, TUNING.freed])
+        )
+        held, freed = self.counts[resolved] @ each
         return float(1 - held / freed) if freed else 0.0
 
 
-def spectrum(posterior: LocalPosterior, seed: int, samples: int = SAMPLES) -> Spectrum | None:
+def spectrum(posterior: LocalPosterior, seed: int, samples: int = TUNING.spectrum_samples) -> Spectrum | None:
     """The spectrum at the center, in double precision; None for large models, and where the loss cannot be
     differentiated twice.
 
@@ -65,20 +61,20 @@ def spectrum(posterior: LocalPosterior, seed: int, samples: int = SAMPLES) -> Sp
         seed: of the random vectors and of the samples.
         samples: that the Hessian is taken on at most; fewer than P per output show fewer directions.
     """
-    if not posterior.num_parameters or posterior.model_size > LARGEST or not posterior.localization:
+    if not posterior.num_parameters or posterior.model_size > TUNING.spectrum_largest or not posterior.localization:
         return None
     order = generator(seed, "spectrum")
     try:
         products = _Products(posterior, min(samples, posterior.samples.stored, posterior.pass_size), order)
-        if posterior.num_parameters <= EXACT:
+        if posterior.num_parameters <= TUNING.exact_size:
             return _exactly(products)
-        found = [_lanczos(products, order) for _ in range(PROBES)]
+        found = [_lanczos(products, order) for _ in range(TUNING.lanczos_probes)]
     except (RuntimeError, TypeError):  # as of fused attention, or of a loss that keeps its own precision
         return None
     values, weights, errors = (np.concatenate(each) for each in zip(*found, strict=True))
     if not np.isfinite(values).all():
         return None
-    return Spectrum(values, weights * posterior.num_parameters / PROBES, errors, products.spent)
+    return Spectrum(values, weights * posterior.num_parameters / TUNING.lanczos_probes, errors, products.spent)
 
 
 class _Products:
@@ -98,7 +94,7 @@ class _Products:
 
     @property
     def spent(self) -> int:
-        return self.size * (1 + _COST * self.count)
+        return self.size * (1 + TUNING.product_cost * self.count)
 
 
 def _exactly(products: _Products) -> Spectrum:
@@ -112,7 +108,7 @@ def _lanczos(products: _Products, order: torch.Generator) -> tuple[np.ndarray, n
     size = len(products.weights)
     vector = torch.randn(size, dtype=torch.float64, generator=order).to(products.weights.device)
     basis, diagonal, beside = [vector / vector.norm()], [], []
-    for _ in range(min(STEPS, size)):
+    for _ in range(min(TUNING.lanczos_steps, size)):
         product = products(basis[-1])
         diagonal.append(float(product @ basis[-1]))
         for _ in range(2):  # against all vectors before, twice: rounding would bring directions back

@@ -20,26 +20,15 @@ from ontogeny.sampling.kernels import SGHMC
 from ontogeny.sampling.loop import Controller, describe, run
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Recorder
-from ontogeny.sampling.windows import REACH
+from ontogeny.sampling.tuning import TUNING
 from ontogeny.terminal import as_progress
-
-ERROR = 0.0175  # relative Monte Carlo error at which sampling stops
-ROUND, SHORT_ROUND = 300, 40  # draws of the first round, and where an error of 3 % or more is enough
-MOST = 6000  # steps a chain
-NOISY = 0.08  # share of the value added by minibatches at which larger ones are taken
-SETTLED = 0.015  # drift in an e-fold of time, as a share of the value, that is small beside the error aimed at
-WATCH, WATCHED = 40, 256  # steps from one look at the curvature to the next, and samples it is taken on
-RESTARTS = 6
-LATE = 0.6  # of a budget: what is spent when it is too late to begin anew
-STEP_ERROR = 0.006  # of the value: set after one network of 100,000 parameters was 0.3 % low, not yet scored
-THINNING = 5  # steps between draws that record observables: a quarter of a swing, which they would see little of
 
 
 def sample_until(
     posterior: LocalPosterior,
     calibration: Calibration,
     *,
-    error: float = ERROR,
+    error: float = TUNING.error,
     budget: int | None = None,
     observables: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -58,8 +47,8 @@ def sample_until(
     """
     sampling = _Sampling(posterior, calibration, observables or {}, seed, budget)
     reporter = as_progress(progress)
-    reporter.start("sampling", MOST)
-    while length := sampling.next_length(SHORT_ROUND if error >= 0.03 else ROUND):
+    reporter.start("sampling", TUNING.most_steps)
+    while length := sampling.next_length(TUNING.short_round if error >= TUNING.short_error else TUNING.first_round):
         sampling.round(length, reporter)
         if sampling.finished(error):
             break
@@ -77,16 +66,16 @@ class _Watch(Controller):
 
     def before_step(self, chains: Chains, step: int) -> None:
         self._step += 1
-        if self._step % WATCH:
+        if self._step % TUNING.watch_every:
             return
         kernel, before = chains.kernel, self._curvature.spent
         assert isinstance(kernel, SGHMC)
         assert kernel.scale is not None
-        position = chains.positions[self._step // WATCH % len(chains)]
+        position = chains.positions[self._step // TUNING.watch_every % len(chains)]
         if position.isfinite().all():
-            met = self._curvature.largest(position, kernel.scale, iterations=3)
-            if met * kernel.step_size**2 > REACH**2:
-                chains.kernel = replace(kernel, step_size=REACH / math.sqrt(met))
+            largest = self._curvature.largest(position, kernel.scale, iterations=3)
+            if largest * kernel.step_size**2 > TUNING.reach**2:
+                chains.kernel = replace(kernel, step_size=TUNING.reach / math.sqrt(largest))
         chains.gradient_evaluations += self._curvature.spent - before
 
 
@@ -103,8 +92,8 @@ class _Sampling:
     ) -> None:
         self.posterior, self.calibration, self.observables = posterior, calibration, observables
         self.seed, self.budget = seed, budget
-        self.thinning = THINNING if observables else 1
-        watched = WATCHED if budget is None else max(16, min(WATCHED, budget // 1000))
+        self.thinning = TUNING.thinning if observables else 1
+        watched = TUNING.watch_samples if budget is None else max(16, min(TUNING.watch_samples, budget // 1000))
         self.curvature = Curvature(posterior, generator(seed, "watch"), watched)
         self.chains = self._begin(calibration.batch_size, calibration.positions)
         self.chains.gradient_evaluations += calibration.gradient_evaluations
@@ -118,13 +107,13 @@ class _Sampling:
 
     def next_length(self, first: int) -> int:
         """Draws of the next round: as many as there are, no more than the budget leaves."""
-        wanted = min(max(first, self.done), MOST // self.thinning - self.done)
+        wanted = min(max(first, self.done), TUNING.most_steps // self.thinning - self.done)
         if self.budget is None:
             return wanted
         chains, watch = self.chains, self.curvature.posterior.batch_size
         each = chains.posterior.batch_size * (len(chains) + (1.2 if chains.control_variate else 0))  # w* for halves too
         left = self.budget - chains.gradient_evaluations - 4 * watch
-        affordable = int(left / ((each + 4 * watch / WATCH) * self.thinning))
+        affordable = int(left / ((each + 4 * watch / TUNING.watch_every) * self.thinning))
         return max(min(wanted, affordable), 0 if self.trees else 8)
 
     def round(self, length: int, progress: Progress) -> None:
@@ -149,33 +138,34 @@ class _Sampling:
         found = self.estimate.diagnostics
         if len(self.trees) < 2 or found is None:  # one round alone does not show that it lasts
             return False
-        settled = abs(found.drift) < max(SETTLED, error / 2, 2 * found.drift_error)
+        settled = abs(found.drift) < max(TUNING.settled, error / 2, 2 * found.drift_error)
         small = found.monte_carlo_error < error * found.scale
-        return self.estimate.sampled is Outcome.CONVERGED and settled and found.inflation < NOISY and small
+        return self.estimate.sampled is Outcome.CONVERGED and settled and found.inflation < TUNING.noisy and small
 
     def restarted(self) -> bool:
-        """Begin again with shorter steps if equipartition is exceeded, or with batches four times as large if they add
-        more than 8 %: away from w* the control variate is worth less.
+        """Restart with shorter steps if chains diverged or equipartition is exceeded, and with batches four times as
+        large if they add more than 8 %: away from w* the control variate removes less noise.
         """
-        late = self.budget is not None and self.chains.gradient_evaluations > LATE * self.budget
-        if late or self.restarts == RESTARTS:
+        late = self.budget is not None and self.chains.gradient_evaluations > TUNING.late * self.budget
+        if late or self.restarts == TUNING.restarts:
             return False
         found, chains, size = self.estimate.diagnostics, self.chains, self.chains.posterior.batch_size
         assert found is not None
         kernel, largest, stored = chains.kernel, self.calibration.largest_batch, self.posterior.samples.stored
         assert isinstance(kernel, SGHMC)
-        cooling = found.drift < -2 * found.drift_error  # from the tempering of the calibration, no fault of the step
-        # losses leave the finite numbers before positions do
-        lost = any(map(math.isfinite, chains.failed_at)) or not chains.positions.isfinite().all()
-        hot = lost or (found.heated and not cooling)
-        noisy = found.inflation > NOISY and size < min(largest, stored)
-        if not hot and not noisy:
+        # Energies that still fall from the tempering of the calibration are no fault of the step.
+        relaxing = found.drift < -2 * found.drift_error
+        # Losses leave the finite numbers before positions do.
+        diverged = any(map(math.isfinite, chains.failed_at)) or not chains.positions.isfinite().all()
+        too_long = diverged or (found.heated and not relaxing)
+        noisy = found.inflation > TUNING.noisy and size < min(largest, stored)
+        if not too_long and not noisy:
             return False
         if noisy:
-            size = min(4 * size, largest)
+            size = min(TUNING.batch_growth * size, largest)
             size = stored if size > stored / 2 else size
-        self.chains = self._begin(size, self.calibration.positions if hot else chains.positions)
-        self.chains.kernel = replace(kernel, step_size=kernel.step_size * (0.6 if hot else 1.0))
+        self.chains = self._begin(size, self.calibration.positions if too_long else chains.positions)
+        self.chains.kernel = replace(kernel, step_size=kernel.step_size * (TUNING.restart_shrink if too_long else 1.0))
         self.chains.gradient_evaluations += chains.gradient_evaluations
         self.trees, self.restarts = [], self.restarts + 1
         return True
@@ -194,7 +184,7 @@ class _Sampling:
             quadratic=None if math.isnan(known.quadratic) else known.quadratic,
             withheld=0.0 if math.isnan(known.withheld) else known.withheld,
             complete=known.complete,
-            step_error=STEP_ERROR,
+            step_error=TUNING.step_error,
         )
         return joined(self.trees, warmup, settings, known.trace)
 

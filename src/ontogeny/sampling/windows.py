@@ -1,4 +1,4 @@
-"""The windows of a calibration: what chains meet on their first steps, and what is set from it."""
+"""The windows of a calibration: statistics of the first steps of chains, and the settings made from them."""
 
 import math
 
@@ -8,19 +8,14 @@ from torch import Tensor
 
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
-from ontogeny.sampling.allowance import FRICTION, Allowance, Balance
+from ontogeny.sampling.allowance import Allowance, Balance
 from ontogeny.sampling.chains import Chains, Potential
 from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.descent import Descent, descend
 from ontogeny.sampling.kernels import SGHMC, State
 from ontogeny.sampling.loop import Controller, evaluate_halves, run
 from ontogeny.sampling.posterior import LocalPosterior
-
-# Chosen on deep linear networks of 100 to 10,000 parameters, as were the numbers of `allowance`.
-REACH = 0.7  # step times the largest frequency met; 2 is where a quadratic becomes unstable
-HOT, HEAT = 2, (2.0, 9.0)  # the window in which chains are heated, so that soft directions are reached sooner; how far:
-MIXED = 0.7  # equipartition at which the lesser heat is enough, and the greater may drive a chain into another basin
-_PRIOR = 10  # gradients that the mean mass of a tensor counts for in that of each of its parameters
+from ontogeny.sampling.tuning import TUNING
 
 
 class Search:
@@ -49,12 +44,14 @@ class Search:
         self.curvature = Curvature(posterior, order, allowance.curvature)
         self.rows: list[dict[str, float]] = []
         self.traces: list[np.ndarray] = []
-        self.windows = range(len(allowance.windows)) if mass is None else range(HOT + 1, len(allowance.windows))
+        self.windows = (
+            range(len(allowance.windows)) if mass is None else range(TUNING.tempered_window + 1, len(allowance.windows))
+        )
         self.mass = self.curvature.diagonal(probes=8) if mass is None else mass
         self.allowance = allowance.with_control(posterior, self.mass, seed)
         self.spent += self.allowance.noise_samples
         self.first = posterior.at(batch_size=self.allowance.first)
-        self.thrown = [0, 0]  # attempts that ended in the first window, where curvature is not known yet, and later
+        self.diverged = [0, 0]  # attempts by where they ended: in the first window, or later
         self.descent = self._descend(posterior)
 
     def _descend(self, posterior: LocalPosterior) -> Descent:
@@ -72,56 +69,54 @@ class Search:
         """Chains at the minimum that descent found, at a step that the curvature there allows, shorter after attempts
         that failed.
         """
-        self.reach = REACH / 3 ** self.thrown[0]
-        self.balance = Balance(self.allowance.first, FRICTION[0], 1.0)
+        self.reach = TUNING.reach / 3 ** self.diverged[0]
+        self.balance = Balance(self.allowance.first, TUNING.friction[0], 1.0)
         self.scale = self.mass.rsqrt()
         # a singular center is flat where its surroundings are not
         places = (
             [self.descent.position, self.curvature.displaced()] if self.windows[0] == 0 else [self.descent.position]
         )
-        met = [self._met(place, iterations=10) for place in places]
-        self.largest = max([each for each in met if math.isfinite(each)], default=1.0)
+        found = [self._curvature_at(place, iterations=10) for place in places]
+        self.largest = max([each for each in found if math.isfinite(each)], default=1.0)
         self.failed = False
         start = self.descent.position.repeat(self.num_chains, 1)
         self._restart(self.first, start)
 
     def window(self, number: int, progress: Progress) -> bool:
-        """Some steps; whether all chains stayed finite. Afterwards mass and batch are set anew."""
+        """Step chains through a window, then update mass and batch size; whether all chains stayed finite."""
         seen = _Window(self, every=5 if number == 0 else 20)
         run(self.chains, self.allowance.windows[number], seen, progress, "calibrating")
         if seen.failed:
             self.failed = True
-            self.thrown[min(number, 1)] += 1
+            self.diverged[min(number, 1)] += 1
             return False
         self.rows[-1]["inflation"] = share = self._inflation(number)
-        self.reach = min(3 * self.reach, REACH / 3 ** self.thrown[1])
-        if number == HOT:
+        self.reach = min(3 * self.reach, TUNING.reach / 3 ** self.diverged[1])
+        if number == TUNING.tempered_window:
             self._measure_anew()
             self._restart(self._at_balance(), self.chains.positions)
         elif number < len(self.allowance.windows) - 1:
             self._set_mass(seen.squares / seen.count, seen.count)
             self._set_balance(share)
-            late = seen.virials[len(seen.virials) // 2 :]
-            heat = HEAT[0 if sum(late) / len(late) > MIXED else 1] if number == HOT - 1 else 1.0
-            self._restart(self._at_balance(heat), self.chains.positions)
+            self._restart(self._at_balance(self._temperature(number + 1, seen)), self.chains.positions)
         return True
 
     def bound_step(self, position: Tensor) -> None:
         """Shorten the step where curvature has grown."""
-        self.largest = float(np.nanmax([self.largest, self._met(position, iterations=3), 1e-12]))
+        self.largest = float(np.nanmax([self.largest, self._curvature_at(position, iterations=3), 1e-12]))
         self.chains.kernel = self._kernel(self.chains.posterior)
 
     def finite(self, losses: Tensor) -> bool:
-        """Whether losses are finite, and not such as only a chain that is being thrown out has."""
+        """Whether all losses are finite and below 100 P + 1000 nats; beyond that a chain is diverging."""
         return bool((self.first.nbeta * losses < 100 * self.first.num_parameters + 1000).all())
 
-    def _met(self, position: Tensor, iterations: int) -> float:
+    def _curvature_at(self, position: Tensor, iterations: int) -> float:
         found = self.curvature.largest(position, self.scale, iterations)
         return found if found > 0 else math.nan
 
     def _kernel(self, posterior: LocalPosterior) -> SGHMC:
-        heat = self.first.nbeta / posterior.nbeta if posterior.nbeta else 1.0
-        step_size = self.balance.shrink * self.reach / math.sqrt(self.largest / heat)
+        temperature = self.first.nbeta / posterior.nbeta if posterior.nbeta else 1.0
+        step_size = self.balance.shrink * self.reach / math.sqrt(self.largest / temperature)
         return SGHMC(step_size, self.balance.friction, self.scale)
 
     def _restart(self, posterior: LocalPosterior, positions: Tensor | None) -> None:
@@ -150,12 +145,12 @@ class Search:
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
-        mass = (squares * count + means * _PRIOR) / (count + _PRIOR)
+        mass = (squares * count + means * TUNING.mass_prior) / (count + TUNING.mass_prior)
         self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
         self._measure_anew()
 
     def _measure_anew(self) -> None:
-        found = self._met(self.chains.positions[0], iterations=12)
+        found = self._curvature_at(self.chains.positions[0], iterations=12)
         self.largest = found if math.isfinite(found) else 1.0
 
     def _set_balance(self, share: float) -> None:
@@ -163,12 +158,20 @@ class Search:
         if not posterior.full_batch:
             self.balance = self.allowance.balance(share, self.balance, posterior.samples.stored)
 
-    def _at_balance(self, heat: float = 1.0) -> LocalPosterior:
-        return self.first.at(batch_size=self.balance.batch_size, nbeta=self.first.nbeta / heat)
+    def _temperature(self, number: int, before: "_Window") -> float:
+        """Of a window, by whether chains had mixed in the one before."""
+        late = before.virials[len(before.virials) // 2 :]
+        mixed, unmixed = TUNING.temperatures
+        if number != TUNING.tempered_window:
+            return 1.0
+        return mixed if sum(late) / len(late) > TUNING.mixed else unmixed
+
+    def _at_balance(self, temperature: float = 1.0) -> LocalPosterior:
+        return self.first.at(batch_size=self.balance.batch_size, nbeta=self.first.nbeta / temperature)
 
 
 class _Window(Controller):
-    """What chains meet in one window: losses, mean squares of gradients, and (w - w*)·∇U/P."""
+    """Statistics of one window: losses, mean squares of gradients, and the virial (w - w*)·∇U/P."""
 
     paired = True
 

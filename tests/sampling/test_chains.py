@@ -11,8 +11,13 @@ import xarray as xr
 from torch import Tensor, nn
 
 import ontogeny as og
-from ontogeny.core import seeds
 from ontogeny.core.losses import mse
+from ontogeny.sampling import SGHMC
+from ontogeny.sampling.chains import Chains
+from ontogeny.sampling.kernels import Kernel, Noise
+from ontogeny.sampling.loop import Controller, run
+from ontogeny.sampling.order import Order
+from ontogeny.terminal import as_progress
 from ontogeny.testing import Point
 
 VECTORIZED = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
@@ -21,6 +26,11 @@ VECTORIZED = pytest.mark.parametrize("vectorized", [True, False], ids=["vectoriz
 def numbered(model: Point, batch: Tensor) -> Tensor:
     """Each sample is its own number, so that the loss at the center tells which sample was taken, to the bit."""
     return batch + 0.5 * (model.w**2).sum()
+
+
+def scaled(model: Point, batch: Tensor) -> Tensor:
+    """A loss whose gradient tells which sample was taken."""
+    return 1e-3 * batch * (model.w**2).sum()
 
 
 def trace(draws: xr.DataTree, name: str) -> np.ndarray:
@@ -69,11 +79,10 @@ def test_chains_differ_in_noise_and_in_order(vectorized: bool) -> None:
             assert (one[1:] == other[1:]).mean() < 0.2
 
 
-def test_the_order_is_that_of_the_seed_tree_with_replacement() -> None:
+def test_the_order_is_that_of_seed_chain_and_step() -> None:
     numbers = trace(walk(3, vectorized=True, seed=5), "loss_at_center")
-    for chain, order in enumerate(numbers):
-        generator = seeds.generator(5, "order", chain)
-        assert order.tolist() == [torch.randint(1000, (1,), generator=generator).item() for _ in order]
+    order = Order(5, 3, 1000, 1)
+    assert numbers.T.tolist() == [order.at(step)[:, 0].tolist() for step in range(20)]
 
 
 def test_a_batch_of_all_samples_has_each_of_them_once() -> None:
@@ -99,18 +108,55 @@ def test_chains_take_the_steps_of_the_equation(vectorized: bool, thinning: int) 
 
     center = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
     for chain in range(2):
-        noise, order = seeds.generator(9, "noise", chain), seeds.generator(9, "order", chain)
+        sizes = {name: each.numel() for name, each in model.named_parameters()}
+        noise, order = Noise(9, sizes, [chain]), Order(9, 2, 30, 8)
         w, expected = center.clone(), []
-        for _ in range(10 * thinning):
-            rows = torch.randint(30, (8,), generator=order)
+        for step in range(10 * thinning):
+            rows = order.at(step)[chain]
             w.requires_grad_()
             loss = loss_at(w, rows)
             (gradient,) = torch.autograd.grad(loss, w)
             w = w.detach()
             expected.append([loss.item(), loss_at(center, rows).item(), (w - center).norm().item()])
-            w = w - 0.005 * (40 * gradient + 3 * (w - center)) + 0.1 * torch.randn(26, generator=noise)
+            w = w - 0.005 * (40 * gradient + 3 * (w - center)) + 0.1 * noise.at(step).normal(torch.empty(1, 26))[0]
         found = np.stack([trace(draws, name)[chain] for name in ("loss", "loss_at_center", "distance")], axis=1)
         np.testing.assert_allclose(found, expected[::thinning], rtol=2e-4, atol=1e-5)
+
+
+def stepped(chains: Chains, *rounds: int) -> Tensor:
+    for num_steps in rounds:
+        run(chains, num_steps, Controller(), as_progress(False), "sampling")
+    return chains.positions
+
+
+@pytest.mark.parametrize("kernel", [og.SGLD(0.01), SGHMC(0.1)], ids=["SGLD", "SGHMC"])
+def test_rounds_go_on_where_the_last_one_ended(kernel: Kernel) -> None:
+    posterior = og.LocalPosterior(Point(20), torch.arange(1000.0), numbered, nbeta=20.0, batch_size=1)
+    whole = stepped(Chains(posterior, kernel, 2, seed=0), 9)
+    assert torch.equal(stepped(Chains(posterior, kernel, 2, seed=0), 2, 1, 6), whole)
+    assert len(whole.unique()) == whole.numel()
+
+
+def test_a_chain_is_resumed_at_any_step() -> None:
+    posterior = og.LocalPosterior(Point(20), torch.arange(1000.0), scaled, nbeta=20.0, batch_size=1)
+    whole = Chains(posterior, og.SGLD(0.01), 2, seed=0)
+    half = stepped(whole, 5).clone()
+    again = Chains(posterior, og.SGLD(0.01), 2, seed=0, start=half)
+    again.steps = 5
+    assert torch.equal(stepped(again, 4), stepped(whole, 4))
+
+
+@VECTORIZED
+def test_a_part_of_a_network_draws_what_the_whole_network_draws_for_it(vectorized: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
+    free = {"nbeta": 0.0, "localization": 0.0}  # nothing but noise moves the chain
+    whole = og.LocalPosterior(model, (torch.randn(30, 3), torch.randn(30, 2)), mse, **free)
+    moved = {}
+    for name, posterior in {"all": whole, "part": whole.restricted("1.weight")}.items():
+        chains = Chains(posterior, og.SGLD(0.01), 3, seed=0, vectorized=vectorized)
+        moved[name] = stepped(chains, 7) - posterior.center
+    assert torch.allclose(moved["part"], moved["all"][:, 20:30], atol=1e-6)
+    assert moved["part"].abs().min() > 1e-4
 
 
 def test_small_models_are_vectorized_and_those_that_cannot_be_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""Normals of chains: normal, independent, and of each chain its own, at any length."""
+"""Normals of chains: functions of their address, normal, and independent from one address to another."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,64 +9,145 @@ import torch
 from scipy.stats import kstest, kurtosis
 from torch import Tensor
 
-from ontogeny.core.seeds import generator
+from ontogeny.core.addressed import Words
+from ontogeny.core.seeds import derive
 from ontogeny.sampling.kernels import Noise
-from ontogeny.sampling.kernels.noise import _LONG, _pairs
+from ontogeny.sampling.kernels.noise import BLOCK, _pairs, fill_by_pairs
 
-SIZES = pytest.mark.parametrize("size", [1000, _LONG + 37], ids=["short", "long"])
+# Drawn many steps ahead, some, and none: the last parameter has two blocks.
+NETWORKS = {"small": {"a": 30, "b": 7, "c": 64}, "middle": {"a": 9000, "b": 801}, "large": {"a": 33, "b": BLOCK + 4037}}
+SIZES = pytest.mark.parametrize("sizes", NETWORKS.values(), ids=NETWORKS.keys())
+FEW = 4.5  # standard errors
 
 
-def noise(*chains: int) -> Noise:
-    return Noise([generator(0, "noise", chain) for chain in chains])
+Sizes = dict[str, int]
 
 
-def drawn(source: Noise, chains: int, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return source.normal(torch.empty(chains, size, dtype=dtype))
+def normals(sizes: Sizes, chains: Sequence[int], steps: Sequence[int], seed: int = 0, draws: int = 1) -> Tensor:
+    """One draw after another, over (step, draw, chain, number)."""
+    noise = Noise(seed, sizes, chains)
+    out = torch.empty(len(steps), draws, len(chains), sum(sizes.values()))
+    for row, step in zip(out, steps, strict=True):
+        noise.at(step)
+        for each in row:
+            noise.normal(each)
+    return out
 
 
 @SIZES
-def test_a_chain_draws_the_same_alone(size: int) -> None:
-    together, alone = noise(0, 1), noise(1)
+def test_numbers_are_the_same_however_chains_steps_and_parameters_are_batched(sizes: Sizes) -> None:
+    steps = (-1, 0, 1, 70)
+    reference = normals(sizes, range(3), steps)
+    for chains in ([0], [1], [2, 0]):
+        assert torch.equal(normals(sizes, chains, steps), reference[:, :, chains])
+    for order in ([3, 0, 2, 1], [2], [0, 0]):
+        assert torch.equal(normals(sizes, range(3), [steps[each] for each in order]), reference[order])
+    for name, part in zip(sizes, reference.split(list(sizes.values()), dim=3), strict=True):
+        assert torch.equal(normals({name: sizes[name]}, range(3), steps), part)
+    turned = dict(reversed(sizes.items()))
+    parts = dict(zip(turned, normals(turned, range(3), steps).split(list(turned.values()), dim=3), strict=True))
+    assert torch.equal(torch.cat([parts[name] for name in sizes], dim=3), reference)
+
+
+def test_a_block_is_drawn_without_those_before_it() -> None:
+    whole = normals({"b": BLOCK + 4037}, [5], [8], seed=3)[0, 0, 0].numpy()
+    for block, size in enumerate((BLOCK, 4037)):
+        alone = np.empty((1, size), np.float32)
+        fill_by_pairs(alone, Words().at(derive(3, "noise", "b"), 5, 8 + 1, -(-size // 8), block=block))
+        assert np.array_equal(alone[0], whole[block * BLOCK :][:size])
+
+
+def test_each_draw_of_a_step_is_another_and_the_same_again() -> None:
+    noise = Noise(0, {"a": 50}, [0, 1])
+    found = []
     for _ in range(2):
-        assert torch.equal(drawn(together, 2, size)[1], drawn(alone, 1, size)[0])
+        noise.at(4)
+        found.append([noise.normal(torch.empty(2, 50)), noise.uniform()[:, None], noise.normal(torch.empty(2, 50))])
+    assert all(map(torch.equal, *found))
+    first, _, second = found[0]
+    assert not torch.isin(first, second).any()
+
+
+def test_double_precision_has_the_same_points() -> None:
+    noise = Noise(0, {"a": 51}, [0])
+    double = Noise(0, {"a": 51}, [0]).at(0).normal(torch.empty(1, 51, dtype=torch.float64))
+    assert torch.equal(noise.at(0).normal(torch.empty(1, 51)), double.float())
+    assert (double != double.float()).any()
 
 
 @SIZES
-def test_draws_are_normal(size: int) -> None:
-    draws = drawn(noise(0), 1, size).numpy()[0]
-    assert kstest(draws, "norm").pvalue > 1e-4
-    assert abs(draws.mean()) < 4 / size**0.5
-    assert abs(draws.var() - 1) < 4 * (2 / size) ** 0.5
-    assert abs(kurtosis(draws)) < 4 * (24 / size) ** 0.5
+def test_draws_are_normal(sizes: Sizes) -> None:
+    draws = normals(sizes, [0, 1], range(100 if sum(sizes.values()) < 10**4 else 1)).numpy().ravel()
+    size = draws.size
+    assert kstest(draws[:200_000], "norm").pvalue > 1e-4
+    assert abs(draws.mean()) < FEW / size**0.5
+    assert abs(draws.var() - 1) < FEW * (2 / size) ** 0.5
+    assert abs(kurtosis(draws)) < FEW * (24 / size) ** 0.5 + 8e-4
 
 
-@SIZES
-def test_draws_are_independent_of_neighbours_chains_and_each_other(size: int) -> None:
-    source = noise(0, 1)
-    first, second = drawn(source, 2, size).numpy(), drawn(source, 2, size).numpy()
-    lag = min(2**16, size // 2)
-    pairs = {
-        "pairs": (first[0, : size // 2 * 2 : 2], first[0, 1::2]),
-        "neighbours": (first[0, 2::2], first[0, 1 : size - 1 : 2]),
-        "of one word": (first[0, 4:], first[0, :-4]),
-        "blocks": (first[0, lag:], first[0, :-lag]),
-        "chains": (first[0], first[1]),
-        "draws": (first[0], second[0]),
-    }
-    for name, (one, other) in pairs.items():
-        assert abs(np.corrcoef(one, other)[0, 1]) < 4.5 / size**0.5, name
-        assert abs(np.corrcoef(one**2, other**2)[0, 1]) < 4.5 / size**0.5, name
+def correlations(one: np.ndarray, other: np.ndarray) -> list[float]:
+    """Of the numbers, of their squares (E x²y² = 1), and of their signs, in standard errors."""
+    parts = [(one, other), (one**2, other**2), (np.sign(one), np.sign(other))]
+    return [float(np.corrcoef(each.ravel(), with_it.ravel())[0, 1]) * one.size**0.5 for each, with_it in parts]
 
 
-def test_short_rows_and_double_precision_are_left_to_pytorch() -> None:
-    for size, dtype in ((1000, torch.float32), (_LONG, torch.float64)):
-        expected = torch.empty(size, dtype=dtype).normal_(generator=generator(0, "noise", 0))
-        assert torch.equal(drawn(noise(0), 1, size, dtype)[0], expected)
+ADDRESSES = {
+    "seed": {"seed": 1},
+    "chain": {"chains": [1]},
+    "far chain": {"chains": [2**20]},
+    "step": {"steps": range(1000, 1100)},
+    "next step": {"steps": range(1, 101)},
+    "draw": {"of": 1},
+    "parameter": {"name": "b"},
+}
+
+
+@pytest.mark.parametrize("size", [1000, 17_000], ids=["drawn ahead", "step by step"])
+@pytest.mark.parametrize("elsewhere", ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_numbers_at_different_addresses_are_not_correlated(elsewhere: dict[str, Any], size: int) -> None:
+    def drawn(seed: int, chains: list[int], steps: range, of: int, name: str) -> np.ndarray:
+        return normals({name: size}, chains, steps, seed, draws=2)[:, of].numpy()
+
+    first: dict[str, Any] = {"seed": 0, "chains": [0], "steps": range(100), "of": 0, "name": "a"}
+    one, other = (drawn(**first | where) for where in ({}, elsewhere))
+    assert max(map(abs, correlations(one, other))) < FEW
+
+
+@pytest.mark.parametrize("lag", [1, 2, 4, 8, 16, 32, 2**16, BLOCK])
+def test_numbers_of_one_parameter_are_not_correlated(lag: int) -> None:
+    draws = normals({"b": 2 * BLOCK}, [0], [0])[0, 0, 0].numpy()
+    assert max(map(abs, correlations(draws[lag:], draws[:-lag]))) < FEW
+    if lag == 1:
+        assert max(map(abs, correlations(draws[::2], draws[1::2]))) < FEW  # the two of a pair
+
+
+def test_uniform_numbers_are_uniform_and_functions_of_chain_step_and_draw() -> None:
+    noise = Noise(0, {"a": 5}, [0, 1, 2])
+    rows = np.array([[noise.at(step).uniform().numpy(), noise.uniform().numpy()] for step in range(400)])
+    assert rows.dtype == np.float32
+    assert kstest(rows.ravel(), "uniform").pvalue > 1e-3
+    assert len(np.unique(rows)) > rows.size - 3
+    assert np.array_equal(Noise(0, {"b": 9}, [1]).at(77).uniform().numpy(), rows[77, 0, 1:2])
+
+
+def test_other_devices_seed_a_generator_of_their_own_by_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(chains: list[int], sizes: dict[str, int]) -> Tensor:
+        noise = Noise(0, sizes, chains)
+        monkeypatch.setattr(noise, "_device", torch.device("meta"))
+        monkeypatch.setattr(noise, "_ahead", 1)
+        steps = [noise.at(step).normal(torch.empty(len(chains), sum(sizes.values()))) for step in (0, 1)]
+        return torch.stack(steps)
+
+    both = elsewhere([0, 1], {"a": 20, "b": BLOCK + 20})
+    assert torch.equal(elsewhere([1], {"b": BLOCK + 20}), both[:, 1:, 20:])
+    blocks = (both[..., :20], both[..., 20:40], both[..., -20:])
+    starts = torch.stack([part[step, chain] for part in blocks for step in (0, 1) for chain in (0, 1)])
+    assert len(starts.unique()) == starts.numel()
 
 
 @pytest.mark.parametrize("part", ["real", "imag"])
 def test_quantiles_are_as_near_the_normal_distribution_as_they_say(part: str) -> None:
-    values = getattr(_pairs(), part).astype(float)
+    values = getattr(_pairs(np.dtype(np.float32)), part).astype(float)
     assert len(set(values)) == len(values) == 2**16
     assert kstest(values, "norm").statistic < 1.1e-5
     assert values.mean() == pytest.approx(0, abs=1e-9)
@@ -73,7 +157,8 @@ def test_quantiles_are_as_near_the_normal_distribution_as_they_say(part: str) ->
 
 
 def test_pairs_are_as_near_independent_normals_as_they_say() -> None:
-    one, other = _pairs().real.astype(float), _pairs().imag.astype(float)
+    pairs = _pairs(np.dtype(np.float64))
+    one, other = pairs.real, pairs.imag
     moments = {(1, 1): (0, 7e-6), (2, 2): (1, 2e-4), (1, 3): (0, 2e-4), (3, 1): (0, 2e-4), (1, 2): (0, 1e-9)}
     for (power, of_other), (expected, error) in moments.items():
         assert (one**power * other**of_other).mean() == pytest.approx(expected, abs=error), (power, of_other)

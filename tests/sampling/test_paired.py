@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import ontogeny as og
-from ontogeny.core import seeds
 from ontogeny.core.losses import mse
+from ontogeny.sampling.order import Order
 
 NUM_SAMPLES, BATCH_SIZE, NUM_CHAINS = 50, 8, 3
 LENGTHS = {"num_chains": NUM_CHAINS, "num_draws": 12, "num_warmup": 8}
@@ -39,8 +39,8 @@ def test_the_loss_at_the_center_is_on_the_minibatch_of_the_draw(vectorized: bool
     with torch.no_grad():
         losses = mse(model, data)
     for chain in range(NUM_CHAINS):
-        order = seeds.generator(4, "order", chain)
-        batches = [posterior.batch_indices(order) for _ in range(20)][8:]
+        order = Order(4, NUM_CHAINS, NUM_SAMPLES, BATCH_SIZE)
+        batches = [order.at(step)[chain] for step in range(8, 20)]
         np.testing.assert_allclose(at_center[chain], [losses[batch].mean() for batch in batches], rtol=1e-5)
     difference = np.asarray(draws["posterior"]["loss_difference"])
     np.testing.assert_allclose(difference, at_draw - at_center, rtol=1e-3, atol=1e-5)

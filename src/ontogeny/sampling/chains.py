@@ -1,4 +1,4 @@
-"""The state of all chains of a run: weights, gradients, and a generator for each chain's noise and minibatches."""
+"""The state of all chains of a run: weights, gradients, and the step at which their noise and minibatches stand."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ontogeny.core.batches import doubled
-from ontogeny.core.seeds import generator
 from ontogeny.sampling.kernels import Kernel, Noise, State
+from ontogeny.sampling.order import Order
 from ontogeny.sampling.passes import Pass
 from ontogeny.sampling.posterior import LocalPosterior
 
@@ -53,7 +53,8 @@ class Potential:
     def energies(
         self, positions: Float[Tensor, "chain parameters"], losses: Float[Tensor, " chain"]
     ) -> Float[Tensor, " chain"]:
-        pull = doubled((positions - self.posterior.center).square().sum(1)) * (self.posterior.localization / 2)
+        away = positions - self.posterior.center
+        pull = doubled(self.posterior.reductions.dot(away, away)) * (self.posterior.localization / 2)
         return self.posterior.nbeta * losses + pull
 
 
@@ -83,8 +84,7 @@ class Chains:
         self.positions = posterior.center.repeat(num_chains, 1) if start is None else start.clone()
         rows = num_chains if self.engine or kernel.exact else 1  # one after another can share one buffer
         self._gradients = torch.empty_like(self.positions[:rows])
-        self._noise = Noise([generator(seed, "noise", chain, device=posterior.device) for chain in range(num_chains)])
-        self._order = [generator(seed, "order", chain) for chain in range(num_chains)]
+        self.steps = 0  # made so far, over all rounds
         self.failed_at = [math.nan] * num_chains
         self.gradient_evaluations = 0
         self.control_variate = control_variate and not posterior.full_batch
@@ -92,8 +92,11 @@ class Chains:
         if self.control_variate:
             self.gradient_evaluations += 0 if posterior.center_gradient_known else posterior.samples.stored
             self._center = posterior.center_gradient()
-        memory = kernel.start(self.positions, self._noise)
-        self._states = [self._state(block, memory) for block in self._blocks()]
+        orders = 1 if self.control_variate else num_chains
+        self._order = Order(seed, orders, posterior.samples.stored, posterior.batch_size)
+        sizes = dict(zip(posterior.one_by_one.indices, posterior.sizes, strict=True))
+        self._noise = {block[0]: Noise(seed, sizes, block, posterior.device) for block in self._blocks()}
+        self._states = [self._state(block) for block in self._blocks()]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -129,10 +132,9 @@ class Chains:
         """The minibatches of the next step, one entry a block; all chains share one under a control variate."""
         if self.posterior.full_batch:
             return [None] * len(self._states)
+        order = self._order.at(self.steps)
         if self.control_variate:
-            return [self.posterior.batch_indices(self._order[0])] * len(self._states)
-        each = [self.posterior.batch_indices(order) for order in self._order]
-        order = torch.stack([indices for indices in each if indices is not None])
+            return [order[0]] * len(self._states)
         return [order[block] for block in self._blocks()]
 
     def potentials(self, batches: list[Tensor | None], paired: bool = True) -> list[Potential]:
@@ -154,18 +156,20 @@ class Chains:
             state.evaluated = True
 
     def step(self, block: list[int], state: State, potential: Potential) -> None:
-        self.kernel.step(state, potential, self._noise.chains(block))
+        self.kernel.step(state, potential, self._noise[block[0]].at(self.steps))
         self.gradient_evaluations += potential.spent
 
     def _blocks(self) -> list[list[int]]:
         chains = list(range(len(self)))
         return [chains] if self.engine else [[chain] for chain in chains]
 
-    def _state(self, block: list[int], memory: dict[str, Tensor]) -> State:
+    def _state(self, block: list[int]) -> State:
         rows = slice(block[0], block[-1] + 1)
         gradients = self._gradients[rows] if len(self._gradients) == len(self) else self._gradients
-        kept = {name: value[rows] for name, value in memory.items()}
-        return State(self.positions[rows], gradients, torch.zeros(len(block), dtype=torch.float64), kept)
+        losses = torch.zeros(len(block), dtype=torch.float64)
+        state = State(self.positions[rows], gradients, losses, self.posterior.reductions)
+        state.memory = self.kernel.start(state, self._noise[block[0]])
+        return state
 
 
 def _vectorize(posterior: LocalPosterior, num_chains: int) -> bool:

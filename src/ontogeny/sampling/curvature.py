@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ontogeny.sampling.posterior import LocalPosterior
@@ -38,7 +38,7 @@ class Curvature:
         self, position: Float[Tensor, " parameters"], scale: Float[Tensor, " parameters"], iterations: int
     ) -> float:
         """The largest curvature at a position, by power iteration from the direction found last time."""
-        indices = self.posterior.batch_indices(self._order)
+        indices = self._batch()
         base = self._gradient(position, indices)
         radius = 0.3  # of the standard deviation of one direction, which is 1/√curvature in these coordinates
         found = math.nan
@@ -59,7 +59,7 @@ class Curvature:
         """
         center, size = self.posterior.center, self.posterior.num_parameters
         total = torch.zeros_like(center)
-        indices = self.posterior.batch_indices(self._order)
+        indices = self._batch()
         base = self._gradient(center, indices)
         distance = self.distance = self._distance(indices)
         for _ in range(probes):
@@ -83,6 +83,12 @@ class Curvature:
                 break
             distance *= 4
         return distance / 4
+
+    def _batch(self) -> Int[Tensor, " batch"] | None:
+        """The next minibatch; None for all samples."""
+        if self.posterior.full_batch:
+            return None
+        return torch.randint(self.posterior.samples.stored, (self.posterior.batch_size,), generator=self._order)
 
     def _gradient(self, position: Tensor, indices: Tensor | None) -> Tensor:
         out = torch.empty_like(position)[None]

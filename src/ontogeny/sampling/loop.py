@@ -40,8 +40,8 @@ def sample_fixed(
 ) -> xr.DataTree:
     """Chains of a kernel from the center: at each draw, the loss paired with the loss at w* on the same samples.
 
-    Each chain has its own noise and its own order of minibatches, by two generators of the seed tree named by the
-    chain's number: a chain does not depend on how many others run or how they are batched. Warm-up is recorded apart.
+    Each chain has its own noise and its own order of minibatches, which are functions of the seed, the chain's number
+    and the step: a chain does not depend on how many others run or how they are batched. Warm-up is recorded apart.
     Step t records w_t before it is updated.
 
     Args:
@@ -149,6 +149,7 @@ def advance(chains: Chains, step: int, draw: int | None, recorder: Recorder | No
         if draw is not None and recorder is not None:
             recorder.record(draw, block, state, potential, chains, both)
         chains.step(block, state, potential)
+    chains.steps += 1
 
 
 def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halves:
@@ -175,7 +176,8 @@ def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halve
 
 def _slope(chains: Chains, state: State, control: Float[Tensor, " parameters"]) -> Float[Tensor, " chain"]:
     """What the control adds to the loss of each chain, to first order."""
-    return ((state.positions - chains.posterior.center) @ control) / max(chains.posterior.nbeta, 1e-30)
+    away = state.positions - chains.posterior.center
+    return state.reductions.dot(away, control[None]) / max(chains.posterior.nbeta, 1e-30)
 
 
 def describe(chains: Chains, **lengths: Any) -> SamplingSettings:

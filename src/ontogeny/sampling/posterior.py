@@ -17,6 +17,7 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
+from ontogeny.sampling.kernels import Reductions
 from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
 from ontogeny.sampling.probe import probe
@@ -104,6 +105,7 @@ class LocalPosterior:
         self.sizes = [shape.numel() for shape in self._shapes]
         self._dtype = wide(some.dtype)
         self.center: Float[Tensor, " parameters"] = self._picked()
+        self.reductions = Reductions(self.num_parameters)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
         self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share what one of them took
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
@@ -162,12 +164,6 @@ class LocalPosterior:
             for name, index in self.one_by_one.indices.items()
         ]
         return torch.cat([torch.empty(0, dtype=self._dtype, device=self.device), *parts])
-
-    def batch_indices(self, order: torch.Generator) -> Int[Tensor, " batch"] | None:
-        """The samples of the next minibatch of the order that this generator is; None for all."""
-        if self.full_batch:
-            return None
-        return torch.randint(self.samples.stored, (self.batch_size,), generator=order)
 
     def gradients(
         self,

@@ -16,7 +16,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Sink
 from ontogeny.core.samples import Samples
 from ontogeny.sampling.chains import Chains, Potential
-from ontogeny.sampling.kernels import State, dot
+from ontogeny.sampling.kernels import Reductions, State
 from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
@@ -91,26 +91,28 @@ class Recorder:
         at_center = self._at_center(potential.indices, len(block))
         away = state.positions - self.posterior.center
         shifted = away if self._shift is None else away - self._shift
-        noise, size = both.noise if both else None, max(away.shape[1], 1)
+        sums, noise = state.reductions, both.noise if both else None
+        size = max(sums.size, 1)
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
-            "sample_stats/distance": away.norm(dim=1),
-            "sample_stats/virial": dot(shifted, state.gradients) / size,
-            "sample_stats/pull": dot(shifted, away) * self.posterior.localization,
-            "sample_stats/shift": self._along(shifted) * self.posterior.localization,
+            "sample_stats/distance": sums.norm(away),
+            "sample_stats/virial": sums.dot(shifted, state.gradients) / size,
+            "sample_stats/pull": sums.dot(shifted, away) * self.posterior.localization,
+            "sample_stats/shift": self._along(shifted, sums) * self.posterior.localization,
             # of all of U: what steps and minibatches add to the virial
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
             columns["sample_stats/half_loss"] = both.losses
-            columns["sample_stats/half_virial"] = torch.stack([dot(shifted, each) for each in both.gradients], 1) / size
+            virials = [sums.dot(shifted, each) / size for each in both.gradients]
+            columns["sample_stats/half_virial"] = torch.stack(virials, 1)
             first, second = (each.sub_(away, alpha=self.posterior.localization) for each in both.gradients)
-            columns["sample_stats/half_product"] = dot(first, second)
+            columns["sample_stats/half_product"] = sums.dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
-            columns["sample_stats/control"] = -(away @ potential.control) / self.posterior.nbeta
+            columns["sample_stats/control"] = -sums.dot(away, potential.control[None]) / self.posterior.nbeta
         loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in the same memory
         columns["sample_stats/inflation"] = chains.kernel.inflation(state, loss_gradients, noise)
         index = (slice(block[0], block[-1] + 1), draw)
@@ -133,8 +135,8 @@ class Recorder:
             indices = torch.arange(self.posterior.samples.stored)
         return self.posterior.center_losses(indices).double().mean(-1).expand(rows)
 
-    def _along(self, shifted: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
-        return torch.zeros(len(shifted)) if self._shift is None else shifted @ self._shift
+    def _along(self, shifted: Float[Tensor, "chain parameters"], sums: Reductions) -> Float[Tensor, " chain"]:
+        return torch.zeros(len(shifted)) if self._shift is None else sums.dot(shifted, self._shift[None])
 
     def _observe(self, position: Tensor, name: str) -> np.ndarray:
         samples = self.observables[name]

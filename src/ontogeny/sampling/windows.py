@@ -198,8 +198,8 @@ class _Window(Controller):
         search.traces[-1][block] = search.first.nbeta * state.losses.cpu().numpy()
         self.failed |= not search.finite(state.losses)
         self.squares += state.gradients.square().sum(0)
-        virial = ((state.positions - search.first.center) * state.gradients).sum() / state.positions.numel()
-        self.virials.append(float(virial))
+        virial = state.reductions.dot(state.positions - search.first.center, state.gradients) / state.reductions.size
+        self.virials.append(float(virial.mean()))
         self.count += len(block)
 
     def goes_on(self, chains: Chains) -> bool:

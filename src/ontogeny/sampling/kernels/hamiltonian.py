@@ -34,13 +34,13 @@ class HMC:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size, num_steps=float(self.num_steps))
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        return {"accepted": torch.zeros_like(positions[:, 0])}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        return {"accepted": torch.zeros_like(state.positions[:, 0])}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         lengths = 1 + (noise.uniform() * (2 * self.num_steps - 1)).long()
         momentum = noise.normal(torch.empty_like(state.positions))
-        kinetic = momentum.square().sum(1) / 2
+        kinetic = state.reductions.dot(momentum, momentum) / 2
         positions, gradients, losses = state.positions.clone(), state.gradients.clone(), state.losses
         momentum.add_(gradients, alpha=-self.step_size / 2)
         for number in range(int(lengths.max())):
@@ -50,7 +50,7 @@ class HMC:
             kick = moving.to(momentum.dtype) * torch.where(lengths == number + 1, 0.5, 1.0)[:, None]
             momentum.addcmul_(gradients, kick, value=-self.step_size)
         change = potential.energies(positions, losses) - potential.energies(state.positions, state.losses)
-        change += momentum.square().sum(1) / 2 - kinetic
+        change += state.reductions.dot(momentum, momentum) / 2 - kinetic
         accept(state, torch.exp(-change), noise, (positions, gradients, losses))
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:

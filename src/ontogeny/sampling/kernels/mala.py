@@ -31,17 +31,18 @@ class MALA:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        return {"accepted": torch.zeros_like(positions[:, 0])}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        return {"accepted": torch.zeros_like(state.positions[:, 0])}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         jump = noise.normal(torch.empty_like(state.positions))
         proposal = state.positions - self.step_size / 2 * state.gradients + self.step_size**0.5 * jump
         gradients = torch.empty_like(proposal)
         losses = potential(proposal, gradients)
-        back = (state.positions - proposal + self.step_size / 2 * gradients).square().sum(1) / (2 * self.step_size)
+        back = (state.positions - proposal + self.step_size / 2 * gradients) / self.step_size**0.5  # the jump back
         change = potential.energies(proposal, losses) - potential.energies(state.positions, state.losses)
-        accept(state, torch.exp(jump.square().sum(1) / 2 - back - change), noise, (proposal, gradients, losses))
+        asymmetry = (state.reductions.dot(jump, jump) - state.reductions.dot(back, back)) / 2
+        accept(state, torch.exp(asymmetry - change), noise, (proposal, gradients, losses))
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return torch.zeros_like(state.losses)

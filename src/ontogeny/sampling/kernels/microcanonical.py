@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.sampling.kernels.noise import Noise
-from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
+from ontogeny.sampling.kernels.protocol import Potential, Reductions, State, check_positive
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,23 @@ class MCLMC:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size, decoherence=self.decoherence)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        direction = noise.normal(torch.empty_like(positions))
-        return {"direction": direction.div_(direction.norm(dim=1, keepdim=True))}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        return {"direction": _to_unit(noise.normal(torch.empty_like(state.positions)), state.reductions)}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
-        direction, size = state.memory["direction"], state.positions.shape[1]
-        length = state.gradients.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        along = -(direction * state.gradients).sum(1, keepdim=True) / length
-        angle = self.step_size * length / max(size - 1, 1)
+        direction, sums = state.memory["direction"], state.reductions
+        length = sums.norm(state.gradients)[:, None].clamp(min=1e-30)
+        along = -sums.dot(direction, state.gradients)[:, None] / length
+        angle = self.step_size * length / max(sums.size - 1, 1)
         # divided by e^δ/2 above and below, so that no large angle overflows
         shrink = torch.exp(-2 * angle)
         factor = (1 - shrink) + along * (1 + shrink - 2 * torch.exp(-angle))
         direction.mul_(2 * torch.exp(-angle)).addcmul_(state.gradients, -factor / length)
-        direction.div_(direction.norm(dim=1, keepdim=True))
+        _to_unit(direction, sums)
         state.positions.add_(direction, alpha=self.step_size / 2)
-        spread = math.sqrt(math.expm1(2 * self.step_size / self.decoherence) / size)
+        spread = math.sqrt(math.expm1(2 * self.step_size / self.decoherence) / sums.size)
         direction.add_(noise.normal(state.gradients), alpha=spread)
-        direction.div_(direction.norm(dim=1, keepdim=True))
+        _to_unit(direction, sums)
         state.positions.add_(direction, alpha=self.step_size / 2)
         state.evaluated = False
 
@@ -60,4 +59,9 @@ class MCLMC:
         return torch.full_like(state.losses, math.nan)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return noise.square().mean(1) * (self.step_size * self.decoherence / noise.shape[1])
+        return state.reductions.mean_square(noise) * (self.step_size * self.decoherence / state.reductions.size)
+
+
+def _to_unit(vectors: Float[Tensor, "chain parameters"], sums: Reductions) -> Float[Tensor, "chain parameters"]:
+    """Of length 1, in place."""
+    return vectors.div_(sums.norm(vectors)[:, None])

@@ -1,69 +1,122 @@
-"""The random numbers of chains: of each its own, the same however chains are batched."""
+"""The random numbers of chains: each is a function of its address, however chains, parameters and steps are batched."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt64
 from scipy.special import ndtri
 from torch import Tensor
 
-# From here on PyTorch's normals, drawn one by one, would take a tenth of a step on a CPU.
-_LONG = 2**20
-_BLOCK = 2**15  # pairs at once, so that they and their bits stay in cache
+from ontogeny.core.addressed import Words
+from ontogeny.core.seeds import derive
+
+BLOCK = 2**20  # numbers of a parameter that are drawn at one address
+# Steps of small networks are drawn ahead, since each of their parameters alone costs more to address than to draw.
+_AHEAD, _KEPT = 64, 2**16  # steps at most, and numbers of a chain that are kept for them
+_A_WORD = 8  # normals of a word of 64 bits
 _QUANTILES = 2**16
 # Of all odd multipliers whose lattice is nearly as even as can be, that of the least covariance and joint moments.
 _MULTIPLIER = 28977
 
 
 class Noise:
-    """One generator a chain: what a chain draws does not depend on which others are stepped with it.
+    """Normals and uniform numbers of some chains, functions of (seed, chain, parameter, step, block) alone.
 
-    Normals are PyTorch's, but for rows of 2^20 and more in single precision on a CPU. Those are drawn in pairs from
-    65,536 points, each as likely: both coordinates run over the quantiles at (k + 1/2) / 65,536, scaled to variance 1,
-    the second in the order of a rank-1 lattice. One normal is within 1.1·10⁻⁵ of the normal distribution function, of
-    kurtosis 2.9992, at most 4.33 in size; a pair has covariance 6·10⁻⁶, and E x²y² = 0.9998. It takes a quarter of the
-    time.
+    A parameter is known by its name and the count of its free numbers, so that a part of a network draws for it what
+    the whole network does. Its block b are the numbers from b · 2^20 on; they need no others to be drawn. A step may
+    draw several times: each draw is another.
+
+    On a CPU normals are drawn in pairs from 65,536 points, each as likely: both coordinates run over the quantiles at
+    (k + 1/2) / 65,536, scaled to variance 1, the second in the order of a rank-1 lattice. One normal is within 1.1·10⁻⁵
+    of the normal distribution function, of kurtosis 2.9992, at most 4.33 in size; a pair has covariance 6·10⁻⁶, and
+    E x²y² = 0.9998. It takes a quarter of the time of PyTorch's. In double precision they are the same points. Other
+    devices draw by PyTorch, whose generator is seeded by the address: other numbers than on a CPU.
+
+    Args:
+        seed: root of the seed tree.
+        sizes: parameter -> its free numbers, in the order in which a row holds them.
+        chains: numbers of the chains, one a row.
+        device: where they live.
     """
 
-    def __init__(self, generators: list[torch.Generator]) -> None:
-        self._generators = generators
+    def __init__(
+        self, seed: int, sizes: Mapping[str, int], chains: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
+        self._key, self._chains, self._device = derive(seed, "noise"), list(chains), torch.device(device)
+        self._blocks = list(_blocks(seed, sizes))
+        self._words, self._generator = Words(), torch.Generator(self._device)
+        ahead = min(_AHEAD, _KEPT // max(sum(sizes.values()), 1))
+        self._ahead = max(ahead, 1) if self._device.type == "cpu" else 1
+        self._kept: dict[int, tuple[int, Tensor]] = {}  # draw -> its normals of the steps ahead, and the first of them
+        self.at(-1)
 
-    def chains(self, numbers: list[int]) -> "Noise":
-        """Of these chains alone."""
-        return Noise([self._generators[number] for number in numbers])
+    def at(self, step: int) -> "Noise":
+        """From here on the numbers of this step; -1 is before the first."""
+        self._step, self._draw = step + 1, -1
+        return self
 
     def normal(self, out: Float[Tensor, "chain size"]) -> Float[Tensor, "chain size"]:
         """Fill `out` with standard normals."""
-        for row, generator in zip(out, self._generators, strict=True):
-            if len(row) >= _LONG and row.device.type == "cpu" and row.dtype == torch.float32:
-                _fill_by_pairs(row.numpy(), generator)
-            else:
-                row.normal_(generator=generator)
-        return out
+        self._draw += 1
+        if self._ahead == 1:
+            self._fill(out[None], self._step)
+            return out
+        within = self._step % self._ahead
+        first, kept = self._kept.get(self._draw, (-1, out))
+        if first != self._step - within:
+            first, kept = self._step - within, out.new_empty(self._ahead, *out.shape)
+            self._fill(kept, first)
+            self._kept[self._draw] = first, kept
+        return out.copy_(kept[within])
 
     def uniform(self) -> Float[Tensor, " chain"]:
         """One number in [0, 1) a chain."""
-        return torch.cat([torch.rand(1, generator=each, device=each.device) for each in self._generators])
+        self._draw += 1
+        words = [self._words.at(self._key, chain, self._step, 1, draw=self._draw)[0] for chain in self._chains]
+        short = (np.concatenate(words) >> np.uint64(40)).astype(np.float32)  # 24 bits, so that none rounds to 1
+        return torch.from_numpy(short * np.float32(2**-24)).to(self._device)
+
+    def _fill(self, out: Float[Tensor, "step chain size"], step: int) -> None:
+        """Normals of consecutive steps: on a CPU any number of them, elsewhere one."""
+        if self._device.type == "cpu":
+            rows = out.numpy()
+            for row, chain in enumerate(self._chains):
+                for columns, key, block in self._blocks:
+                    length = -(-(columns.stop - columns.start) // _A_WORD)
+                    address = {"steps": len(out), "draw": self._draw, "block": block}
+                    fill_by_pairs(rows[:, row, columns], self._words.at(key, chain, step, length, **address))
+        else:
+            for row, chain in zip(out[0], self._chains, strict=True):
+                for columns, key, block in self._blocks:
+                    seed = derive(key, chain, step, self._draw, block)
+                    row[columns].normal_(generator=self._generator.manual_seed(seed))
 
 
-def _fill_by_pairs(row: np.ndarray, generator: torch.Generator) -> None:
-    """Two numbers by 16 bits of a fast generator, which the chain's own seeds."""
-    bits = np.random.SFC64(int(torch.randint(2**62, (), generator=generator)))
-    even = len(row) // 2 * 2
-    pairs = row[:even].view(np.complex64)
-    for first in range(0, len(pairs), _BLOCK):
-        block = pairs[first : first + _BLOCK]
-        drawn = bits.random_raw(-(-len(block) // 4)).view(np.uint16)[: len(block)]
-        np.take(_pairs(), drawn, out=block, mode="wrap")
-    row[even:] = _pairs().real[bits.random_raw() % _QUANTILES]
+def _blocks(seed: int, sizes: Mapping[str, int]) -> Iterator[tuple[slice, int, int]]:
+    """Where each block of each parameter stands in a row, the parameter's key, and the block's number."""
+    start = 0
+    for name, size in sizes.items():
+        for block, first in enumerate(range(start, start + size, BLOCK)):
+            yield slice(first, min(first + BLOCK, start + size)), derive(seed, "noise", name), block
+        start += size
+
+
+def fill_by_pairs(out: Float[np.ndarray, "step size"], words: UInt64[np.ndarray, "step length"]) -> None:
+    """Normals of each step by its words, two by 16 bits."""
+    points, bits = _pairs(out.dtype), words.view(np.uint16)
+    even = out.shape[1] // 2 * 2
+    np.take(points, bits[:, : even // 2], out=out[:, :even].view(points.dtype), mode="wrap")
+    if even < out.shape[1]:
+        out[:, even] = points.real[bits[:, even // 2]]
 
 
 @cache
-def _pairs() -> np.ndarray:
+def _pairs(dtype: np.dtype) -> np.ndarray:
     """Points of the plane as complex numbers: as many as quantiles, each of which both coordinates take once."""
     ranks = np.arange(_QUANTILES)
     quantiles = ndtri((ranks + 0.5) / _QUANTILES)
     quantiles /= quantiles.std()
     order = (2 * ranks + 1) * _MULTIPLIER % (2 * _QUANTILES) // 2  # of odd numbers, so that it is odd about the middle
-    return (quantiles + 1j * quantiles[order]).astype(np.complex64)
+    return (quantiles + 1j * quantiles[order]).astype(np.result_type(dtype, np.complex64))

@@ -52,7 +52,7 @@ class PreconditionedSGLD:
                     instead="torch.linalg.qr(directions).Q",
                 )
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
         return {}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
@@ -61,11 +61,11 @@ class PreconditionedSGLD:
         state.evaluated = False
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
-        product = self._transposed_root(state.gradients) * self._transposed_root(loss_gradients)
-        return self.step_size / 8 * product.sum(1)
+        product = state.reductions.dot(self._transposed_root(state.gradients), self._transposed_root(loss_gradients))
+        return self.step_size / 8 * product
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * self._transposed_root(noise).square().mean(1)
+        return self.step_size / 4 * state.reductions.mean_square(self._transposed_root(noise))
 
     def _root(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, "chain parameters"]:
         return self._stretch(vectors) * self.diagonal.sqrt()

@@ -11,6 +11,34 @@ from torch import Tensor
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.sampling.kernels.noise import Noise
 
+# From here on a product of two vectors is summed as it is made; it is faster to keep a shorter one for a moment.
+_SHORT = 2**14
+
+
+class Reductions:
+    """All sums over the weights of each chain; where the weights lie in several places, only these know it.
+
+    Args:
+        size: P, the number of weights.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def dot(
+        self, first: Float[Tensor, "chain parameters"], second: Float[Tensor, "#chain parameters"]
+    ) -> Float[Tensor, " chain"]:
+        """Inner products by chain, or of each chain with the one vector of `second`."""
+        if first.shape[1] < _SHORT:
+            return torch.linalg.vecdot(first, second)
+        return torch.einsum("cp,cp->c", first, second)
+
+    def norm(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
+        return self.dot(vectors, vectors).sqrt()
+
+    def mean_square(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
+        return self.dot(vectors, vectors) / self.size
+
 
 @dataclass
 class State:
@@ -20,6 +48,7 @@ class State:
         positions: w.
         gradients: ∇U at `positions` when a step begins; the kernel may use it up as a buffer.
         losses: L_B(w) - L_B(w*) at `positions` on the samples B of the present step (L_B(w) where nothing reads it).
+        reductions: sums over the weights of each chain.
         memory: what the kernel itself keeps of each chain, from its `start`.
         evaluated: whether `gradients` and `losses` hold at the present `positions`; a kernel whose step ends with an
             evaluation leaves it true and saves the loop one.
@@ -28,6 +57,7 @@ class State:
     positions: Float[Tensor, "chain parameters"]
     gradients: Float[Tensor, "chain parameters"]
     losses: Float[Tensor, " chain"]
+    reductions: "Reductions"
     memory: dict[str, Tensor] = field(default_factory=dict)
     evaluated: bool = False
 
@@ -62,8 +92,8 @@ class Kernel(Protocol):
     @property
     def step_size(self) -> float: ...
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        """What the kernel keeps of each chain, as tensors with the chain in front."""
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        """What the kernel keeps of each chain, as tensors with the chain in front, from its position alone."""
         ...
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
@@ -91,11 +121,6 @@ class Kernel(Protocol):
     def heat(self, state: State, noise: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
         """Variance that the minibatch injects, relative to the noise that the kernel injects itself."""
         ...
-
-
-def dot(first: Float[Tensor, "chain parameters"], second: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
-    """Inner products by chain, without a copy of their factors' size."""
-    return torch.einsum("cp,cp->c", first, second)
 
 
 def check_positive(**settings: float) -> None:

@@ -39,8 +39,8 @@ class RMSPropSGLD:
         check_positive(step_size=self.step_size, decay=self.decay, stability=self.stability)
         check_positive(one_minus_decay=1 - self.decay, gradient_scale=self.gradient_scale)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        return {"square": torch.zeros_like(positions), "weight": torch.zeros_like(positions[:, :1])}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        return {"square": torch.zeros_like(state.positions), "weight": torch.zeros_like(state.positions[:, :1])}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         square, weight = state.memory["square"], state.memory["weight"]
@@ -53,10 +53,10 @@ class RMSPropSGLD:
         state.evaluated = False
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
-        return self.step_size / 8 * (state.gradients * loss_gradients * self._metric(state)).sum(1)
+        return self.step_size / 8 * state.reductions.dot(state.gradients * self._metric(state), loss_gradients)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * (noise.square() * self._metric(state)).mean(1)
+        return self.step_size / 4 * state.reductions.dot(noise * self._metric(state), noise) / state.reductions.size
 
     def _metric(self, state: State) -> Tensor:
         weight = state.memory["weight"].clamp(min=1e-12)  # 0 before the first step

@@ -42,8 +42,8 @@ class SGHMC:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size, friction=self.friction)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        return {"momentum": noise.normal(torch.empty_like(positions))}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        return {"momentum": noise.normal(torch.empty_like(state.positions))}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         momentum, half = state.memory["momentum"], self.step_size / 2
@@ -57,11 +57,11 @@ class SGHMC:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         if noise is None:
             return torch.full_like(state.losses, math.nan)
-        return self.heat(state, noise) * (noise.shape[1] / 2)
+        return self.heat(state, noise) * (state.reductions.size / 2)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
         scaled = noise if self.scale is None else noise * self.scale
-        return scaled.square().mean(1) * (self.step_size**2 / (4 * math.tanh(self.friction / 2)))
+        return state.reductions.mean_square(scaled) * (self.step_size**2 / (4 * math.tanh(self.friction / 2)))
 
     def _add(self, to: Tensor, vector: Tensor, factor: float) -> None:
         if self.scale is None:

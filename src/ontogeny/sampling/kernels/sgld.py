@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.sampling.kernels.noise import Noise
-from ontogeny.sampling.kernels.protocol import Potential, State, check_positive, dot
+from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SGLD:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
         return {}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
@@ -41,7 +41,7 @@ class SGLD:
         state.evaluated = False
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
-        return self.step_size / 8 * dot(state.gradients, loss_gradients)
+        return self.step_size / 8 * state.reductions.dot(state.gradients, loss_gradients)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * noise.square().mean(1)
+        return self.step_size / 4 * state.reductions.mean_square(noise)

@@ -40,31 +40,30 @@ class SGNHT:
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size, friction=self.friction, inertia=self.inertia)
 
-    def start(self, positions: Float[Tensor, "chain parameters"], noise: Noise) -> dict[str, Tensor]:
-        rate = torch.full_like(positions[:, :1], self.friction / self.step_size)
-        return {"momentum": noise.normal(torch.empty_like(positions)), "thermostat": rate}
+    def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
+        rate = torch.full_like(state.positions[:, :1], self.friction / self.step_size)
+        return {"momentum": noise.normal(torch.empty_like(state.positions)), "thermostat": rate}
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
         momentum, rate, half = state.memory["momentum"], state.memory["thermostat"], self.step_size / 2
         momentum.add_(state.gradients, alpha=-self.step_size)
         state.positions.add_(momentum, alpha=half)
-        self._heat_up(rate, momentum)
+        self._heat_up(rate, state.reductions.mean_square(momentum))
         double = 2 * rate * self.step_size
         # (1 - e^-2ξh)/ξ, whose limit at ξ = 0 is 2h; ξ may be negative for a while
         still = double.abs() < 1e-6
         spread = torch.where(still, 2 * self.step_size, -torch.expm1(-double) / torch.where(still, 1.0, rate))
         momentum.mul_(torch.exp(-double / 2))
         momentum.addcmul_(noise.normal(state.gradients), (self.friction / self.step_size * spread).sqrt())
-        self._heat_up(rate, momentum)
+        self._heat_up(rate, state.reductions.mean_square(momentum))
         state.positions.add_(momentum, alpha=half)
         state.evaluated = False
 
-    def _heat_up(self, rate: Tensor, momentum: Tensor) -> None:
-        excess = momentum.square().mean(1, keepdim=True) - 1
-        rate.add_(excess, alpha=self.step_size / 2 / self.inertia)
+    def _heat_up(self, rate: Tensor, temperature: Float[Tensor, " chain"]) -> None:
+        rate.add_((temperature - 1)[:, None], alpha=self.step_size / 2 / self.inertia)
 
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return torch.full_like(state.losses, math.nan)
 
     def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return noise.square().mean(1) * (self.step_size**2 / (2 * self.friction))
+        return state.reductions.mean_square(noise) * (self.step_size**2 / (2 * self.friction))

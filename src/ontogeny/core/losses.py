@@ -55,7 +55,7 @@ def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
     """
     inputs, labels = inputs_and_targets(model, batch)
     logits = predicted(model, inputs)
-    if labels.is_floating_point() and labels.shape == logits.shape and labels.ndim == 2:
+    if labels.is_floating_point() and labels.shape == logits.shape and labels.ndim == 2 and labels.shape[1] > 1:
         return F.cross_entropy(logits, labels.to(logits.dtype), reduction="none")
     labels = whole_numbers(labels)
     rows = classes_last(logits, labels, known=isinstance(batch, Mapping))

@@ -101,6 +101,10 @@ def of_gpt(model: Any, batch: Tensor) -> Tensor:
     return F.cross_entropy(logits[:, :-1].transpose(1, 2), batch[:, 1:], reduction="none")
 
 
+def small() -> nn.Module:
+    return nn.Linear(3, 2)
+
+
 def loss(model: Any, batch: Any, **options: Any) -> Tensor:
     return F.cross_entropy(model(batch[0]), batch[1], **options)
 
@@ -145,6 +149,10 @@ MISTAKES = (
     (COLLATION + "_no_numbers", "Samples(['one', 'two'])", "data", "lists of numbers", "Samples([[1.0], [2.0]])"),
     (COLLATION + "_no_numbers", "Samples({'x': np.ma.masked_array([1.0, 2.0], [True, False])})", "data",
      "data.filled(", "Samples({'x': (lambda data: ADVICE 0.0))(np.ma.masked_array([1.0, 2.0], [True, False]))})"),
+    (COLLATION + "_no_numbers", "Samples((x.to_sparse(), y))", "data", "data.to_dense()",
+     "Samples(((lambda data: ADVICE)(x.to_sparse()), y))"),
+    (COLLATION + "_no_numbers", "Samples({'train': Table(), 'test': Table()})", "data", "data['train']",
+     "Samples((lambda data: ADVICE)({'train': x, 'test': x}))"),
     (COLLATION + "_unlike", "Samples([{'x': 1.0}, {'z': 1.0}])", "data", "the same keys",
      "Samples([{'x': 1.0}, {'x': 2.0}])"),
     (COLLATION + "_unlike", "Samples([(x[0], 1), (x[1],)])", "data", "as many parts, in every sample",
@@ -163,15 +171,27 @@ MISTAKES = (
      "a loss_fn of your own", "per_token(lambda model, batch: model(batch).float().mean(1), lambda x: x.long(), x)"),
     ("core/forward.py:_arguments", "og.losses.cross_entropy(linear, {'pixels': x, 'mask': y, 'labels': y})", "batch",
      "a dict with these names", "og.losses.cross_entropy(linear, {'input': x, 'labels': y})"),
+    ("core/forward.py:_whole_numbers", "og.losses.cross_entropy(linear, (x.byte(), y))", "batch", "inputs.float()",
+     "(lambda inputs: og.losses.cross_entropy(linear, (ADVICE, y)))(x.byte())"),
     ("core/losses.py:mse", "og.losses.mse(narrow, (x, torch.view_as_complex(torch.zeros(6, 1, 2))))", "batch",
      "their real parts", "og.losses.mse(narrow, (x, torch.view_as_complex(torch.zeros(6, 1, 2)).real))"),
-    ("core/losses.py:per_token", "per_token(loss, linear, (x, y))", "loss_fn", "reduction='none'",
+    ("core/losses.py:per_token#3", "per_token(loss, linear, (x, y))", "loss_fn", "reduction='none'",
      "per_token(lambda model, batch: loss(model, batch, ADVICE), linear, (x, y))"),
-    ("core/losses.py:per_token", "per_token(loss, linear, (x, y))", "loss_fn", "og.losses.cross_entropy",
+    ("core/losses.py:per_token#3", "per_token(loss, linear, (x, y))", "loss_fn", "og.losses.cross_entropy",
      "per_token(ADVICE, linear, (x, y))"),
-    ("core/losses.py:per_token#2",
+    ("core/losses.py:per_token#4",
      "per_token(lambda model, batch: model(batch[0]).argmax(1) != batch[1], linear, (x, y))", "loss_fn",
      "og.losses.cross_entropy", "per_token(ADVICE, linear, (x, y))"),
+    ("core/losses.py:per_token", "per_token(F.cross_entropy, linear, (x, y))", "loss_fn",
+     "lambda model, batch: F.cross_entropy(model(batch[0]), batch[1], reduction='none')",
+     "per_token(ADVICE, linear, (x, y))"),
+    ("core/losses.py:per_token", "per_token(nn.MSELoss(), linear, (x, y))", "loss_fn", "lambda model, batch:",
+     "per_token(og.losses.cross_entropy, linear, (x, y))"),
+    ("core/losses.py:per_token", "per_token('mse', linear, (x, y))", "loss_fn", "lambda model, batch:",
+     "per_token(og.losses.cross_entropy, linear, (x, y))"),
+    ("core/losses.py:per_token#2",
+     "per_token(lambda model, batch: (loss(model, batch), model(batch[0])), linear, (x, y))", "loss_fn",
+     "the losses alone", "per_token(lambda model, batch: loss(model, batch, reduction='none'), linear, (x, y))"),
     ("core/losses.py:_another_shape", "og.losses.mse(narrow, (x, y.float()))", "batch", "targets[..., None]",
      "og.losses.mse(narrow, (x, (lambda targets: ADVICE)(y.float())))"),
     ("core/losses.py:_another_shape", "og.losses.mse(narrow, (x, y.float()))", "batch",
@@ -187,6 +207,12 @@ MISTAKES = (
      "a loss_fn that gives the model its targets, and og.losses.logits_of", "of_gpt(gpt, tokens).shape == (6, 3)"),
     ("core/restriction.py:parameters_of", "og.components(nn.LazyLinear(2))", "model",
      "one pass of a batch through the model first", "og.components(run_once(nn.LazyLinear(2), x))"),
+    ("core/restriction.py:parameters_of#2", "og.components(nn.Linear(3, 2, device='meta'))", "model",
+     "model.to_empty(device='cpu')", "(lambda model: og.components(ADVICE))(nn.Linear(3, 2, device='meta'))"),
+    ("core/restriction.py:_no_module", "og.components(linear.state_dict())", "model", "the module itself",
+     "og.components(linear)"),
+    ("core/restriction.py:_no_module", "og.components(small)", "model", "small(...)",
+     "og.components((lambda _: small())(...))"),
     ("core/restriction.py:_term", "og.restrict(nn.Sequential(linear), '0.weigth')", "component", "'0.weight'",
      "og.restrict(nn.Sequential(linear), ADVICE)"),
     ("core/restriction.py:_span", "matching('neurons[3:99]', parts, shapes)", "component", "neurons[0:8]",

@@ -115,6 +115,10 @@ def beside(**settings: Any) -> dict[str, Any]:
     return {"encoder": state(), "decoder": state()} | settings
 
 
+def optimizer() -> dict[str, Any]:
+    return torch.optim.Adam(linear().parameters()).state_dict()
+
+
 class Counting(nn.Linear):
     def __init__(self, persistent: bool) -> None:
         super().__init__(3, 2)
@@ -140,15 +144,17 @@ MISTAKES = (
      "opened(saved(beside(), 'model.pt'), ADVICE)"),
     ("stores/entries.py:state_dict_in", "opened(saved(state(), 'model.pt'), key='head')", "key", "no key",
      "opened(saved(state(), 'model.pt'))"),
-    ("stores/entries.py:_by_itself", "opened(saved(beside(), 'model.pt'))", "source",
+    ("stores/entries.py:_by_itself#2", "opened(saved(beside(), 'model.pt'))", "source",
      "open_checkpoints(..., key='decoder')",
      "(lambda open_checkpoints: ADVICE)(lambda _, key: opened(saved(beside(), 'model.pt'), key=key))"),
-    ("stores/entries.py:_by_itself", "opened(whole())", "source",
+    ("stores/entries.py:_by_itself#2", "opened(whole())", "source",
      'lambda path: torch.load(path, map_location="cpu", weights_only=False).state_dict()',
      "loaded(linear(), opened(whole(), load=ADVICE).load(0))"),
-    ("stores/entries.py:_by_itself", "opened(saved([1.0, 2.0], 'model.pt'))", "source",
+    ("stores/entries.py:_by_itself#2", "opened(saved([1.0, 2.0], 'model.pt'))", "source",
      "open_checkpoints(..., load=function)",
      "opened(saved([1.0, 2.0], 'model.pt'), load=lambda path: {'w': torch.tensor(torch.load(path))})"),
+    ("stores/entries.py:_by_itself", "opened(saved(optimizer(), 'model_3.pt'))", "source", "model.pt",
+     "opened(saved(state(), 'ADVICE'))"),
     ("stores/layouts.py:_only", "opened(series('checkpoint-3/best.pt', 'checkpoint-3/other.pt').parent)", "source",
      '/best.pt"', "opened(series('checkpoint-3/best.pt') / 'best.pt')"),
     ("stores/loading.py:_require_fit", "loaded(linear(5), state())", "model_fn",
@@ -172,8 +178,14 @@ MISTAKES = (
     (OPENING + "open_checkpoints", "open_checkpoints([state()], load=torch.load)", "load", "no load=",
      "open_checkpoints([state()])"),
     (OPENING + "open_checkpoints#2", "open_checkpoints(3)", "source", "a list", "open_checkpoints([state()])"),
-    (OPENING + "open_checkpoints#3", "open_checkpoints(state())", "source", "{0: model.state_dict()}",
+    (OPENING + "open_checkpoints#5", "open_checkpoints({'3': state()})", "source", "{0: model.state_dict()}",
      "(lambda model: open_checkpoints(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#3", "open_checkpoints([])", "source", "[model.state_dict()]",
+     "(lambda model: opened(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#4", "open_checkpoints([linear()])", "source", "[model.state_dict()]",
+     "(lambda model: opened(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#4", "open_checkpoints([series('model_3.pt') / 'model_3.pt'])", "source",
+     "the folder or pattern of files", "opened(series('model_3.pt'))"),
     (OPENING + "_on_disk", "open_checkpoints(series('final.pt'))", "source", "final.pt", "opened(FOLDER / 'ADVICE')"),
     (OPENING + "_on_disk", "open_checkpoints(FOLDER / 'nothing')", "source", '"model_{N}.pt"',
      "(series('model_3.pt'), opened(inside(ADVICE)))"),

@@ -26,7 +26,7 @@ class Settings(BaseModel):
 
 def _refusal(kind: type[BaseModel], error: ValidationError) -> InvalidArgument:
     """The first thing that is wrong, in our words where a validator of ours has said it."""
-    first = min(error.errors(), key=_is_of_another_kind)
+    first = min(error.errors(), key=lambda each: (_is_of_another_kind(each), each["type"] == "missing"))
     where = ".".join(str(part) for part in first["loc"] if not str(part)[:1].isupper())  # but for names of classes
     said = _said(first)
     if isinstance(said, InvalidArgument):

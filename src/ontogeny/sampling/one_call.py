@@ -82,7 +82,9 @@ def estimate_llc(
     spent.
 
     Args:
-        model, data, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
+        model, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
+        data: samples of any kind in the table of `ontogeny.Samples`: tensors, arrays, dicts, rows, datasets, a
+            `DataLoader`; with `num_samples` an iterable.
         sampler: `Calibrated()` by default, or `Fixed(...)` for settings of your own.
         budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain.
         seed: root of the seed tree.

@@ -34,7 +34,9 @@ class LocalPosterior:
     Args:
         model: any module; its present weights are the center w*. It is not changed: a copy of its structure is run in
             eval mode (dropout off, batch-norm statistics frozen). Weights below 32 bits get float32 copies.
-        data: samples (see `Samples`): tensors, a map-style dataset, or an iterable of batches with `num_samples`.
+        data: samples: a tensor or array, a tuple or dict of them, rows in a list, a map-style dataset, a
+            `datasets.Dataset` or a `DataLoader`; with `num_samples` an `IterableDataset`, or an iterable of ready
+            batches. The table of `ontogeny.Samples` says what a batch of each is.
         loss_fn: `loss_fn(model, batch)` -> losses `(batch,)` or `(batch, position)`, unreduced.
         nbeta: n·β; default n / log n (Lau et al., 2308.12108). Use the number of samples, never of tokens or of a
             batch.

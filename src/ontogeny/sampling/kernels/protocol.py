@@ -105,3 +105,14 @@ def check_positive(**settings: float) -> None:
         if not arguments.real_number(name, value, expected) > 0:
             instead = "step_size=1e-4" if name == "step_size" else "numbers > 0"
             raise InvalidArgument(name, expected=expected, found=str(value), instead=instead)
+
+
+def check_each_positive(**settings: Tensor) -> None:
+    """Raise `InvalidArgument` unless every one is a tensor of finite numbers > 0, one a parameter or direction."""
+    for name, values in settings.items():
+        whole = isinstance(values, Tensor) and values.ndim == 1 and values.is_floating_point() and len(values)
+        if not whole or not bool(((values > 0) & values.isfinite()).all()):
+            found = f"{float(values.min())} among them" if whole else arguments.show(values)
+            raise InvalidArgument(
+                name, expected="a tensor of finite numbers > 0", found=found, instead=f"{name}=torch.ones(...)"
+            )

@@ -64,19 +64,19 @@ def refused(call: Any, *names: str) -> bool:
 
 
 def check_kernel(kind: Any, name: str, value: Any) -> None:
-    arguments = NEEDED.get(kind, {"step_size": 1e-4}) | {name: value}
+    arguments: dict[str, Any] = NEEDED.get(kind, {"step_size": 1e-4}) | {name: value}
     if not refused(lambda: kind(**arguments), name):
         assert (torch.as_tensor(value) > 0).all() if name != "scale" or value is not None else True
 
 
 def check_config(kind: Any, name: str, value: Any) -> None:
-    arguments = NEEDED.get(kind, {}) | {name: value}
+    arguments: dict[str, Any] = NEEDED.get(kind, {}) | {name: value}
     if not refused(lambda: kind(**arguments), name, "num_heads", "kernel"):
         assert name in kind.model_fields
 
 
 def check_posterior(name: str, value: Any) -> None:
-    arguments = {"nbeta": 1.0} | {name: value}
+    arguments: dict[str, Any] = {"nbeta": 1.0} | {name: value}
     refused(lambda: og.LocalPosterior(nn.Linear(3, 2), (X, Y), og.losses.cross_entropy, **arguments), name, "data")
 
 
@@ -84,7 +84,7 @@ def check_counts(name: str, value: Any) -> None:
     if isinstance(value, int) and value > 5:
         return  # would be drawn
     posterior = og.LocalPosterior(nn.Linear(3, 2), (X, Y), og.losses.cross_entropy, probed=True)
-    arguments = {"num_chains": 1, "num_draws": 1, "num_warmup": 0} | {name: value}
+    arguments: dict[str, Any] = {"num_chains": 1, "num_draws": 1, "num_warmup": 0} | {name: value}
     refused(lambda: og.sample(posterior, og.SGLD(1e-6), **arguments), name)
 
 

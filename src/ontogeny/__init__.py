@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
     from ontogeny.core.errors import InvalidArgument as InvalidArgument
     from ontogeny.core.outcome import Outcome as Outcome
+    from ontogeny.core.samples import Samples as Samples
     from ontogeny.development import joint_pca as joint_pca
     from ontogeny.development import signatures as signatures
     from ontogeny.development import stages as stages
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
     "ontogeny.core.outcome": ("Outcome",),
+    "ontogeny.core.samples": ("Samples",),
     "ontogeny.development": ("joint_pca", "signatures", "stages"),
     "ontogeny.estimators": (
         "Estimate",

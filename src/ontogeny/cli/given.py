@@ -96,7 +96,10 @@ def _from_file(path: Path) -> Given:
         raise
     except Exception as error:
         raise InvalidArgument(
-            "SETUP", expected="a Python file that runs", found=mistake(error) or str(error), instead=f"python {path}"
+            "SETUP",
+            expected="a Python file that runs",
+            found=mistake(error) or str(error),
+            instead=f"python {path}, which shows where",
         ) from error
     if missing := [name for name in NEEDED if not hasattr(module, name)]:
         raise InvalidArgument(
@@ -106,11 +109,12 @@ def _from_file(path: Path) -> Given:
             instead="def model_fn(): ..., data = (inputs, targets), loss_fn = og.losses.cross_entropy",
         )
     known = {field.name: getattr(module, field.name) for field in fields(Given) if hasattr(module, field.name)}
-    if not callable(known["model_fn"]):
+    make = known["model_fn"]
+    if not callable(make) or (hasattr(make, "state_dict") and not isinstance(make, type)):  # a module itself
         raise InvalidArgument(
             "SETUP",
             expected="model_fn, a function without arguments that makes the module",
-            found=f"model_fn = {type(known['model_fn']).__name__}",
+            found=f"model_fn = {type(make).__name__}",
             instead="def model_fn(): return ...",
         )
     return Given(**known)

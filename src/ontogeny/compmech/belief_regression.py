@@ -6,13 +6,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.belief_regression_result import BeliefRegression
 from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.regression_contexts import Contexts, Groups, distinct_contexts
 from ontogeny.compmech.regression_controls import LastTokens, hidden_directions, random_features, shuffled_r2
 from ontogeny.compmech.regression_ridge import CONSTANT, FoldedRidge
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 

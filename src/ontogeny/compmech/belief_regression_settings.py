@@ -1,14 +1,11 @@
 """The one frozen config of a belief regression: fix it before looking at the networks that are reported."""
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ontogeny.compmech import arguments
-from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.settings import Settings
 
 
-class BeliefRegressionConfig(BaseModel):
+class BeliefRegressionConfig(Settings):
     """How a belief regression is held out and what it is held against.
 
     Attributes:
@@ -18,17 +15,7 @@ class BeliefRegressionConfig(BaseModel):
         seed: of the folds, the shuffles and the random projection.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     num_folds: int = Field(5, ge=3)
     num_permutations: int = Field(199, ge=19)
     max_last_tokens: int = Field(8, ge=1)
     seed: int = 0
-
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "settings"
-            raise InvalidArgument(name, expected=first["msg"], found=arguments.show(first["input"])) from None

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import entr
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 _ROUNDING = 1e-6

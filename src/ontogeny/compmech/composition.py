@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.matrices import require_process
 from ontogeny.compmech.precision import as_law
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import digamma
 
-from ontogeny.compmech import arguments, symbols
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.compmech import symbols
 from ontogeny.compmech.bits import entropy
 from ontogeny.compmech.symbols import Sequences
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.matrices import Labelled, require_process
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 _BLOCK = 2000  # sequences at a time; no power of two, by which rows would crowd the same places of the cache

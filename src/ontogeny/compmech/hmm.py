@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ontogeny.compmech import arguments, chains, filtering, precision, sampling
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.compmech import chains, filtering, precision, sampling
 from ontogeny.compmech.precision import ROUNDING
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 _CHECKED_WORDS = 4096

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from ontogeny.compmech import arguments
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ontogeny.compmech import arguments, chains
+from ontogeny.compmech import chains
 from ontogeny.compmech.bits import Bounded, entropy
 from ontogeny.compmech.brackets import Bracket, bracket, converged_complexity
 from ontogeny.compmech.composition import require_stationary
@@ -18,6 +18,7 @@ from ontogeny.compmech.hmm import GHMM, HMM
 from ontogeny.compmech.levels import MAX_WIDTH, levels
 from ontogeny.compmech.matrices import require_process
 from ontogeny.compmech.presentation import mixed_states
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 _FEW = 1000  # beliefs whose graph is worth a try: milliseconds

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from ontogeny.compmech import arguments
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 ROUNDING = 1e-9  # how far a sum may be from 1: six digits more than anyone types, six fewer than float64 holds

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 from scipy import sparse
 
-from ontogeny.compmech import arguments, chains
+from ontogeny.compmech import chains
 from ontogeny.compmech.dedup import ROUNDING, Index
 from ontogeny.compmech.filtering import next_token_law, successors
 from ontogeny.compmech.hmm import GHMM
 from ontogeny.compmech.matrices import require_process
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 MAX_STATES = 100_000

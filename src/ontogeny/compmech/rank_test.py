@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.stats import chi2
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 # Where words are forbidden some directions have no noise at first order. What is seen there is the square of the noise

@@ -6,11 +6,12 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Int
 
-from ontogeny.compmech import arguments, chains, cssr, hankel, symbols
+from ontogeny.compmech import chains, cssr, hankel, symbols
 from ontogeny.compmech.bits import entropy
 from ontogeny.compmech.hmm import HMM
 from ontogeny.compmech.rank_test import table_rank
 from ontogeny.compmech.symbols import Sequences, Symbol, Symbols
+from ontogeny.core import arguments
 
 
 class Finding(StrEnum):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 # Prefixes as ids, as one padded array, or one by one.

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
 from ontogeny.compmech.regression_contexts import as_weights
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ontogeny.compmech import arguments
 from ontogeny.compmech.matrices import Labelled, require_process
+from ontogeny.core import arguments
 from ontogeny.core.seeds import generator
 
 _BATCH = 1 << 16  # sequences at a time: the working memory is flat in the number of sequences

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from ontogeny.compmech import arguments
-from ontogeny.compmech.arguments import Numbers
+from ontogeny.core import arguments
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 
 Symbol = int | str | bool

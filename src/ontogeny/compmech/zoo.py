@@ -6,9 +6,10 @@ from inspect import signature
 
 import numpy as np
 
-from ontogeny.compmech import arguments, zoo_quantum
+from ontogeny.compmech import zoo_quantum
 from ontogeny.compmech.composition import leaky
 from ontogeny.compmech.hmm import GHMM, HMM
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 Edge = tuple[int, int, float, int]  # from state, token, probability, to state

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ontogeny.compmech import arguments
 from ontogeny.compmech.hmm import GHMM
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 

@@ -50,7 +50,7 @@ def columns(data: Any, name: str, path: str = "", *, rows_in_lists: bool = True)
         name,
         expected="tensors with one row a sample",
         found=f"{kind(data)}{_in(name, path)}",
-        instead="tensors whose dimension 0 counts the samples",
+        instead="tensors whose dimension 0 counts the samples; of single samples a list",
     )
 
 
@@ -102,11 +102,15 @@ def tensor_of(value: Any, name: str, path: str = "") -> Tensor:
         InvalidArgument: for text, objects, dates, masked arrays, and lists of unequal lengths.
     """
     if isinstance(value, Tensor):
+        if value.is_meta or value.layout is not torch.strided:
+            found = "a tensor on the meta device" if value.is_meta else f"a tensor of layout {value.layout}"
+            raise _no_numbers(name, path, found, "tensors that hold their numbers: data.to_dense() of a sparse one")
         return value.long() if value.dtype in _WIDENED else value
     if np.ma.isMaskedArray(value) and np.ma.is_masked(value):
         raise _no_numbers(name, path, "a masked array with values left out", "tensors without gaps: data.filled(…)")
     if not (hasattr(value, "__array__") or isinstance(value, (list, int, float, complex))):
-        raise _no_numbers(name, path, kind(value))
+        tables = hasattr(value, "__getitem__") and hasattr(value, "__len__") and path.startswith("['")
+        raise _no_numbers(name, path, kind(value), f"one of its parts: data{path}" if tables else "")
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # ragged lists; whatever an object says

@@ -48,9 +48,11 @@ def predicted(model: Any, inputs: Any) -> Tensor:
     first, named = ((inputs,), {}) if isinstance(inputs, Tensor) else _arguments(model, inputs)
     try:
         output = model(*first, **named)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError) as error:
         cast = [_cast(value, model) for value in (*first, *named.values())]
         if all(new is old for new, old in zip(cast, (*first, *named.values()), strict=True)):
+            if whole := _whole_numbers((*first, *named.values()), error):
+                raise whole from error
             raise
         output = model(*cast[: len(first)], **dict(zip(named, cast[len(first) :], strict=True)))
     outputs = logits_of(output)
@@ -102,6 +104,19 @@ def _cast(value: Any, model: Any) -> Any:
         return value
     own = dict.fromkeys(weight.dtype for weight in model.parameters() if weight.is_floating_point())
     return value.to(next(iter(own))) if own and value.dtype not in own else value
+
+
+def _whole_numbers(inputs: tuple[Any, ...], error: Exception) -> InvalidArgument | None:
+    """Of a network that computes with weights and whole numbers, such as images in bytes."""
+    whole = [each for each in inputs if isinstance(each, Tensor) and not each.is_floating_point()]
+    if not whole or not any(word in str(error) for word in ("dtype", "scalar type")):
+        return None
+    return InvalidArgument(
+        "batch",
+        expected="inputs in floating point, as the network's weights are",
+        found=f"{kind(whole[0])} of {whole[0].dtype}",
+        instead="inputs.float(), scaled as in training",
+    )
 
 
 def _told(output: Any) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from ontogeny.core.batches import kind
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.forward import logits_of, predicted
 from ontogeny.core.targets import (
@@ -30,6 +31,8 @@ from ontogeny.core.targets import (
     whole_numbers,
 )
 from ontogeny.core.token_losses import token_losses
+
+_LOSSES = nn.CrossEntropyLoss.__module__  # modules of PyTorch that take outputs and targets
 
 LossFn = Callable[[Any, Any], Tensor]
 
@@ -55,7 +58,7 @@ def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
     """
     inputs, labels = inputs_and_targets(model, batch)
     logits = predicted(model, inputs)
-    if labels.is_floating_point() and labels.shape == logits.shape and labels.ndim == 2:
+    if labels.is_floating_point() and labels.shape == logits.shape and labels.ndim == 2 and labels.shape[1] > 1:
         return F.cross_entropy(logits, labels.to(logits.dtype), reduction="none")
     labels = whole_numbers(labels)
     rows = classes_last(logits, labels, known=isinstance(batch, Mapping))
@@ -122,7 +125,21 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
         InvalidArgument: if `loss_fn` returns a scalar, another leading size than the batch, no position or no
             floating-point numbers.
     """
+    if not callable(loss_fn) or getattr(type(loss_fn), "__module__", "") == _LOSSES or loss_fn in vars(F).values():
+        raise InvalidArgument(
+            "loss_fn",
+            expected="a function of model and batch that gives each sample's loss",
+            found=f"{getattr(loss_fn, '__name__', type(loss_fn).__name__)}, which takes no model",
+            instead="lambda model, batch: F.cross_entropy(model(batch[0]), batch[1], reduction='none')",
+        )
     losses = loss_fn(model, batch)
+    if isinstance(losses, (tuple, list)):
+        raise InvalidArgument(
+            "loss_fn",
+            expected="each sample's loss, as one tensor",
+            found=kind(losses),
+            instead="the losses alone, without outputs beside them",
+        )
     fits = isinstance(losses, Tensor) and losses.ndim in (1, 2) and losses.shape[0] == batch_size and losses.numel()
     if not fits:
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__

@@ -127,8 +127,11 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     A model's own `named_parameters` may answer in other names, as a wrapper that speaks for the model inside it does.
 
     Raises:
-        InvalidArgument: for a lazy module whose parameters have no shape yet.
+        InvalidArgument: for what is no module, a lazy one whose parameters have no shape yet, and one on the meta
+            device.
     """
+    if not isinstance(model, nn.Module):
+        raise _no_module(model)
     found = dict(nn.Module.named_parameters(model))
     if lazy := [name for name, parameter in found.items() if torch.nn.parameter.is_lazy(parameter)]:
         raise InvalidArgument(
@@ -137,7 +140,21 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
             found=f"lazy ones that have none yet: {', '.join(lazy[:3])}" + (" …" if len(lazy) > 3 else ""),
             instead="one pass of a batch through the model first, which gives them their shapes",
         )
+    if empty := [name for name, parameter in found.items() if parameter.is_meta]:
+        raise InvalidArgument(
+            "model",
+            expected="parameters that have values",
+            found=f"ones on the meta device, which has none: {', '.join(empty[:3])}",
+            instead="model.to_empty(device='cpu'), and model.load_state_dict(...) of the weights",
+        )
     return found
+
+
+def _no_module(model: object) -> InvalidArgument:
+    instead = "the module itself, with its weights loaded"
+    if callable(model):
+        instead = f"{getattr(model, '__name__', 'model_fn')}(...), the module that it makes"
+    return InvalidArgument("model", expected="a torch.nn.Module", found=type(model).__name__, instead=instead)
 
 
 def modules_and_parameters(model: nn.Module) -> dict[str, Component]:

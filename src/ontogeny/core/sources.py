@@ -77,7 +77,7 @@ class Rows:
                 self.name,
                 expected=f"a dataset that gives its samples by their numbers, 0 to {len(self) - 1}",
                 found=f"{type(self.dataset).__name__}, which raised {type(error).__name__}: {error}",
-                instead="(inputs, targets) as tensors: torch.as_tensor(table.to_numpy()) of a table",
+                instead="(inputs, targets) as tensors or arrays, such as table.to_numpy() of a table",
             ) from error
 
 

@@ -133,6 +133,9 @@ def huggingface_corpus(name: str, split: str = "train", text_field: str = "text"
             instead=f'huggingface_corpus("{name}", text_field="{rows.column_names[0]}")',
         )
     texts = rows[text_field]
+    if other := next((text for text in texts if not isinstance(text, str | None)), None):
+        found = f"{type(other).__name__} in {text_field!r}"
+        raise InvalidArgument("text_field", expected=f"a column of {name} with text", found=found)
     documents = [Document(f"{split}/{index:09d}", text) for index, text in enumerate(texts) if text and text.strip()]
     if not documents:
         raise InvalidArgument("name", expected="a dataset with text", found=f"{len(texts)} empty rows in {name}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 from jaxtyping import Int16
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -20,11 +20,12 @@ from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.protocols import Progress, Silent
 from ontogeny.core.seeds import generator
+from ontogeny.core.settings import Settings
 from ontogeny.data.corpus import Document, distinct, file_corpus, huggingface_corpus
 from ontogeny.data.packing import mixed, num_bytes, pack, shuffled, split_documents, token_stream, within
 from ontogeny.data.standard_library import code_and_prose, stdlib_sources
 from ontogeny.data.text_cache import read_entry, write_entry
-from ontogeny.data.tokenizer import load_tokenizer, token_strings, train_tokenizer
+from ontogeny.data.tokenizer import SMALLEST, load_tokenizer, token_strings, train_tokenizer
 
 MIXED = "mixed"
 """Name of the distribution that is all others together."""
@@ -33,7 +34,7 @@ _SPLITS = ("train", "validation")
 _FORMAT = 1  # raised when the same documents and settings come to give other sequences: part of every fingerprint
 
 
-class TextConfig(BaseModel):
+class TextConfig(Settings):
     """Which text, and how it becomes sequences.
 
     Attributes:
@@ -46,10 +47,8 @@ class TextConfig(BaseModel):
         seed: of the choice under `max_bytes` and of the order of documents and of mixed sequences.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     corpus: str | dict[str, str] = "stdlib"
-    vocabulary_size: int = Field(default=400, ge=256, le=5000)
+    vocabulary_size: int = Field(default=400, ge=SMALLEST, le=5000)
     context_length: int = Field(default=128, ge=2)
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     max_bytes: int | None = Field(default=None, gt=0)

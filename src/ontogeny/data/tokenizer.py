@@ -10,6 +10,7 @@ from ontogeny.core.errors import InvalidArgument
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
+SMALLEST = 256  # tokens: bytes, the end of a text, and a few merges
 
 # Byte-level tokens are written in visible characters, one for each byte: itself where it is a visible character of
 # Latin-1, otherwise the next character from 256 on.
@@ -41,12 +42,13 @@ def train_tokenizer(texts: Sequence[str], vocabulary_size: int) -> Tokenizer:
         vocab_size=vocabulary_size, special_tokens=[END_OF_TEXT], initial_alphabet=_ALPHABET, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if tokenizer.get_vocab_size() < vocabulary_size:
+    most = tokenizer.get_vocab_size()
+    if most < vocabulary_size:
         raise InvalidArgument(
             "vocabulary_size",
             expected="a vocabulary that the corpus can fill",
-            found=f"{vocabulary_size} for a corpus that yields {tokenizer.get_vocab_size()} tokens",
-            instead="a smaller vocabulary_size or more text",
+            found=f"{vocabulary_size} for a corpus that yields {most} tokens",
+            instead=f"vocabulary_size={most}, or more text" if most >= SMALLEST else "more text",
         )
     return _as_plain_text(tokenizer)
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.runs import labels_along, runs_of
 from ontogeny.core.seeds import derive
+from ontogeny.core.settings import Settings
 from ontogeny.development.usable import Coefficient, Points, coefficient_of, counts, remedy, usable_points
 
 Curves = Float[np.ndarray, "component step"]
@@ -19,7 +20,7 @@ _MIN_COMPONENTS = 4
 _USABLE = 0.5  # of a component's checkpoints at least; with fewer its curve is mostly interpolation
 
 
-class SignatureConfig(BaseModel):
+class SignatureConfig(Settings):
     """How curves are grouped; fix it before looking at the runs that are reported.
 
     Attributes:
@@ -31,8 +32,6 @@ class SignatureConfig(BaseModel):
         coefficient: the variable that is clustered, "llc_complexity" or "llc"; by default the complexity where every
             run has it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = Field("k-means", pattern="^(k-means|hierarchical)$")
     normalization: str = Field("standard", pattern="^(standard|range|none)$")

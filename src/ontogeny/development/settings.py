@@ -1,11 +1,12 @@
 """The one frozen config of the search for stages: fix it before looking at the runs that are reported."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from ontogeny.core.settings import Settings
 from ontogeny.development.usable import Coefficient
 
 
-class StageConfig(BaseModel):
+class StageConfig(Settings):
     """What counts as a stage boundary. Distances are in decades of the training step.
 
     Attributes:
@@ -23,8 +24,6 @@ class StageConfig(BaseModel):
         num_grid: points on which the smooth curve is evaluated, evenly spaced in log step.
         seed: of the posterior samples and of the optimiser's restarts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     component: str = "all"
     coefficient: Coefficient | None = None

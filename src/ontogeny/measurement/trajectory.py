@@ -64,7 +64,9 @@ def measure(
     Args:
         run: from `open_checkpoints`.
         model_fn: makes the module that the weights are loaded into.
-        data: what the posterior is sampled on (see `Samples`); the dataset named "data".
+        data: what the posterior is sampled on, the dataset named "data": samples of any kind in the table of
+            `ontogeny.Samples` (tensors, arrays, dicts, rows, datasets, a `DataLoader`). An iterable or an
+            `IterableDataset` is given as `og.Samples(data, num_samples)`, here and in `datasets`.
         loss_fn: per-sample losses.
         components: parts of the network whose coefficient is measured, each a pattern for `restrict` such as "L0H3";
             default the whole, "all". An empty list measures no coefficient.

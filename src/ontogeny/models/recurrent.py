@@ -2,16 +2,14 @@
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ontogeny.core.settings import Settings
 from ontogeny.models.transformer import HookPoint
 
 
-class RecurrentConfig(BaseModel):
+class RecurrentConfig(Settings):
     """Shape of a `RecurrentNetwork`: as many LSTM layers of one width over an embedding of the same width."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary_size: int
     num_layers: int = 1

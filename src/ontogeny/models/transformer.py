@@ -11,13 +11,14 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.settings import Settings
 
 
-class TransformerConfig(BaseModel):
+class TransformerConfig(Settings):
     """Shape and initialisation of a `Transformer`.
 
     Attributes:
@@ -27,14 +28,12 @@ class TransformerConfig(BaseModel):
         init_std: standard deviation of embeddings and positions; other matrices use 1/sqrt(fan-in).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    vocabulary_size: int
-    context_length: int
-    num_layers: int = 2
-    d_model: int = 128
-    num_heads: int = 8
-    d_mlp: int = 0
+    vocabulary_size: PositiveInt
+    context_length: PositiveInt
+    num_layers: NonNegativeInt = 2
+    d_model: PositiveInt = 128
+    num_heads: PositiveInt = 8
+    d_mlp: NonNegativeInt = 0
     positions: Literal["shortformer", "learned"] = "shortformer"
     normalization: Literal["layer", "none"] = "layer"
     init_std: float = 0.5
@@ -42,7 +41,12 @@ class TransformerConfig(BaseModel):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TransformerConfig":
         if self.d_model % self.num_heads:
-            raise ValueError(f"d_model={self.d_model} is not a multiple of num_heads={self.num_heads}")
+            raise InvalidArgument(
+                "num_heads",
+                expected=f"a divisor of d_model={self.d_model}",
+                found=str(self.num_heads),
+                instead=f"d_model={self.num_heads * max(1, self.d_model // self.num_heads)}",
+            )
         return self
 
     @property

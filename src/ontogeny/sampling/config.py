@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
+
+from ontogeny.core.settings import Settings
 
 
-class PosteriorConfig(BaseModel):
+class PosteriorConfig(Settings):
     """What defines a coefficient; how it is sampled is the sampler's business. See `LocalPosterior`.
 
     Attributes:
@@ -15,8 +17,6 @@ class PosteriorConfig(BaseModel):
         device: where chains live, as torch names it; None is that of the model.
         pass_size: samples that go through the model at once; None is what fits in 128 MB.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nbeta: float | None = Field(default=None, ge=0)
     localization: float | None = Field(default=None, ge=0)

@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from ontogeny.core import arguments
 from ontogeny.core.draws import MemorySink, SamplingSettings
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
@@ -71,7 +72,7 @@ def sample_fixed(
         InvalidArgument: for counts that are not positive, or a kernel that needs gradients on all
             samples where they are taken on minibatches.
     """
-    _check(posterior, kernel, num_chains=num_chains, num_draws=num_draws, thinning=thinning, warmup=num_warmup)
+    _check(posterior, kernel, num_chains=num_chains, num_draws=num_draws, thinning=thinning, num_warmup=num_warmup)
     passes = {"vectorized": vectorized, "compiled": compiled}
     chains = Chains(posterior, kernel, num_chains, seed, control_variate=control_variate, **passes)
     recorder = Recorder(posterior, sink or MemorySink(), observables or {}, minimum)
@@ -202,11 +203,10 @@ def describe(chains: Chains, **lengths: Any) -> SamplingSettings:
 
 def _check(posterior: LocalPosterior, kernel: Kernel, **counts: int) -> None:
     for name, value in counts.items():
-        least = 0 if name == "warmup" else 1
-        if value < least:
-            argument = "num_warmup" if name == "warmup" else name
+        least = 0 if name == "num_warmup" else 1
+        if arguments.whole_number(name, value, None) < least:
             raise InvalidArgument(
-                argument, expected=f"an integer ≥ {least}", found=str(value), instead=f"{argument}={least} or more"
+                name, expected=f"an integer ≥ {least}", found=str(value), instead=f"{name}={least} or more"
             )
     if kernel.exact and not posterior.full_batch:
         raise InvalidArgument(

@@ -16,7 +16,9 @@ from ontogeny.estimators import Estimate, llc
 from ontogeny.sampling.kernels import Kernel
 from ontogeny.sampling.loop import sample_fixed
 from ontogeny.sampling.posterior import LocalPosterior
-from ontogeny.sampling.samplers import Calibrated, Sampler
+from ontogeny.sampling.samplers import Calibrated, Fixed, Sampler
+
+_LENGTHS = ("num_chains", "num_draws", "num_warmup", "thinning", "control_variate", "vectorized", "compiled")
 
 
 def sample(
@@ -53,12 +55,7 @@ def sample(
     if isinstance(sampler, Kernel):
         return sample_fixed(posterior, sampler, **common, **lengths)
     if lengths:
-        raise InvalidArgument(
-            next(iter(lengths)),
-            expected="no lengths beside a sampler, which has its own",
-            found=f"{', '.join(lengths)} beside {type(sampler).__name__ if sampler else 'the default sampler'}",
-            instead=f"og.Fixed(kernel=..., {next(iter(lengths))}=...)",
-        )
+        raise _lengths_elsewhere(sampler, *next(iter(lengths.items())))
     return (sampler or Calibrated()).draw(posterior, **common)
 
 
@@ -85,7 +82,9 @@ def estimate_llc(
     spent.
 
     Args:
-        model, data, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
+        model, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
+        data: samples of any kind in the table of `ontogeny.Samples`: tensors, arrays, dicts, rows, datasets, a
+            `DataLoader`; with `num_samples` an iterable.
         sampler: `Calibrated()` by default, or `Fixed(...)` for settings of your own.
         budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain.
         seed: root of the seed tree.
@@ -103,9 +102,8 @@ def estimate_llc(
         Lau et al., arXiv 2308.12108, section 4.
     """
     if sampler is not None and budget is not None:
-        raise InvalidArgument(
-            "budget", expected="no budget beside a sampler", found=str(budget), instead="Calibrated(budget=...)"
-        )
+        instead = f"og.Calibrated(budget={budget})"
+        raise InvalidArgument("budget", expected="no budget beside a sampler", found=str(budget), instead=instead)
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
@@ -113,3 +111,17 @@ def estimate_llc(
     if strict and estimate.outcome != Outcome.CONVERGED:
         raise EstimateNotTrusted(f"{estimate}. {estimate.advice}", estimate)
     return estimate
+
+
+def _lengths_elsewhere(sampler: Sampler | None, name: str, value: Any) -> InvalidArgument:
+    """Of a length beside a sampler, or of a name that is none."""
+    known, setting = ", ".join(_LENGTHS), f"{name}={value!r}"
+    if name not in _LENGTHS:
+        return InvalidArgument(name, expected=f"one of {known}", found=setting, instead="one of these beside a kernel")
+    of_fixed = name in Fixed.model_fields
+    return InvalidArgument(
+        name,
+        expected="no lengths beside a sampler, which has its own",
+        found=f"{setting} beside {type(sampler).__name__ if sampler else 'the default sampler'}",
+        instead=f"og.Fixed(kernel=og.SGLD(1e-4), {setting})" if of_fixed else f"og.SGLD(1e-4), {setting}",
+    )

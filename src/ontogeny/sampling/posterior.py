@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ontogeny.core import arguments
 from ontogeny.core.batches import doubled, mapped
 from ontogeny.core.copies import copied
 from ontogeny.core.errors import InvalidArgument
@@ -22,6 +23,8 @@ from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
 from ontogeny.sampling.probe import probe
 
+_SOME = "a module with parameters of its own"
+
 
 class LocalPosterior:
     """The localised, tempered posterior around a trained network's weights w*.
@@ -32,7 +35,9 @@ class LocalPosterior:
     Args:
         model: any module; its present weights are the center w*. It is not changed: a copy of its structure is run in
             eval mode (dropout off, batch-norm statistics frozen). Weights below 32 bits get float32 copies.
-        data: samples (see `Samples`): tensors, a map-style dataset, or an iterable of batches with `num_samples`.
+        data: samples: a tensor or array, a tuple or dict of them, rows in a list, a map-style dataset, a
+            `datasets.Dataset` or a `DataLoader`; with `num_samples` an `IterableDataset`, or an iterable of ready
+            batches. The table of `ontogeny.Samples` says what a batch of each is.
         loss_fn: `loss_fn(model, batch)` -> losses `(batch,)` or `(batch, position)`, unreduced.
         nbeta: n·β; default n / log n (Lau et al., 2308.12108). Use the number of samples, never of tokens or of a
             batch.
@@ -74,18 +79,10 @@ class LocalPosterior:
     ) -> None:
         self.samples = Samples.of(data, num_samples)
         self._model, self.loss_fn = model, loss_fn
-        self.nbeta = _default_nbeta(len(self.samples)) if nbeta is None else float(nbeta)
-        self.localization = float(localization)
-        if self.nbeta < 0 or self.localization < 0 or not math.isfinite(self.nbeta + self.localization):
-            found = f"nbeta={nbeta}, localization={localization}"
-            raise InvalidArgument(
-                "nbeta, localization",
-                expected="finite numbers ≥ 0",
-                found=found,
-                instead="nbeta=None, localization=1.0",
-            )
+        self.nbeta = _default_nbeta(len(self.samples)) if nbeta is None else _at_least_0("nbeta", nbeta, "None")
+        self.localization = _at_least_0("localization", localization, "1.0")
         for name, size in (("batch_size", batch_size), ("pass_size", pass_size)):
-            if size is not None and size < 1:
+            if size is not None and arguments.whole_number(name, size, None) < 1:
                 raise InvalidArgument(name, expected="an integer ≥ 1", found=str(size), instead=f"{name}=None")
         self.batch_size = min(batch_size or 256, len(self.samples))
         if isinstance(restriction, str):
@@ -93,7 +90,7 @@ class LocalPosterior:
         self.restriction = restriction
         parameters = parameters_of(model)
         if not parameters:
-            raise InvalidArgument("model", expected="a module with parameters", found="none", instead="another module")
+            raise InvalidArgument("model", expected="a module with parameters", found="none", instead=_SOME)
         free = _free(parameters, restriction)
         _refuse_complex({name: parameters[name] for name in free})
         some = next(iter(parameters.values()))
@@ -128,8 +125,9 @@ class LocalPosterior:
     ) -> "LocalPosterior":
         """The same posterior at another temperature, batch size or localisation; what was computed is shared."""
         other = copy.copy(self)
-        other.nbeta = self.nbeta if nbeta is None else float(nbeta)
-        other.localization = self.localization if localization is None else float(localization)
+        other.nbeta = self.nbeta if nbeta is None else _at_least_0("nbeta", nbeta, "None")
+        if localization is not None:
+            other.localization = _at_least_0("localization", localization, "1.0")
         other.batch_size = self.batch_size if batch_size is None else min(batch_size, len(self.samples))
         return other
 
@@ -299,6 +297,13 @@ def _refuse_complex(free: dict[str, nn.Parameter]) -> None:
 
 def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _at_least_0(name: str, given: float, otherwise: str) -> float:
+    number = arguments.real_number(name, given, "a finite number ≥ 0")
+    if number < 0:
+        raise InvalidArgument(name, expected="a finite number ≥ 0", found=str(given), instead=f"{name}={otherwise}")
+    return number
 
 
 def _default_nbeta(num_samples: int) -> float:

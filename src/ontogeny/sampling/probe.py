@@ -26,6 +26,7 @@ COUNT = 3  # samples that are asked
 AGAIN, ELSEWHERE = 1e-5, 1e-4
 _LEAST = 1e-6  # nats or squared units: of losses that are nearly 0, rounding is no share
 _FELT = 0.01  # of nβ L: what a sample's loss may differ by without any effect on the coefficient
+_MOVES = 4  # ways of moving weights that are tried where losses stay
 _MOVED = 1.0  # of a weight's root mean square, by which weights are moved to see whether the loss answers
 
 
@@ -152,8 +153,12 @@ class _Probe:
         if not silent and any(each is not None and each.any() for each in gradients):
             return
         quiet = silent or list(self.run.indices)  # at a perfect fit every gradient is 0, as it is of a loss in steps
-        moved = self._moved(quiet)
-        changed = _differ(self.losses, moved.detach(), self.rounding)
+        moved, changed = self.first, False
+        for number in range(_MOVES):  # a loss in steps may stay on its step
+            moved = self._moved(quiet, number)
+            changed = _differ(self.losses, moved.detach(), self.rounding)
+            if changed:
+                break
         there = dict(zip(self.run.indices, self._gradients(moved), strict=True))
         arrives = any(each is not None and each.any() for each in map(there.get, quiet))
         if len(silent) == len(gradients) or (changed and not arrives):
@@ -170,9 +175,9 @@ class _Probe:
             return [None] * len(self.run.live)
         return torch.autograd.grad(losses.mean(), self.run.live, allow_unused=True, retain_graph=True)
 
-    def _moved(self, names: Sequence[str]) -> Tensor:
-        """Losses with the weights of these parameters moved."""
-        source, there = generator(0, "probe"), []
+    def _moved(self, names: Sequence[str], number: int) -> Tensor:
+        """Losses with the weights of these parameters moved, each number another way."""
+        source, there = generator(0, "probe", number), []
         for name, weight in zip(self.run.indices, self.weights, strict=True):
             step = torch.randn(weight.shape, generator=source).to(weight)
             size = _MOVED * float(weight.square().mean().sqrt()) + 1e-3

@@ -5,11 +5,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_serializer, field_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_serializer, field_validator
 
+from ontogeny.core import arguments
 from ontogeny.core.draws import with_descent
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
+from ontogeny.core.settings import Settings
 from ontogeny.sampling import kernels
 from ontogeny.sampling.calibration import Mass, calibrate
 from ontogeny.sampling.descent import Descent, descend
@@ -38,7 +40,7 @@ class Sampler(Protocol):
         ...
 
 
-class Calibrated(BaseModel):
+class Calibrated(Settings):
     """Sets its own mass, step, batch and length (`calibrate`, `sample_until`): the default everywhere.
 
     Attributes:
@@ -48,8 +50,6 @@ class Calibrated(BaseModel):
         budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain.
         num_chains: chains.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     error: float = Field(default=TUNING.error, gt=0)
     budget: PositiveInt | None = None
@@ -84,7 +84,7 @@ class Calibrated(BaseModel):
         return sample_until(posterior, calibration, error=self.error, observables=observables, **options)
 
 
-class Fixed(BaseModel):
+class Fixed(Settings):
     """Chains of a kernel at settings of your own, all of one length.
 
     Attributes:
@@ -92,7 +92,7 @@ class Fixed(BaseModel):
         num_chains, num_draws, num_warmup, thinning, control_variate: see `ontogeny.sample`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     kernel: Any = SGLD(1e-4)
     num_chains: PositiveInt = 4
@@ -108,7 +108,12 @@ class Fixed(BaseModel):
             settings = {name: setting for name, setting in value.items() if name != "name"}
             return getattr(kernels, value["name"])(**settings)
         if not isinstance(value, Kernel):  # type: ignore[unsafe-overlap]
-            raise ValueError('expected a kernel such as og.SGLD(1e-4), or {"name": "SGLD", "step_size": 1e-4}')
+            raise InvalidArgument(
+                "kernel",
+                expected="a kernel, or the name and settings of one",
+                found=arguments.show(value),
+                instead='og.SGLD(1e-4), or {"name": "SGLD", "step_size": 1e-4}',
+            )
         return value
 
     @field_serializer("kernel")
@@ -159,6 +164,8 @@ def _untouched(
     if posterior.num_parameters == 0:
         return sample_fixed(posterior, SGLD(1e-6), 1, 1, 0, seed=seed)
     if not posterior.localization:
-        raise InvalidArgument("localization", expected="more than 0 where nbeta is 0", found="0", instead="1.0")
+        raise InvalidArgument(
+            "localization", expected="more than 0 where nbeta is 0", found="0", instead="localization=1.0"
+        )
     step_size = 2 / posterior.localization  # at which a step of SGLD forgets where it came from
     return sample_fixed(posterior, SGLD(step_size), num_chains, 200, 1, observables=observables, seed=seed)

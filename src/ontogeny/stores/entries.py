@@ -60,6 +60,13 @@ def _by_itself(saved: Any, where: str) -> Weights:
         if found:
             break
     usable = _usable(saved)
+    if not usable and isinstance(saved, Mapping) and saved.keys() == {"state", "param_groups"}:
+        raise InvalidArgument(
+            "source",
+            expected=f"a network's state dict (name -> tensor) in {where}",
+            found="an optimizer's",
+            instead="the file of the weights, such as model.safetensors, pytorch_model.bin or model.pt",
+        )
     raise InvalidArgument(
         "source",
         expected=f"a state dict (name -> tensor) in {where}, whole or under one of {', '.join(_NAMES)}",

@@ -11,7 +11,7 @@ from ontogeny.stores.distributed import METADATA, read_distributed
 from ontogeny.stores.entries import Weights, state_dict_in
 from ontogeny.stores.reading import one_line, read_file
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 ADAPTER_CONFIG = "adapter_config.json"
 # What trainers leave beside the weights, by how its names begin.
 _FSDP = "pytorch_model_fsdp"  # the folder in which accelerate keeps distributed shards
@@ -114,7 +114,7 @@ def is_checkpoint(folder: Path) -> bool:
 
 def weights_in(folder: Path) -> list[Path]:
     """Files of weights, those of the first kind that there is: names that only weights have come first."""
-    for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.bin", "*.ckpt")):
+    for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.pth.tar", "*.bin", "*.ckpt")):
         files = sorted(file for pattern in patterns for file in folder.glob(pattern) if not is_beside(file))
         if files:
             return files

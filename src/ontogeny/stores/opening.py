@@ -55,11 +55,16 @@ def open_checkpoints(
             instead="a list, or a mapping from step to state dict",
         )
     steps = source if isinstance(source, Mapping) else dict(enumerate(source))
-    for step in steps:
-        if not isinstance(step, int):
+    if not steps:
+        raise InvalidArgument("source", expected="at least one state dict", found="none", instead=_IN_MEMORY)
+    for step, saved in steps.items():
+        if not isinstance(saved, Mapping):
+            found = f"{type(saved).__name__} at step {step!r}"
+            raise InvalidArgument("source", expected="state dicts (name -> tensor)", found=found, instead=_IN_MEMORY)
+        if not isinstance(step, int) or step < 0:
             raise InvalidArgument(
                 "source",
-                expected="steps that are whole numbers",
+                expected="steps that are whole numbers ≥ 0",
                 found=repr(step),
                 instead="{0: model.state_dict()} or [model.state_dict()] for one checkpoint",
             )
@@ -68,10 +73,13 @@ def open_checkpoints(
     return MemoryCheckpoints(weights)
 
 
+_IN_MEMORY = "[model.state_dict()] with each module's own, or the folder or pattern of files"
+
+
 def _on_disk(source: str | Path, key: str | None, load: Callable[[Path], Any] | None) -> Checkpoints:
     if "{N}" in str(source):
-        return FileCheckpoints(paths_by_step(str(source)), key, load)
-    path = Path(source)
+        return FileCheckpoints(paths_by_step(str(Path(source).expanduser())), key, load)
+    path = Path(source).expanduser()
     for folder in (path / "checkpoints", path):
         own = DirectoryCheckpoints(folder) if folder.is_dir() else None
         if own and own.steps and any(folder.glob("step-*.sha256")):

@@ -78,7 +78,7 @@ def read_file(path: Path) -> Any:
     except OSError as error:
         found = f"{path}: cannot be read as weights ({error.strerror})"
         raise InvalidArgument("source", expected="a file that can be opened", found=found) from error
-    if path.suffix in _FOREIGN:
+    if path.suffix in _FOREIGN and not path.name.endswith(".pth.tar"):  # as the ImageNet example names its files
         raise InvalidArgument(
             "source",
             expected="files of torch.save or safetensors",

@@ -81,7 +81,7 @@ def patterns_in(folder: Path) -> list[str]:
 def _may_be_weights(path: Path) -> bool:
     if is_beside(path) or _SHARD.fullmatch(path.name) or _LAST.fullmatch(path.name):
         return False
-    return path.is_dir() or path.suffix in SUFFIXES
+    return path.is_dir() or path.name.endswith(SUFFIXES)
 
 
 def _holds_weights(path: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
@@ -122,7 +122,7 @@ def rewrite_report(directory: str | Path) -> Path:
     directory = Path(directory)
     stored = _read_json(directory / "study.json", "directory")
     chosen, values = STUDIES[stored["study"]], stored["config"]
-    config = type(chosen.preset(values["preset"])).model_validate(values)
+    config = type(chosen.preset(values["preset"]))(**values)
     found = [chosen.analyse(seeded, place) for seeded, place in _places(config, directory, stored["seeds"])]
     return _write_reports(chosen, config, directory, found)
 
@@ -148,11 +148,10 @@ def override(config: Config, settings: Mapping[str, Any]) -> Config:
             raise InvalidArgument("settings", expected=f"a name in the config ({known})", found=repr(name))
         place[last] = _parsed(value) if isinstance(value, str) else value
     try:
-        return config.__class__.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidArgument("settings", expected=first["msg"], found=f"{where}={first['input']!r}") from error
+        return type(config)(**values)
+    except InvalidArgument as error:
+        found = f"{error.argument}={error.found}"
+        raise InvalidArgument("settings", expected=error.expected, found=found, instead=error.instead) from error
 
 
 def _places(config: Any, directory: Path, seeds: int) -> list[tuple[Any, Path]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument, OntogenyError
@@ -15,6 +15,7 @@ from ontogeny.core.losses import LossFn, per_sample
 from ontogeny.core.protocols import Progress, Silent, reporting
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
+from ontogeny.core.settings import Settings
 from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, write_atomically
 from ontogeny.training.schedule import Schedule, checkpoint_steps, learning_rate_factor
 
@@ -23,7 +24,7 @@ class TrainingDiverged(OntogenyError):
     """A loss in training is not finite."""
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Settings):
     """How to train.
 
     Attributes:
@@ -33,8 +34,6 @@ class TrainingConfig(BaseModel):
             `checkpoint_steps`).
         state_every: steps between saves of the optimizer's state, from which a killed run goes on.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_steps: PositiveInt
     batch_size: PositiveInt = 32

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ontogeny.core import arguments
 from ontogeny.sampling.kernels.mala import accept
 from ontogeny.sampling.kernels.noise import Noise
 from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
@@ -32,7 +33,8 @@ class HMC:
     exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_positive(step_size=self.step_size, num_steps=float(self.num_steps))
+        check_positive(step_size=self.step_size)
+        arguments.whole_number("num_steps", self.num_steps, 1)
 
     def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
         return {"accepted": torch.zeros_like(state.positions[:, 0])}

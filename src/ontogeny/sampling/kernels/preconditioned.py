@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.sampling.kernels.noise import Noise
-from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
+from ontogeny.sampling.kernels.protocol import Potential, State, check_each_positive, check_positive
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class PreconditionedSGLD:
     exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive(step_size=self.step_size, diagonal=float(self.diagonal.min()))
+        check_positive(step_size=self.step_size)
+        check_each_positive(diagonal=self.diagonal)
         if (self.directions is None) != (self.factors is None):
             found = "only one of them"
             raise InvalidArgument("directions, factors", expected="both or none", found=found, instead="factors=...")
         if self.directions is not None and self.factors is not None:
-            check_positive(factors=float(self.factors.min()))
+            check_each_positive(factors=self.factors)
             gram = self.directions.T @ self.directions
             off = float((gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max())
             if off > 1e-3:

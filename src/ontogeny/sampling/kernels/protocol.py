@@ -1,6 +1,5 @@
 """What a kernel is given and what it must do: the state of some chains, and their potential."""
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.sampling.kernels.noise import Noise
 
@@ -125,6 +125,19 @@ class Kernel(Protocol):
 
 def check_positive(**settings: float) -> None:
     """Raise `InvalidArgument` unless every one is a finite number > 0."""
+    expected = "a finite number > 0"
     for name, value in settings.items():
-        if not 0 < value < math.inf:
-            raise InvalidArgument(name, expected="a finite number > 0", found=str(value), instead=f"{name}=1e-4")
+        if not arguments.real_number(name, value, expected) > 0:
+            instead = "step_size=1e-4" if name == "step_size" else "numbers > 0"
+            raise InvalidArgument(name, expected=expected, found=str(value), instead=instead)
+
+
+def check_each_positive(**settings: Tensor) -> None:
+    """Raise `InvalidArgument` unless every one is a tensor of finite numbers > 0, one a parameter or direction."""
+    for name, values in settings.items():
+        whole = isinstance(values, Tensor) and values.ndim == 1 and values.is_floating_point() and len(values)
+        if not whole or not bool(((values > 0) & values.isfinite()).all()):
+            found = f"{float(values.min())} among them" if whole else arguments.show(values)
+            raise InvalidArgument(
+                name, expected="a tensor of finite numbers > 0", found=found, instead=f"{name}=torch.ones(...)"
+            )

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ontogeny.core import arguments
 from ontogeny.sampling.kernels.noise import Noise
 from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 
@@ -36,8 +37,8 @@ class RMSPropSGLD:
     exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_positive(step_size=self.step_size, decay=self.decay, stability=self.stability)
-        check_positive(one_minus_decay=1 - self.decay, gradient_scale=self.gradient_scale)
+        check_positive(step_size=self.step_size, stability=self.stability, gradient_scale=self.gradient_scale)
+        arguments.between_0_and_1("decay", self.decay)
 
     def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
         return {"square": torch.zeros_like(state.positions), "weight": torch.zeros_like(state.positions[:, :1])}

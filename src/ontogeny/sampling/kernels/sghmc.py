@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.sampling.kernels.noise import Noise
-from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
+from ontogeny.sampling.kernels.protocol import Potential, State, check_each_positive, check_positive
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class SGHMC:
 
     def __post_init__(self) -> None:
         check_positive(step_size=self.step_size, friction=self.friction)
+        if self.scale is not None:
+            check_each_positive(scale=self.scale)
 
     def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
         return {"momentum": noise.normal(torch.empty_like(state.positions))}

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from ontogeny.compmech import GHMM, BeliefRegressionConfig, process
+from ontogeny.core.settings import Settings
 from ontogeny.models import RecurrentConfig, TransformerConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.training import TrainingConfig
@@ -12,7 +13,7 @@ from ontogeny.training import TrainingConfig
 Preset = Literal["quick", "standard", "paper"]
 
 
-class ProcessConfig(BaseModel):
+class ProcessConfig(Settings):
     """A named process (`ontogeny.compmech.process_names`) and its parameters; sequences begin in its stationary state.
 
     Attributes:
@@ -20,10 +21,8 @@ class ProcessConfig(BaseModel):
         num_sequences: of the training set.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str = "mess3"
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float] = Field(default_factory=dict)
     context_length: int = 10
     num_sequences: int = 500_000
 
@@ -31,10 +30,8 @@ class ProcessConfig(BaseModel):
         return process(self.name, **self.parameters)
 
 
-class Architecture(BaseModel):
+class Architecture(Settings):
     """Shape of the transformer, and of the recurrent control."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_layers: int = 4
     d_model: int = 64
@@ -62,7 +59,7 @@ class Architecture(BaseModel):
         )
 
 
-class Thresholds(BaseModel):
+class Thresholds(Settings):
     """What the claims are held to, fixed before the seeds that are reported.
 
     Attributes:
@@ -74,8 +71,6 @@ class Thresholds(BaseModel):
         level: of permutation tests.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     excess_loss: float = 0.005
     rival_tokens: int = 2
     untrained_ratio: float = 3.0
@@ -83,7 +78,7 @@ class Thresholds(BaseModel):
     level: float = 0.01
 
 
-class BeliefConfig(BaseModel):
+class BeliefConfig(Settings):
     """Everything that the belief-state study depends on.
 
     Attributes:
@@ -93,8 +88,6 @@ class BeliefConfig(BaseModel):
         device: where networks are trained, as torch names it.
         tested: ids of the claims that this preset is large enough to test.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset
     seed: int = 0

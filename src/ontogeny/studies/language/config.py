@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from ontogeny.core.settings import Settings
 from ontogeny.data import TextConfig
 from ontogeny.development import StageConfig
 from ontogeny.models import TransformerConfig
@@ -13,10 +12,8 @@ from ontogeny.training import TrainingConfig
 Preset = Literal["quick", "standard", "paper"]
 
 
-class Architecture(BaseModel):
+class Architecture(Settings):
     """Shape of the network; vocabulary and context come from the text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_layers: int = 2
     d_model: int = 128
@@ -30,10 +27,8 @@ class Architecture(BaseModel):
         return TransformerConfig.model_validate(self.model_dump() | tokens | layers)
 
 
-class Probes(BaseModel):
+class Probes(Settings):
     """Sizes of the fixed probes; positions of the in-context-learning score as parts of the context."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     held_out_sequences: int = 256
     ngram_sequences: int = 64
@@ -43,7 +38,7 @@ class Probes(BaseModel):
     seed: int = 0
 
 
-class Refinement(BaseModel):
+class Refinement(Settings):
     """How parts of the network are refined, at the nβ and γ of the whole.
 
     Attributes:
@@ -58,8 +53,6 @@ class Refinement(BaseModel):
             on there.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     checkpoints: int
     first_measured: int = 1
     components: tuple[str, ...] | None = None
@@ -71,7 +64,7 @@ class Refinement(BaseModel):
     token_sequences: int = 2
 
 
-class Thresholds(BaseModel):
+class Thresholds(Settings):
     """What the claims are held to, and how curves are smoothed for them; fixed before the seeds that are reported.
 
     Attributes:
@@ -84,8 +77,6 @@ class Thresholds(BaseModel):
         head_scores: final scores from which a head is of a type; the first that it reaches is its type.
         fallen: relative fall from the peak, beyond twice its error, from which a curve counts as rising and falling.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bigram_rise: float = 0.1
     coincidence: float = 0.2
@@ -102,7 +93,7 @@ class Thresholds(BaseModel):
     fallen: float = 0.1
 
 
-class LanguageConfig(BaseModel):
+class LanguageConfig(Settings):
     """Everything that the language study depends on.
 
     Attributes:
@@ -118,8 +109,6 @@ class LanguageConfig(BaseModel):
         device: where networks are trained and sampled, as torch names it: `cpu` or `cuda`.
         tested: ids of the claims that this preset is large enough to test.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset
     seed: int = 0

@@ -1,0 +1,114 @@
+"""What errors of this room say to write instead."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.advice import Mistake, follow, mistakes
+
+from ontogeny.cli.given import Given, read_given
+from ontogeny.cli.hugging_face import from_text
+from ontogeny.cli.options import pairs
+from ontogeny.cli.plan import settings_for_one
+
+FOLDER = Path()  # of the mistake at hand
+SETUP = """
+import torch
+import ontogeny as og
+def model_fn(): return torch.nn.Linear(3, 2)
+data, loss_fn = (torch.zeros(4, 3), torch.zeros(4).long()), og.losses.cross_entropy
+"""
+
+
+def written(content: str | bytes, name: str = "setup.py") -> Path:
+    path = FOLDER / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def given(content: str) -> Given:
+    return read_given(written(content))
+
+
+def including(option: str) -> Given:
+    option = option.removeprefix("--dataset ")
+    (FOLDER / "model").mkdir(exist_ok=True)
+    return given(SETUP).including([option], None, language_model(), 8)
+
+
+def language_model(tokenizer: bool = True, config: bool = True, broken: bool = False) -> Path:
+    """A folder as transformers leaves one."""
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = FOLDER / f"model-{tokenizer}-{config}-{broken}"
+    folder.mkdir(exist_ok=True)
+    if config:
+        shape = {"n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 9, "n_positions": 16}
+        transformers.GPT2Config(**shape).save_pretrained(folder)
+    if tokenizer:
+        words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="b"))
+        words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="b").save_pretrained(folder)
+    if broken:
+        (folder / "tokenizer.json").write_text(json.dumps({"version": "9.9"}))
+    return folder
+
+
+def text(content: str | bytes = "a b " * 40, weights: Path | None = None, context: int | None = 8) -> Given:
+    return from_text(written(content, "text.txt"), weights or language_model(), context)
+
+
+def without_transformers(patch: pytest.MonkeyPatch, *, installed: bool) -> Given:
+    with patch.context() as here:
+        if not installed:
+            here.setitem(sys.modules, "transformers", None)
+        return text(weights=FOLDER) if not installed else text()
+
+
+def options(argument: str) -> Any:
+    return pairs([argument.removeprefix("--set ")])
+
+
+def asked(argument: str) -> Any:
+    return settings_for_one(given(SETUP), options(argument))
+
+
+GIVEN = "cli/given.py:"
+FOLDERS = "cli/hugging_face.py:"
+BROKEN = SETUP.replace("torch.zeros(4, 3)", "torch.zero(4, 3)")
+NAMELESS = SETUP.replace("def model_fn(): return", "model_fn =")
+
+# fmt: off
+MISTAKES = (
+    (GIVEN + "Given.including", "including('code')", "--dataset", "--dataset code=code.txt",
+     "(written('a b ' * 40, 'code.txt'), including('ADVICE'))"),
+    (GIVEN + "read_given", "read_given(FOLDER / 'nothing.py')", "SETUP",
+     "the path of a file that defines model_fn(), data and loss_fn", "given(SETUP)"),
+    (GIVEN + "_from_file", "given(BROKEN)", "SETUP", "which shows where", "given(SETUP)"),
+    (GIVEN + "_from_file#2", "given('import torch')", "SETUP", "loss_fn = og.losses.cross_entropy", "given(SETUP)"),
+    (GIVEN + "_from_file#3", "given(NAMELESS)", "SETUP", "def model_fn(): return ...", "given(SETUP)"),
+    (FOLDERS + "from_text", "text(context=99)", "--context", "--context 16", "text(context=int('ADVICE'[10:]))"),
+    (FOLDERS + "_described", "without_transformers(patch, installed=False)", "SETUP", 'pip install "ontogeny[hf]"',
+     "without_transformers(patch, installed=True)"),
+    (FOLDERS + "_described#2", "text(weights=language_model(config=False))", "WEIGHTS", "a setup file",
+     "given(SETUP)"),
+    (FOLDERS + "_tokens", "text(weights=language_model(tokenizer=False))", "WEIGHTS", "tokenizer.save_pretrained(",
+     "text(weights=language_model())"),
+    (FOLDERS + "_tokens#2", "text(weights=language_model(broken=True))", "WEIGHTS", "or a setup file", "given(SETUP)"),
+    (FOLDERS + "_tokens#3", "text(b'\\xff\\xfe')", "SETUP", "a setup file (.py)", "given(SETUP)"),
+    (FOLDERS + "_tokens#4", "text('a b')", "SETUP", "a longer text", "text('a b ' * 12)"),
+    (FOLDERS + "_tokens#4", "text('a b ' * 6)", "SETUP", "a smaller --context", "text('a b ' * 6, context=4)"),
+    ("cli/options.py:pairs", "options('nbeta')", "--set", "--set nbeta=…", "options('--set nbeta=3')"),
+    ("cli/plan.py:_overridden", "asked('sampler=mala')", "--set", "sampler=fixed", "asked('ADVICE')"),
+)
+# fmt: on
+
+
+@mistakes(*MISTAKES)
+def test_advice(mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    follow(mistake, globals() | {"patch": monkeypatch})

@@ -1,0 +1,221 @@
+"""What errors of this room say to write instead."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.advice import Mistake, follow, mistakes
+from torch import nn
+
+import ontogeny as og
+from ontogeny.stores import Checkpoints, load_into, open_checkpoints
+from ontogeny.stores.manifest import require_replaceable
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+FOLDER = Path()  # of the mistake at hand
+
+
+def linear(inputs: int = 3) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, 2)
+
+
+def saved(content: Any, *names: str) -> Path:
+    """Files of torch.save by these names in the folder; the first of them."""
+    for name in names:
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, path)
+    return FOLDER / names[0]
+
+
+def state() -> dict[str, torch.Tensor]:
+    return linear().state_dict()
+
+
+def series(*names: str) -> Path:
+    return saved(state(), *names).parent
+
+
+def whole(name: str = "model.pt") -> str:
+    return str(saved(linear(), name))
+
+
+def scripted() -> str:
+    torch.jit.script(linear()).save(str(FOLDER / "model.pt"))
+    return str(FOLDER / "model.pt")
+
+
+def arrays() -> str:
+    content: dict[str, Any] = {name: each.numpy() for name, each in state().items()}
+    np.savez(FOLDER / "weights.npz", **content)
+    return str(FOLDER / "weights.npz")
+
+
+def of_arrays(path: Path) -> dict[str, torch.Tensor]:
+    with np.load(path) as found:
+        return {name: torch.as_tensor(found[name]) for name in found.files}
+
+
+def executing() -> str:
+    """A file in a protocol of pickle that is not read without executing it."""
+    torch.save(state(), FOLDER / "model.pt", pickle_protocol=4)
+    return str(FOLDER / "model.pt")
+
+
+def opened(source: Any, **options: Any) -> Checkpoints:
+    """Opened, and one of its steps read."""
+    run = open_checkpoints(source, **options)
+    run.load(run.steps[0])
+    return run
+
+
+def inside(pattern: str) -> str:
+    return f"{FOLDER}/{pattern}"
+
+
+def moved_model(clone: bool) -> Checkpoints:
+    model, found = linear(), {}
+    for step in range(2):
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()} if clone else model.state_dict()
+        found[step] = weights
+    return open_checkpoints(found)
+
+
+def base() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def adapter(**settings: Any) -> Any:
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(base(), peft.LoraConfig(target_modules=["0"], **{"r": 2, "lora_alpha": 4} | settings))
+
+
+def of_adapter() -> Any:
+    adapter().save_pretrained(FOLDER / "checkpoint-3")
+    return open_checkpoints(FOLDER).load(3)
+
+
+def loaded(model: nn.Module, weights: Any) -> None:
+    load_into(model, weights, argument="model_fn")
+
+
+def written(name: str) -> Path:
+    path = FOLDER / name
+    path.mkdir()
+    (path / "thesis.tex").write_text("mine")
+    return path
+
+
+def beside(**settings: Any) -> dict[str, Any]:
+    return {"encoder": state(), "decoder": state()} | settings
+
+
+def optimizer() -> dict[str, Any]:
+    return torch.optim.Adam(linear().parameters()).state_dict()
+
+
+class Counting(nn.Linear):
+    def __init__(self, persistent: bool) -> None:
+        super().__init__(3, 2)
+        self.register_buffer("seen", torch.zeros(()), persistent=persistent)
+
+
+SERIES = "stores/series.py:"
+OPENING = "stores/opening.py:"
+READING = "stores/reading.py:"
+
+
+# fmt: off
+MISTAKES = (
+    ("stores/adapters.py:load_adapter", "loaded(adapter(r=3), dict(of_adapter()))", "model_fn",
+     "peft.PeftModel.from_pretrained(base, folder)",
+     "loaded((lambda base, folder: ADVICE)(base(), FOLDER / 'checkpoint-3'), of_adapter())"),
+    ("stores/adapters.py:_require_settings", "loaded(adapter(lora_alpha=9), of_adapter())", "model_fn",
+     "peft.get_peft_model(base, peft.PeftConfig.from_pretrained(folder))",
+     "loaded((lambda base, folder: ADVICE)(base(), FOLDER / 'checkpoint-3'), of_adapter())"),
+    ("stores/checkpoints.py:Checkpoints._require", "open_checkpoints([state()]).load(3)", "step", "run.steps",
+     "(lambda run: [run.load(step) for step in ADVICE])(open_checkpoints([state()]))"),
+    ("stores/entries.py:state_dict_in", "opened(saved(beside(), 'model.pt'), key='head')", "key", "key='encoder'",
+     "opened(saved(beside(), 'model.pt'), ADVICE)"),
+    ("stores/entries.py:state_dict_in", "opened(saved(state(), 'model.pt'), key='head')", "key", "no key",
+     "opened(saved(state(), 'model.pt'))"),
+    ("stores/entries.py:_by_itself#2", "opened(saved(beside(), 'model.pt'))", "source",
+     "open_checkpoints(..., key='decoder')",
+     "(lambda open_checkpoints: ADVICE)(lambda _, key: opened(saved(beside(), 'model.pt'), key=key))"),
+    ("stores/entries.py:_by_itself#2", "opened(whole())", "source",
+     'lambda path: torch.load(path, map_location="cpu", weights_only=False).state_dict()',
+     "loaded(linear(), opened(whole(), load=ADVICE).load(0))"),
+    ("stores/entries.py:_by_itself#2", "opened(saved([1.0, 2.0], 'model.pt'))", "source",
+     "open_checkpoints(..., load=function)",
+     "opened(saved([1.0, 2.0], 'model.pt'), load=lambda path: {'w': torch.tensor(torch.load(path))})"),
+    ("stores/entries.py:_by_itself", "opened(saved(optimizer(), 'model_3.pt'))", "source", "model.pt",
+     "opened(saved(state(), 'ADVICE'))"),
+    ("stores/layouts.py:_only", "opened(series('checkpoint-3/best.pt', 'checkpoint-3/other.pt').parent)", "source",
+     '/best.pt"', "opened(series('checkpoint-3/best.pt') / 'best.pt')"),
+    ("stores/loading.py:_require_fit", "loaded(linear(5), state())", "model_fn",
+     "a model_fn that makes the network that was trained", "loaded(linear(3), state())"),
+    ("stores/loading.py:_require_fit",
+     "loaded(linear(), opened(saved(state() | {'b': torch.ones(1)}, 'm.pt')).load(0))", "model_fn",
+     "open_checkpoints(..., load=function)",
+     "loaded(linear(), opened(saved(state(), 'm.pt'), load=lambda path: torch.load(path)).load(0))"),
+    ("stores/loading.py:_require_fit", "loaded(Counting(persistent=True), state())", "model_fn",
+     "register_buffer(..., persistent=False)", "loaded(Counting(persistent=False), state())"),
+    ("stores/loading.py:_require_fit", "loaded(base(), of_adapter())", "model_fn",
+     "peft.PeftModel.from_pretrained(base, folder)",
+     "loaded((lambda base, folder: ADVICE)(base(), FOLDER / 'checkpoint-3'), of_adapter())"),
+    ("stores/loading.py:_require_fit",
+     "loaded(linear(), {f'{part}.{name}': each for part in ('a', 'b') for name, each in state().items()})",
+     "model_fn", "open_checkpoints(..., key='a')",
+     "loaded(linear(), opened(saved({f'a.{name}': each for name, each in state().items()}, 'm.pt'), "
+     "key='a').load(0))"),
+    ("stores/manifest.py:require_replaceable", "require_replaceable(written('mine'))", "path", "another path",
+     "require_replaceable(FOLDER / 'other')"),
+    (OPENING + "open_checkpoints", "open_checkpoints([state()], load=torch.load)", "load", "no load=",
+     "open_checkpoints([state()])"),
+    (OPENING + "open_checkpoints#2", "open_checkpoints(3)", "source", "a list", "open_checkpoints([state()])"),
+    (OPENING + "open_checkpoints#5", "open_checkpoints({'3': state()})", "source", "{0: model.state_dict()}",
+     "(lambda model: open_checkpoints(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#3", "open_checkpoints([])", "source", "[model.state_dict()]",
+     "(lambda model: opened(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#4", "open_checkpoints([linear()])", "source", "[model.state_dict()]",
+     "(lambda model: opened(ADVICE))(linear())"),
+    (OPENING + "open_checkpoints#4", "open_checkpoints([series('model_3.pt') / 'model_3.pt'])", "source",
+     "the folder or pattern of files", "opened(series('model_3.pt'))"),
+    (OPENING + "_on_disk", "open_checkpoints(series('final.pt'))", "source", "final.pt", "opened(FOLDER / 'ADVICE')"),
+    (OPENING + "_on_disk", "open_checkpoints(FOLDER / 'nothing')", "source", '"model_{N}.pt"',
+     "(series('model_3.pt'), opened(inside(ADVICE)))"),
+    (OPENING + "_refuse_aliases", "moved_model(clone=False)", "source",
+     "{name: tensor.clone() for name, tensor in model.state_dict().items()}", "moved_model(clone=True)"),
+    (READING + "read_file", "opened(arrays())", "source", "open_checkpoints(..., load=function)",
+     "opened(arrays(), load=of_arrays)"),
+    (READING + "_require_whole", "opened(scripted())", "source",
+     'lambda path: torch.jit.load(path, map_location="cpu").state_dict()',
+     "loaded(linear(), opened(scripted(), load=ADVICE).load(0))"),
+    (READING + "_refusal", "opened(executing())", "source",
+     'lambda path: torch.load(path, map_location="cpu", weights_only=False)', "opened(executing(), load=ADVICE)"),
+    (SERIES + "paths_by_step", "open_checkpoints(inside('checkpoint-{N}-{N}'))", "source", '"checkpoint-{N}"',
+     "(series('checkpoint-3/model.pt'), opened(inside(ADVICE)))"),
+    (SERIES + "paths_by_step", "open_checkpoints(inside('epoch-{N}-{N}'))", "source", '"epoch=*-step={N}.ckpt"',
+     "(series('epoch=1-step=3.ckpt', 'epoch=2-step=6.ckpt'), opened(inside(ADVICE)).steps == [3, 6])[1]"),
+    (SERIES + "paths_by_step#2", "(series('a_1.pt', 'a_2.pt'), open_checkpoints(inside('b_{N}.pt')))", "source",
+     "a_{N}.pt", "opened(inside('ADVICE'))"),
+    (SERIES + "find_series", "open_checkpoints(series('a_1.pt', 'a_2.pt', 'b_1.pt', 'b_2.pt'))", "source",
+     "b_{N}.pt", "opened(inside('ADVICE'))"),
+    (SERIES + "_one_a_step", "(series('a1_1.pt', 'a2_1.pt'), open_checkpoints(inside('a*_{N}.pt')))", "source",
+     "a1_{N}.pt", "opened(inside('ADVICE'))"),
+)
+# fmt: on
+
+
+@mistakes(*MISTAKES)
+def test_advice(mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
+    names = dict(globals())
+    if "adapter" in mistake.wrong:
+        names["peft"] = pytest.importorskip("peft")
+    follow(mistake, names)

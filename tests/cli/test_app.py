@@ -66,12 +66,12 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training run of a dozen checkpoints of the setup's network."""
+    """A training run of the setup's network, of as many checkpoints as stages need."""
     folder = tmp_path_factory.mktemp("run")
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 4, generator=generator)
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
-    config = TrainingConfig(num_steps=50, batch_size=8, learning_rate=0.02, checkpoints_log=13, checkpoints_linear=0)
+    config = TrainingConfig(num_steps=50, batch_size=8, learning_rate=0.02, checkpoints_log=8, checkpoints_linear=0)
     train(model, (x, x[:, :1] * x[:, 1:2]), losses.mse, config, folder)
     return folder
 

@@ -42,7 +42,8 @@ def test_llc_of_a_folder_and_a_text(ontogeny: Command, folder: Path) -> None:
 
 def test_measure_of_a_run_s_folder_and_a_text(ontogeny: Command, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text(TEXT[::-1], encoding="utf-8")
-    few = ["--nbeta", "5", "--localization", "10", "--budget", "500", "--jobs", "1", "--context", "8"]
+    few = ["--nbeta", "5", "--localization", "10", "--jobs", "1", "--context", "8", "--set", "sampler=fixed"]
+    few += [part for name in ("num_chains", "num_draws", "num_warmup") for part in ("--set", f"sampler.{name}=4")]
     more = ["--dataset", f"other={tmp_path}/other.txt", "--out", tmp_path / "out"]
     code, _, errors = ontogeny("measure", folder, folder / "text.txt", *few, *more)
     assert code == 0, errors

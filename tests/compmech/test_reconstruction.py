@@ -26,8 +26,16 @@ def tokens_of(name, seed):
     return np.array(tokens)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("name", "states"), [("golden_mean", 2), ("even", 2), ("random_insertion", 3)])
+@pytest.mark.parametrize(
+    ("name", "states", "method"),
+    [
+        *(("golden_mean", 2, "cssr"), ("even", 2, "cssr"), ("random_insertion", 3, "spectral")),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (("golden_mean", 2, "spectral"), ("even", 2, "spectral"), ("random_insertion", 3, "cssr"))
+        ),
+    ],
+)
 def test_finite_machines_are_recovered(name, states, method):
     found = cm.reconstruct(tokens_of(name, seed=1), method=method)
     assert found.finding is cm.Finding.UNIFILAR

@@ -32,7 +32,9 @@ def trajectory(seed: int = 0, error: float = 0.05, kinds: dict[str, str] = KINDS
 
 @pytest.mark.parametrize("method", ["k-means", "hierarchical"])
 def test_two_kinds_of_curves_are_two_clusters(method: str) -> None:
-    found = signatures(trajectory(), KINDS, config=SignatureConfig(method=method, num_resamples=20))
+    found = signatures(
+        trajectory(), KINDS, config=SignatureConfig(method=method, num_resamples=10, num_permutations=199)
+    )
     assert found.attrs["chosen"] == 2
     assert found.attrs["agreement"] == 1
     assert found.attrs["p_value"] < 0.01
@@ -71,8 +73,8 @@ def test_labels_that_only_name_the_layer_have_no_evidence() -> None:
 
 def test_curves_of_one_kind_have_no_stable_groups() -> None:
     same = dict.fromkeys(NAMES, "rising")
-    found = signatures(trajectory(kinds=same), config=SignatureConfig(num_resamples=30))
-    apart = signatures(trajectory(), config=SignatureConfig(num_resamples=30))
+    found = signatures(trajectory(kinds=same), config=SignatureConfig(num_resamples=15))
+    apart = signatures(trajectory(), config=SignatureConfig(num_resamples=15))
     assert found["stability"].max() < 0.6 < apart["stability"].max()
 
 

@@ -141,20 +141,6 @@ def test_an_error_stops_no_other_job_and_names_its_own(executor: Executor) -> No
     assert (progress.count, progress.finished) == (4, ["testing"])
 
 
-def test_an_interrupt_in_the_callers_own_code_stops_at_once(executor: Executor) -> None:
-    results: dict[int, int] = {}
-
-    def take(index: int, result: int) -> None:
-        results[index] = result
-        raise KeyboardInterrupt
-
-    progress = Recorder()
-    with pytest.raises(KeyboardInterrupt):
-        executor.run([Job(f"{n}", lambda shared, progress: 1) for n in range(9)], progress, take, task="testing")
-    assert len(results) == 1
-    assert progress.finished == ["testing"]
-
-
 def test_warnings_come_back_as_they_were_given(executor: Executor) -> None:
     class Odd(UserWarning):
         pass
@@ -255,3 +241,18 @@ def test_the_default_is_processes_where_there_are_jobs_and_cores(monkeypatch: py
     assert default_executor(9) == Serial()
     with pytest.raises(InvalidArgument, match="num_workers"):
         Processes(0)
+
+
+def test_an_interrupt_in_the_callers_own_code_stops_at_once(executor: Executor) -> None:
+    """The last of this file, since it ends the workers that the tests above share."""
+    results: dict[int, int] = {}
+
+    def take(index: int, result: int) -> None:
+        results[index] = result
+        raise KeyboardInterrupt
+
+    progress = Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        executor.run([Job(f"{n}", lambda shared, progress: 1) for n in range(9)], progress, take, task="testing")
+    assert len(results) == 1
+    assert progress.finished == ["testing"]

@@ -119,6 +119,19 @@ def test_what_cannot_be_pickled_fails_alone() -> None:
     assert "`shared`" in caught.value.__notes__[0]
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="the system has no signal masks")
+def test_workers_leave_interrupts_to_the_caller_from_their_first_moment() -> None:
+    def held(shared: Any, progress: Progress) -> tuple[bool, bool]:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        return signal.SIGINT in mask, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+    assert run([Job("held", held)]) == {0: (True, True)}
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+# The tests below end the workers that those above share.
+
+
 def dies(counter: Path, times: int) -> Callable[[Any, Progress], str]:
     """A job that kills its own process the first few times it is run."""
 
@@ -194,16 +207,6 @@ def test_warnings_of_lokys_thread_are_ignored() -> None:
         for text, source in zip(texts, sources, strict=True):
             assert text in source
             warnings.warn(text, UserWarning, stacklevel=1)
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="the system has no signal masks")
-def test_workers_leave_interrupts_to_the_caller_from_their_first_moment() -> None:
-    def held(shared: Any, progress: Progress) -> tuple[bool, bool]:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        return signal.SIGINT in mask, signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-    assert run([Job("held", held)]) == {0: (True, True)}
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 SCRIPT = """

@@ -20,7 +20,7 @@ from ontogeny.terminal import as_progress
 NBETA, GAMMA = 50.0, 10.0
 CURVATURES = torch.tensor([4.0, 3.0, 2.0, 3.0])
 # exact on Gaussians: positions of BAOAB have their variance at any step
-SAMPLER = Fixed(kernel=SGHMC(0.06, friction=0.3), num_chains=4, num_draws=200, num_warmup=20, thinning=4)
+SAMPLER = Fixed(kernel=SGHMC(0.06, friction=0.3), num_chains=4, num_draws=150, num_warmup=20, thinning=4)
 POSTERIOR = PosteriorConfig(nbeta=NBETA, localization=GAMMA)
 
 

@@ -314,7 +314,7 @@ def crash_after(moments: int) -> Callable[[Any, Any], None]:
     return rename_or_crash
 
 
-@pytest.mark.parametrize("moment", range(0, 6 * len(STEPS), 5))
+@pytest.mark.parametrize("moment", [0, 7, 16])
 def test_a_measurement_that_stops_at_any_part_continues(
     moment: int,
     whole: tuple[xr.Dataset, dict[str, bytes]],

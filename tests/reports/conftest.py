@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ontogeny.reports import ReportContent
+from ontogeny.reports import ReportContent, write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--disable-background-networking"]
@@ -304,9 +304,7 @@ def pca() -> xr.Dataset:
     return make_pca()
 
 
-@pytest.fixture
-def content() -> ReportContent:
-    """A report with every panel."""
+def make_content() -> ReportContent:
     return ReportContent(
         title="A small language model learns Python",
         trajectory=make_trajectory(),
@@ -318,6 +316,18 @@ def content() -> ReportContent:
         command="ontogeny study language --preset standard --seeds 3 --out runs/language",
         controls={"one layer": make_trajectory(seed=1, layers=1)},
     )
+
+
+@pytest.fixture
+def content() -> ReportContent:
+    """A report with every panel."""
+    return make_content()
+
+
+@pytest.fixture(scope="session")
+def whole_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of `content`, for tests that only read it."""
+    return write_page(tmp_path_factory.mktemp("page") / "deep" / "report.html", make_content()).read_text("utf-8")
 
 
 @pytest.fixture

@@ -147,45 +147,40 @@ def test_a_choice_is_said_to_be_that_of_one_run(
         {name: (("pilot", "trial"), [[1.0]]) for name in TRIED}, attrs={"nbeta": 30.0, "loss_gain": 2.0}
     )
     kept = json.dumps(trials.to_dict())
-    chosen = [run[["loss", "llc"]].assign_attrs(choice=kept + " " * k) for k, run in enumerate(seeds)]
+    few = [run[["loss", "llc"]].isel(step=slice(0, None, 9)) for run in seeds]
+    chosen = [run.assign_attrs(choice=kept + " " * k) for k, run in enumerate(few)]
     html = written(xr.concat(chosen, "seed", join="outer", combine_attrs=keep), tmp_path)
     assert ('id="choice"' in html) == (keep == "override")
     assert ("This is the choice for one of the runs" in html) == (keep == "override")
 
 
+SELECTIONS: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "selected": lambda t: t.sel(component="all", dataset="mixed"),
+    "one step": lambda t: t.isel(step=2),
+    "empty run": lambda t: join([t, t.where(t.step < 0)]),
+    "disjoint": lambda t: join([t.isel(step=slice(0, None, 2)), t.isel(step=slice(1, None, 2))]),
+    "rates": lambda t: join([t, t], pd.Index([0.1, 0.2], name="learning rate")),
+    "outputs": lambda t: join([t[["outputs"]], t[["outputs"]]], "run"),
+    "many": lambda t: join([t[["loss", "llc", "llc_mcse"]]] * 7),
+}
+MORE: dict[str, Callable[[xr.Dataset], xr.Dataset]] = {
+    "dropped": lambda t: t.isel(component=0, dataset=0, drop=True),
+    "one": lambda t: t.isel(step=[2]),
+    "reversed": lambda t: t.isel(step=slice(None, None, -1)),
+    "epochs": lambda t: t.assign_coords(step=t.step / 64),
+    "loss": lambda t: join([t[["loss"]], t[["loss"]]], "model"),
+}
+
+
 @pytest.mark.parametrize(
     "select",
     [
-        lambda t: t.sel(component="all", dataset="mixed"),
-        lambda t: t.isel(component=0, dataset=0, drop=True),
-        lambda t: t.isel(step=5),
-        lambda t: t.isel(step=[5]),
-        lambda t: t.isel(step=slice(None, None, -1)),
-        lambda t: t.assign_coords(step=t.step / 64),
-        lambda t: join([t, t.where(t.step < 0)]),
-        lambda t: join([t.isel(step=slice(0, None, 2)), t.isel(step=slice(1, None, 2))]),
-        lambda t: join([t, t], pd.Index([0.1, 0.2], name="learning rate")),
-        lambda t: join([t[["loss"]], t[["loss"]]], "model"),
-        lambda t: join([t[["outputs"]], t[["outputs"]]], "run"),
-        lambda t: join([t[["loss", "llc", "llc_mcse"]]] * 7),
-    ],
-    ids=[
-        "selected",
-        "dropped",
-        "one step",
-        "one",
-        "reversed",
-        "epochs",
-        "empty run",
-        "disjoint",
-        "rates",
-        "loss",
-        "outputs",
-        "many",
+        *(pytest.param(select, id=name) for name, select in SELECTIONS.items()),
+        *(pytest.param(select, id=name, marks=pytest.mark.slow) for name, select in MORE.items()),
     ],
 )
 def test_any_selection_has_its_page(select: Callable, seeds: list[xr.Dataset], tmp_path: Path) -> None:
-    given = select(seeds[0][[*SLIM]].isel(step=slice(0, None, 9)) if select else None)
+    given = select(seeds[0][[*SLIM]].isel(step=slice(0, None, 16)))
     before = given.copy(deep=True)
     html = written(given, tmp_path, title="Selected")
     xr.testing.assert_identical(given, before)

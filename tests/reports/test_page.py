@@ -56,8 +56,8 @@ def payload(html: str, identifier: str) -> object:
     return json.loads(found[1])
 
 
-def test_every_panel_is_there_in_order_and_linked(content: ReportContent, tmp_path: Path) -> None:
-    page = Page(written(content, tmp_path))
+def test_every_panel_is_there_in_order_and_linked(whole_page: str) -> None:
+    page = Page(whole_page)
     assert page.sections == PANELS
     assert {f"#{panel}" for panel in PANELS} <= set(page.addresses)
     assert len(page.ids) == len(set(page.ids))
@@ -65,8 +65,8 @@ def test_every_panel_is_there_in_order_and_linked(content: ReportContent, tmp_pa
         assert fact in page.text
 
 
-def test_nothing_is_loaded_from_elsewhere(content: ReportContent, tmp_path: Path) -> None:
-    html = written(content, tmp_path)
+def test_nothing_is_loaded_from_elsewhere(whole_page: str) -> None:
+    html = whole_page
     assert html.count(_plotly()) == 1
     assert not re.search(r'(src|href)="https?://', html)
     own = html.replace(_plotly(), "")
@@ -76,7 +76,7 @@ def test_nothing_is_loaded_from_elsewhere(content: ReportContent, tmp_path: Path
     assert "default-src 'none'" in own
 
 
-def test_hostile_strings_stay_text(content: ReportContent, tmp_path: Path) -> None:
+def test_hostile_strings_stay_text(content: ReportContent, whole_page: str, tmp_path: Path) -> None:
     snippet = xr.Dataset(
         {"attention": (("component", "query", "key"), [[[1.0]]])},
         coords={"component": [HOSTILE], "token": ("query", [HOSTILE]), "key_token": ("key", [HOSTILE])},
@@ -92,7 +92,7 @@ def test_hostile_strings_stay_text(content: ReportContent, tmp_path: Path) -> No
         command=HOSTILE,
         controls={HOSTILE: content.trajectory},
     )
-    harmless, attacked = Page(written(content, tmp_path)), Page(written(hostile, tmp_path))
+    harmless, attacked = Page(whole_page), Page(written(hostile, tmp_path))
     assert "img" not in attacked.tags
     assert attacked.tags.count("script") == harmless.tags.count("script")
     assert attacked.text.count(HOSTILE) >= 8
@@ -120,22 +120,21 @@ def test_a_trajectory_of_one_variable_is_shown(variable: str, content: ReportCon
     assert page.sections == panels.get(variable, ["behaviour"])
 
 
-@pytest.mark.parametrize("missing", ["llc_mcse", "llc_outcome", "llc_trace", "llc_warmup_trace", "loss_sem", "loss"])
-def test_a_missing_variable_removes_no_more_than_itself(missing: str, content: ReportContent, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "missing", [["llc_mcse"], ["llc_outcome", "llc_warmup_trace", "loss_sem"], ["llc_trace"], ["loss"]], ids=", ".join
+)
+def test_missing_variables_remove_no_more_than_themselves(
+    missing: list[str], content: ReportContent, tmp_path: Path
+) -> None:
     page = Page(written(replace(content, trajectory=content.trajectory.drop_vars(missing)), tmp_path))
     assert page.sections == PANELS
 
 
-@pytest.mark.parametrize("missing", ["stages", "pca", "snippet"])
-def test_a_missing_part_leaves_out_its_panel(missing: str, content: ReportContent, tmp_path: Path) -> None:
-    lesser = {
-        "stages": replace(content, stages=None),
-        "pca": replace(content, pca=None),
-        "snippet": replace(content, snippet=None),
-    }
-    page = Page(written(lesser[missing], tmp_path))
-    gone = {"stages": "stages", "pca": "trajectory", "snippet": "attention"}[missing]
-    assert page.sections == [panel for panel in PANELS if panel != gone]
+def test_missing_parts_leave_out_their_panels(content: ReportContent, tmp_path: Path) -> None:
+    page = Page(written(replace(content, stages=None, snippet=None), tmp_path))
+    assert page.sections == [panel for panel in PANELS if panel not in ("stages", "attention")]
+    page = Page(written(replace(content, pca=None), tmp_path))
+    assert page.sections == [panel for panel in PANELS if panel != "trajectory"]
 
 
 def test_a_single_checkpoint_makes_a_report(content: ReportContent, tmp_path: Path) -> None:
@@ -149,8 +148,8 @@ def test_a_trajectory_without_steps_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "report.html").exists()
 
 
-def test_the_figures_in_the_page_are_small(content: ReportContent, tmp_path: Path) -> None:
-    html = written(content, tmp_path)
+def test_the_figures_in_the_page_are_small(whole_page: str) -> None:
+    html = whole_page
     for name in ("loss-llc", "behaviour", "heads", "trajectory", "traces"):
         choices = payload(html, f"figure-{name}")
         assert isinstance(choices, list)
@@ -158,9 +157,9 @@ def test_the_figures_in_the_page_are_small(content: ReportContent, tmp_path: Pat
     assert len(html) - len(_plotly()) < 2_000_000
 
 
-def test_attention_survives_packing(content: ReportContent, tmp_path: Path) -> None:
+def test_attention_survives_packing(content: ReportContent, whole_page: str) -> None:
     assert content.snippet is not None
-    view = payload(written(content, tmp_path), "attention-data")
+    view = payload(whole_page, "attention-data")
     assert isinstance(view, dict)
     assert view["tokens"] == list(content.snippet.token.values)
     assert view["losses"][0] is None

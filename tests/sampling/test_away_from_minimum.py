@@ -66,7 +66,7 @@ SLOPES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=3, phases=[Phase.generate])  # shrinking would take minutes
+@settings(max_examples=2, phases=[Phase.generate])  # shrinking would take minutes
 @given(SLOPES, st.sampled_from([10.0, 100.0]), st.sampled_from([0.5, 5.0]))
 def test_complexity_and_descent_have_their_closed_forms(
     drawn: dict[str, Any], nbeta: float, localization: float

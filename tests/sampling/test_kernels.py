@@ -98,7 +98,7 @@ def test_the_value_on_a_gaussian_is_exact_and_inflation_known_or_said_not_to_be(
     assert np.isfinite(inflation).all() if full_batch_knows else np.isnan(inflation).all()
 
 
-@quick(*QUICK)
+@quick("SGHMC, scaled")
 def test_at_a_wrong_temperature_it_is_not(row: Row) -> None:
     off, spread = error(gaussian_draws(row, heat=1.25), Gaussian(CURVATURES).llc(NBETA, LOCALIZATION))
     assert abs(off) > 4 * spread + row.tolerance

@@ -42,8 +42,10 @@ def test_too_few_draws(num_chains: int, num_draws: int) -> None:
     assert "raise num_draws or num_chains" in found.advice
 
 
-@pytest.mark.parametrize("step_size", [5e-4, 1e-3])
-@pytest.mark.parametrize("num_draws", [30, 60])
+@pytest.mark.parametrize(
+    ("step_size", "num_draws"),
+    [(5e-4, 60), (1e-3, 30), *(pytest.param(*row, marks=pytest.mark.slow) for row in ((5e-4, 30), (1e-3, 60)))],
+)
 def test_chains_that_only_stiff_directions_have_settled_in_are_not_trusted(step_size: float, num_draws: int) -> None:
     """Half of the value is in directions that take 180 steps and more: R-hat and ESS see the other half alone."""
     target = Gaussian((100.0,) * 5 + (1.0,) * 5)

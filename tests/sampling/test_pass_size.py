@@ -39,8 +39,15 @@ class Watched:
         return mse(model, batch)
 
 
-@pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
-@pytest.mark.parametrize("batch_size", [20, 200], ids=["minibatches", "all samples"])
+@pytest.mark.parametrize(
+    ("batch_size", "vectorized"),
+    [
+        pytest.param(20, True, id="minibatches-vectorized"),
+        pytest.param(200, False, id="all samples-one by one"),
+        pytest.param(20, False, id="minibatches-one by one", marks=pytest.mark.slow),
+        pytest.param(200, True, id="all samples-vectorized", marks=pytest.mark.slow),
+    ],
+)
 def test_draws_are_those_without_it_to_rounding(batch_size: int, vectorized: bool) -> None:
     lengths: dict[str, Any] = {"num_chains": 2, "num_draws": 5, "num_warmup": 1, "vectorized": vectorized}
     split, whole = (
@@ -57,16 +64,23 @@ def test_draws_are_those_without_it_to_rounding(batch_size: int, vectorized: boo
     assert split["posterior/loss_difference"].std() > 0
 
 
+SHORT: dict[str, Any] = {"kernel": og.SGLD(1e-4), "num_chains": 2, "num_draws": 20, "num_warmup": 4}
+CALIBRATED = og.Calibrated(budget=3_000, num_chains=2)
+
+
 @pytest.mark.parametrize(
-    "sampler",
+    ("sampler", "restriction"),
     [
-        og.Calibrated(budget=5_000, num_chains=2),
-        og.Fixed(kernel=og.SGLD(1e-4), num_chains=2, num_draws=20, num_warmup=4),
-        og.Fixed(kernel=og.SGLD(1e-4), num_chains=2, num_draws=20, num_warmup=4, control_variate=True),
+        pytest.param(CALIBRATED, None, id="calibrated"),
+        pytest.param(CALIBRATED, "0.bias", id="calibrated, of a part"),
+        pytest.param(og.Fixed(**SHORT), "0.bias", id="fixed, of a part"),
+        pytest.param(og.Fixed(**SHORT, control_variate=True), None, id="control variate"),
+        pytest.param(og.Fixed(**SHORT), None, id="fixed", marks=pytest.mark.slow),
+        pytest.param(
+            og.Fixed(**SHORT, control_variate=True), "0.bias", id="control variate, of a part", marks=pytest.mark.slow
+        ),
     ],
-    ids=["calibrated", "fixed", "control variate"],
 )
-@pytest.mark.parametrize("restriction", [None, "0.bias"])
 def test_no_pass_is_larger(sampler: og.sampling.Sampler, restriction: str | None) -> None:
     loss = Watched()
     few = DATA[0][:150], DATA[1][:150]

@@ -32,7 +32,11 @@ def loss(model: Blocks, batch: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(
     ("pattern", "curvatures"),
-    [("first", FIRST), ("second", SECOND), ("second.even | *.odd", SECOND), ("second.odd", SECOND[30:])],
+    [
+        ("second.even | *.odd", SECOND),
+        ("second.odd", SECOND[30:]),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in (("first", FIRST), ("second", SECOND))),
+    ],
 )
 def test_the_value_is_that_of_the_free_block(pattern: str, curvatures: tuple[float, ...]) -> None:
     posterior = og.LocalPosterior(Blocks(), torch.zeros(4), loss, NBETA, LOCALIZATION, restriction=pattern)

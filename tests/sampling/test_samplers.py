@@ -16,7 +16,7 @@ from ontogeny.testing.regression import LinearRegression
 TARGET = LinearRegression(6, num_samples=80, noise=0.5)
 SHORT = {"num_chains": 2, "num_draws": 12, "num_warmup": 4}
 SAMPLERS: dict[str, Any] = {
-    "calibrated": og.Calibrated(budget=20_000, num_chains=2),
+    "calibrated": og.Calibrated(budget=6_000, num_chains=2),
     "SGLD": og.Fixed(kernel=og.SGLD(1e-3), **SHORT),
     "SGHMC": og.Fixed(kernel=og.SGHMC(0.03, friction=0.1), thinning=2, **SHORT),
     "control variate": og.Fixed(kernel=og.SGLD(1e-3), control_variate=True, **SHORT),

@@ -71,7 +71,7 @@ def test_a_loss_without_second_derivatives_has_none() -> None:
     assert spectrum(og.LocalPosterior(model, data, loss), seed=0) is None
 
 
-@pytest.mark.parametrize("weak", [0.3, pytest.param(4.0, marks=pytest.mark.slow), 1e3])
+@pytest.mark.parametrize("weak", [0.3, *(pytest.param(weak, marks=pytest.mark.slow) for weak in (4.0, 1e3))])
 def test_what_localization_takes_is_said(weak: float) -> None:
     """Beside the value, whose verdict it does not change."""
     curvatures = torch.tensor([1e4, weak], dtype=torch.float64).repeat_interleave(15)

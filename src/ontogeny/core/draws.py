@@ -112,11 +112,16 @@ class MemorySink:
 
 def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> xr.DataTree:
     """Arrays by qualified name (`group/variable`) as a DataTree with integer `chain` and `draw` coordinates."""
-    groups: dict[str, xr.Dataset] = {}
+    variables: dict[str, dict[str, tuple[tuple[str, ...], np.ndarray]]] = {}
+    sizes: dict[str, dict[str, int]] = {}
     for name, (group, dims, shape) in layout.items():
-        coords = {dim: np.arange(size) for dim, size in zip(dims, shape, strict=True)}
-        variable = xr.DataArray(arrays[name], dims=dims, coords=coords)
-        groups[group] = groups.get(group, xr.Dataset()).assign({name.removeprefix(group + "/"): variable})
+        variables.setdefault(group, {})[name.removeprefix(group + "/")] = dims, arrays[name]
+        sizes.setdefault(group, {}).update(zip(dims, shape, strict=True))
+    # each group at once: variables that are added one by one are aligned with all before them, every time
+    groups = {
+        group: xr.Dataset(held, {dim: np.arange(size) for dim, size in sizes[group].items()})
+        for group, held in variables.items()
+    }
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attrs)
     return tree

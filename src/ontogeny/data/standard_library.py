@@ -1,8 +1,9 @@
 """The corpus that every Python installation carries: its standard library, as code and as prose."""
 
+import os
 import pydoc_data.topics
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ontogeny.core.errors import InvalidArgument
@@ -37,8 +38,8 @@ def stdlib_sources() -> tuple[dict[str, list[Document]], list[str]]:
     """The files as they are, under `source`, and the topics of `help()`, under `topics`; and the undecodable files."""
     folder = Path(sysconfig.get_path("stdlib"))
     documents, skipped = [], []
-    for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py")):
-        if _EXCLUDED_FOLDERS.intersection(name.split("/")) or name == _TOPICS or name.startswith(_BUILD_SETTINGS):
+    for name in sorted(_source_files(folder)):
+        if name == _TOPICS or name.startswith(_BUILD_SETTINGS):
             continue
         try:
             documents.append(Document(name, decode_source((folder / name).read_bytes())))
@@ -53,6 +54,13 @@ def stdlib_sources() -> tuple[dict[str, list[Document]], list[str]]:
         )
     topics = sorted(pydoc_data.topics.topics.items())
     return {"source": documents, "topics": [Document(f"topics/{name}", text) for name, text in topics]}, skipped
+
+
+def _source_files(folder: Path) -> Iterator[str]:
+    """Names of the Python files below, without a look into what is excluded: packages may be many times the library."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _EXCLUDED_FOLDERS]
+        yield from ((Path(place) / name).relative_to(folder).as_posix() for name in names if name.endswith(".py"))
 
 
 def code_and_prose(

@@ -88,9 +88,8 @@ def _draw_running(
     running = np.cumsum(draws, axis=1) / averaged
     late = thinned(count - count // 10, 4 * (chains + 2)) + count // 10  # the mean of the first few draws is all noise
     x, pooled = averaged[late], running.mean(0)[late]
-    table = main_estimates(estimates(trajectory))
-    mcse = table.mcse[table.step == step].to_numpy(dtype=float)
-    error = (mcse[0] if mcse.size else np.nan) * np.sqrt(count / x)
+    mcse = float(main(trajectory.llc_mcse.sel(step=step))) if "llc_mcse" in trajectory else np.nan
+    error = mcse * np.sqrt(count / x)
     curves = [
         Curve(f"chain {c}", x, running[c, late], colors[c], width=1.1, opacity=0.7, named=False) for c in range(chains)
     ]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def write_page(path: str | Path, content: ReportContent) -> Path:
     return path
 
 
+@cache
 def _plotly() -> str:
     r"""plotly.js without links that read like addresses the page fetches: in a string of JavaScript `\/` is `/`.
 
@@ -93,10 +95,15 @@ def _plotly() -> str:
     return _LINK.sub(r"\1:\\/\\/", get_plotlyjs())
 
 
-def _render(content: ReportContent) -> str:
-    environment = Environment(
+@cache
+def _environment() -> Environment:
+    """Kept, since it keeps its templates once they are compiled."""
+    return Environment(
         loader=PackageLoader("ontogeny.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+
+
+def _render(content: ReportContent) -> str:
     assets = files("ontogeny.reports") / "templates"
     names = ("page.css", "figures.js", "attention.js", "controls.js")
     content = replace(content, trajectory=_measured(content.trajectory))
@@ -104,37 +111,41 @@ def _render(content: ReportContent) -> str:
     shown, omitted = listed_estimates(trajectory)
     symbols, settings = settings_rows(trajectory)
     table, runs = estimates(trajectory), runs_of(trajectory)
-    return environment.get_template("page.html.j2").render(
-        content=content,
-        summary=summary(trajectory),
-        verdict=verdict(trajectory, stages, content.claims, content.unstaged, content.refined, content.relative),
-        figures={name: _json(figures) for name, figures in _figures(content).items()},
-        stages=[] if stages is None else stage_rows(stages),
-        boundaries=[] if stages is None else boundary_rows(stages),
-        excluded="" if stages is None else excluded_sentence(stages),
-        claims=claim_rows(content.claims),
-        untested=untested_sentences(content.claims),
-        run_title=_run_title(trajectory) if len(runs) > 1 else "",
-        staged_runs=len(stages_by_run(stages)),
-        unstaged=[] if stages is None else unstaged_sentences(stages),
-        runs_sentences=runs_sentences(trajectory),
-        quantity="LLC" if stages is None else staged_quantity(stages),
-        apart=has_complexity(trajectory),
-        refined_apart=content.refined is not None and has_complexity(content.refined),
-        withheld=bool(table.withheld.notna().any()),
-        gradients=bool(table.gradients.notna().any()),
-        notes=_notes(content),
-        attention=None if content.snippet is None else _json(attention_view(content.snippet)),
-        estimates=diagnostics_rows(shown),
-        advice=advice_rows(shown),
-        omitted=omitted,
-        regressions=_regressions(content),
-        signature_rows=signature_rows(content.signatures),
-        signature_sentences=signature_sentences(content.signatures),
-        symbols=symbols,
-        settings=settings,
-        plotly=Markup(_plotly()),
-        assets={name: Markup((assets / name).read_text(encoding="utf-8")) for name in names},
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            content=content,
+            summary=summary(trajectory),
+            verdict=verdict(trajectory, stages, content.claims, content.unstaged, content.refined, content.relative),
+            figures={name: _json(figures) for name, figures in _figures(content).items()},
+            stages=[] if stages is None else stage_rows(stages),
+            boundaries=[] if stages is None else boundary_rows(stages),
+            excluded="" if stages is None else excluded_sentence(stages),
+            claims=claim_rows(content.claims),
+            untested=untested_sentences(content.claims),
+            run_title=_run_title(trajectory) if len(runs) > 1 else "",
+            staged_runs=len(stages_by_run(stages)),
+            unstaged=[] if stages is None else unstaged_sentences(stages),
+            runs_sentences=runs_sentences(trajectory),
+            quantity="LLC" if stages is None else staged_quantity(stages),
+            apart=has_complexity(trajectory),
+            refined_apart=content.refined is not None and has_complexity(content.refined),
+            withheld=bool(table.withheld.notna().any()),
+            gradients=bool(table.gradients.notna().any()),
+            notes=_notes(content),
+            attention=None if content.snippet is None else _json(attention_view(content.snippet)),
+            estimates=diagnostics_rows(shown),
+            advice=advice_rows(shown),
+            omitted=omitted,
+            regressions=_regressions(content),
+            signature_rows=signature_rows(content.signatures),
+            signature_sentences=signature_sentences(content.signatures),
+            symbols=symbols,
+            settings=settings,
+            plotly=Markup(_plotly()),
+            assets={name: Markup((assets / name).read_text(encoding="utf-8")) for name in names},
+        )
     )
 
 

@@ -34,9 +34,10 @@ def staged_quantity(stages: xr.Dataset) -> str:
 def shade_stages(figure: go.Figure, stages: xr.Dataset, axis: StepAxis) -> None:
     """Shade every stage by its type, number it at the top and draw the boundaries, over the height of the figure."""
     starts, ends = axis.within(stages.stage_start.values), axis.within(stages.stage_end.values)
+    place, shapes = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1}, []
     for i, (start, end, kind) in enumerate(zip(starts, ends, stages.stage_type.values, strict=True)):
         color = translucent(stage_color(str(kind)), 0.07 if i % 2 else 0.13)
-        _shape(figure, type="rect", x0=start, x1=end, xref="x", y0=0, y1=1, yref="paper", fillcolor=color)
+        shapes.append(_shape(type="rect", x0=start, x1=end, fillcolor=color, **place))
         figure.add_annotation(
             text=f"<b>{'stage ' if i == 0 else ''}{i + 1}</b>",
             x=float(np.log10(start * end)) / 2,
@@ -47,6 +48,7 @@ def shade_stages(figure: go.Figure, stages: xr.Dataset, axis: StepAxis) -> None:
             showarrow=False,
             font={"size": 11, "color": stage_color(str(kind))},
         )
+    figure.layout.shapes += tuple(shapes)
     _draw_boundaries(figure, "x", "paper", stages, axis)
 
 
@@ -61,25 +63,27 @@ def draw_stage_rows(figure: go.Figure, where: dict[str, str], by_run: dict[str, 
     figure.update_layout(
         {f"yaxis{where['yaxis'][1:]}": {"range": [count - 0.5, -0.5], "tickvals": [], "showgrid": False}}
     )
+    shapes: list[go.layout.Shape] = []
     for row, (label, stages) in enumerate(by_run.items()):
         place = {"xref": where["xaxis"], "yref": where["yaxis"]}
         starts, ends = axis.within(stages.stage_start.values), axis.within(stages.stage_end.values)
         for i, (start, end, kind) in enumerate(zip(starts, ends, stages.stage_type.values, strict=True)):
             box = {"x0": float(start), "x1": float(end), "y0": row - 0.38, "y1": row + 0.38}
             color = translucent(stage_color(str(kind)), 0.2 if i % 2 else 0.36)
-            _shape(figure, type="rect", fillcolor=color, **box, **place)
+            shapes.append(_shape(type="rect", fillcolor=color, **box, **place))
         for low, high in zip(stages.boundary_low.values, stages.boundary_high.values, strict=True):
             left, right = axis.within(np.array([low, high]))
             box = {"x0": float(left), "x1": float(right), "y0": row - 0.12, "y1": row + 0.12}
-            _shape(figure, type="rect", fillcolor=translucent(NEUTRAL, 0.6), **box, **place)
+            shapes.append(_shape(type="rect", fillcolor=translucent(NEUTRAL, 0.6), **box, **place))
         for step, kind in zip(stages.boundary_step.values, stages.boundary_kind.values, strict=True):
             at = float(axis.within(np.array([step]))[0])
             line = {"color": NEUTRAL, "width": 2, "dash": "solid" if str(kind) == "plateau" else "dot"}
-            _shape(figure, type="line", x0=at, x1=at, y0=row - 0.46, y1=row + 0.46, line=line, **place)
+            shapes.append(_shape(type="line", x0=at, x1=at, y0=row - 0.46, y1=row + 0.46, line=line, **place))
         if count * LEAST_NAMED <= rows_height(count):
             name = {"text": plain(shorten_start(label, MAX_NAME)), "x": 1, "xref": f"{where['xaxis']} domain", "y": row}
             name |= {"xanchor": "left", "xshift": 6, "yref": where["yaxis"], "showarrow": False, "font": {"size": 11.5}}
             figure.add_annotation(name)
+    figure.layout.shapes += tuple(shapes)
 
 
 def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset | None, axis: StepAxis) -> None:
@@ -92,19 +96,12 @@ def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset
 
 def mark_boundary_intervals(figure: go.Figure, where: dict[str, str], stages: xr.Dataset, axis: StepAxis) -> None:
     """Draw the interval of every boundary of one run as a bar at the foot of a panel."""
-    for low, high in zip(stages.boundary_low.values, stages.boundary_high.values, strict=True):
-        ends = axis.within(np.array([low, high]))
-        _shape(
-            figure,
-            type="rect",
-            x0=float(ends[0]),
-            x1=float(ends[1]),
-            xref=where["xaxis"],
-            y0=0.012,
-            y1=0.034,
-            yref=f"{where['yaxis']} domain",
-            fillcolor=translucent(NEUTRAL, 0.6),
-        )
+    place = {"xref": where["xaxis"], "yref": f"{where['yaxis']} domain", "y0": 0.012, "y1": 0.034}
+    intervals = zip(stages.boundary_low.values, stages.boundary_high.values, strict=True)
+    ends = [axis.within(np.array(interval)).tolist() for interval in intervals]
+    figure.layout.shapes += tuple(
+        _shape(type="rect", x0=left, x1=right, fillcolor=translucent(NEUTRAL, 0.6), **place) for left, right in ends
+    )
 
 
 def _draw_boundaries(
@@ -112,21 +109,16 @@ def _draw_boundaries(
 ) -> None:
     if "boundary_step" not in stages:
         return
+    place = {"xref": xref, "yref": yref, "y0": 0, "y1": 1}
+    shapes = []
     for step, kind in zip(stages.boundary_step.values, stages.boundary_kind.values, strict=True):
         dash = "solid" if str(kind) == "plateau" else "dot"
         at = float(axis.within(np.array([step]))[0])
-        _shape(
-            figure,
-            type="line",
-            x0=at,
-            x1=at,
-            xref=xref,
-            y0=0,
-            y1=1,
-            yref=yref,
-            line={"color": translucent(NEUTRAL, strength), "width": 1.2, "dash": dash},
-        )
+        line = {"color": translucent(NEUTRAL, strength), "width": 1.2, "dash": dash}
+        shapes.append(_shape(type="line", x0=at, x1=at, line=line, **place))
+    figure.layout.shapes += tuple(shapes)
 
 
-def _shape(figure: go.Figure, **shape: object) -> None:
-    figure.add_shape(layer="below", **({"line": {"width": 0}} | shape))
+def _shape(**shape: object) -> go.layout.Shape:
+    """One to be added with others: `add_shape` would check and copy all that the figure has."""
+    return go.layout.Shape(layer="below", **({"line": {"width": 0}} | shape))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.made_up_run import Content
 
-from ontogeny.reports import ReportContent, write_page
+from ontogeny.reports import write_page
 
 # Uses the page like a reader, and writes down what it found where the test can read it.
 VISIT = """
@@ -46,9 +47,9 @@ window.addEventListener("load", async () => {
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500])
 def test_a_browser_shows_and_works_every_panel(
-    width: int, content: ReportContent, in_browser: Callable[[Path, int], str], tmp_path: Path
+    width: int, content: Content, in_browser: Callable[[Path, int], str], tmp_path: Path
 ) -> None:
-    path = write_page(tmp_path / "report.html", content)
+    path = write_page(tmp_path / "report.html", content.page())
     html = path.read_text(encoding="utf-8")
     path.write_text(html.replace("</body>\n</html>", f"{VISIT}</body></html>"), encoding="utf-8")
     dom = in_browser(path, width)

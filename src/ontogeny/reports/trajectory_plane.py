@@ -76,7 +76,7 @@ def _draw_paths(
         colors = [along_sequence(float(fraction)) for fraction in along]
         line = {"color": translucent(NEUTRAL, 0.6), "width": 1.2}
         trace = go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, name=plain(name))
-        trace.update(marker={"color": colors, "size": 7}, customdata=steps)
+        trace.update(marker={"color": colors, "size": 7}, customdata=steps, meta={"told": "training step"})
         trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
         figure.add_trace(trace.update(**where))
         own = boundaries.get(name, boundaries.get("", np.array([])))

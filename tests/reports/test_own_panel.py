@@ -1,6 +1,7 @@
 """A stranger's page: every kind of block in a dozen lines, and what a page refuses."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -55,16 +56,41 @@ def test_a_stranger_makes_a_page_of_every_block(figure: go.Figure, tmp_path: Pat
     for shown in (
         *('Read <b>this</b> beside <a href="#rest">the rest</a>.', 'Blue is <span class="tag blue">A</span>.'),
         *('data-figure="own"', 'data-figure="own-2" data-of="Line"', '"label":"second"', "<h3>In numbers</h3>"),
-        *('<th scope="row">a</th><td class="number">0.123</td>', "<b>d</b> width", "of the model", "make it"),
+        *(
+            '<th scope="row">a</th>',
+            '<td class="number">0.123</td>',
+            '<td class="number">2</td>',
+            "<b>d</b> width",
+            "of the model",
+            "make it",
+        ),
         *('data-tokens="own-3"', 'aria-label="Two lines"'),
     ):
         assert shown in html, shown
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_draws_a_figure_of_no_style_in_that_of_the_page(
+    width: int, figure: go.Figure, in_browser: Callable[[Path, int], str], tmp_path: Path
+) -> None:
+    plain = go.Figure([go.Bar(x=["a", "b"], y=[1, 2], name="one"), go.Bar(x=["a", "b"], y=[2, 1], name="two")])
+    blocks = [Figure(plain, "Bars"), Figure(figure, "A line"), TokenView(SNIPPET), TokenView(SNIPPET)]
+    dom = in_browser(write_page(tmp_path / "page.html", Page("Mine", panels=[Panel("own", "Own", blocks)])), width)
+    assert "data-errors" not in dom.partition("<body>")[0]
+    assert dom.count('data-drawn="true"') == 4
+    assert dom.count('class="legendtext"') == 2
+    assert dom.count("</code> attends") == 2
+    assert dom.count('data-save="csv"') == 2
+    payload = re.findall(r'id="data-own">(.*?)</script>', dom)[0]
+    assert "Liberation Sans" in payload
+    assert '"height":320' in payload
+    assert plain.layout.height is None
+
+
 def test_a_page_without_figures_has_no_plotly(tmp_path: Path) -> None:
-    html = write_page(
-        tmp_path / "page.html", Page("Words", panels=[Panel("a", "A", [Prose("Only this.")])])
-    ).read_text()
+    page = Page("Words", panels=[Panel("a", "A", [Prose("Only this.")])])
+    html = write_page(tmp_path / "page.html", page).read_text(encoding="utf-8")
     assert len(html) < 40_000
     assert "Only this." in html
     assert "reproduce" not in html

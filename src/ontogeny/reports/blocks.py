@@ -135,7 +135,7 @@ class Table:
     Args:
         columns: a title alone is a column of text, or of numbers if all its cells are numbers; the first one names
             the rows.
-        rows: one cell a column; numbers are written to three significant digits.
+        rows: one cell a column; fractions are written to three significant digits.
         caption: below the table.
         label: what the table holds, for those who cannot see it.
         tall: whether it scrolls in a window of its own.

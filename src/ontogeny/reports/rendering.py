@@ -170,6 +170,8 @@ def _cell(cell: Cell) -> Markup:
         return (dot if cell.dot else Markup("")) + Markup(" ").join([_cell(cell.text), *lines])
     if isinstance(cell, Tag):
         return marked(cell)
+    if isinstance(cell, int):
+        return escape(f"{cell:,}".replace("-", "−"))
     return escape(cell if isinstance(cell, str) else number(cell))
 
 

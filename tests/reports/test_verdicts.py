@@ -11,8 +11,8 @@ from tests.made_up_run import Content
 from ontogeny.reports import fig_loss_and_llc, fig_refined_llc, write_page
 from ontogeny.reports.estimate_notes import converged_sentence, excluded_sentence, negative_sentence, tally
 from ontogeny.reports.estimates import estimates, main_estimates
+from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.tables import claim_rows, untested_sentences
-from ontogeny.reports.verdict import summary, verdict
 
 
 def traces(figure, name: str) -> list:

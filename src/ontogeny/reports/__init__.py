@@ -22,6 +22,7 @@ from ontogeny.reports.component_map import fig_component_map
 from ontogeny.reports.components import component_panels, susceptibility_panels
 from ontogeny.reports.diagnostics import fig_traces
 from ontogeny.reports.evidence import fig_evidence
+from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import Page, insert_after
 from ontogeny.reports.rendering import write_page
@@ -29,7 +30,6 @@ from ontogeny.reports.susceptibility_map import fig_susceptibility
 from ontogeny.reports.token_plane import fig_token_susceptibility
 from ontogeny.reports.trajectory import trajectory_panels
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
-from ontogeny.reports.verdict import summary, verdict
 from ontogeny.reports.wording import literal
 
 __all__ = [

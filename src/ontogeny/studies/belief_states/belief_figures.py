@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.runs import one_run
-from ontogeny.reports.belief_pictures import site_colors
-from ontogeny.reports.panels import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
+from ontogeny.reports.small_multiples import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, color_key, step_text, translucent
 from ontogeny.reports.wording import counted, plain
+from ontogeny.studies.belief_states.belief_pictures import site_colors
 
 ROW_HEIGHT, LABEL_WIDTH = 22, 132  # of a predictor's row and of its name, in pixels
 LENGTHS_DRAWN, CHECKPOINTS_DRAWN = 5, 5
@@ -142,7 +142,7 @@ def _draw_excess(figure: go.Figure, excess: xr.DataArray, axis: StepAxis) -> Non
     first = len(figure.data)
     draw_curves(figure, axes(1), curves)
     for trace, y in zip(figure.data[first:], values, strict=True):
-        trace.update(customdata=y, hovertemplate="%{customdata:.2g}")
+        trace.update(customdata=y, hovertemplate="%{customdata:.2g}", meta={"told": "nats"})
     decades = list(range(round(np.log10(LEAST_EXCESS)), 3))
     ticks = {"tickvals": decades, "ticktext": [f"{10.0**k:g}".replace("e-0", "e-") for k in decades]}
     set_axes(figure, 1, axis.layout(), {"title": {"text": "nats"}, **ticks})
@@ -203,6 +203,7 @@ def _dots(
     trace = go.Scatter(x=_spaced(r2[known]), y=y[known], mode="markers", marker=marker, name=plain(site))
     trace.update(customdata=[[plain(names[k]), f"{r2[k]:.4f}"] for k in known], cliponaxis=False)
     trace.update(hovertemplate="%{customdata[0]}, %{fullData.name}: R² %{customdata[1]}<extra></extra>")
+    trace.update(meta={"told": ["predictor", "R²"]})
     figure.add_trace(trace.update(**axes(panel)))
 
 

@@ -261,7 +261,7 @@ def test_a_function_that_returns_no_tensor_is_refused_by_name() -> None:
     model = Pair()
     with (
         pytest.raises(InvalidArgument, match="found float at 'first'"),
-        intervene(model, {"first": lambda activation: 0.0}),  # pyrefly: ignore[bad-assignment]
+        intervene(model, {"first": lambda activation: 0.0}),  # pyrefly: ignore[bad-argument-type]
     ):
         model(X)
     assert hooks(model) == 0

@@ -39,6 +39,7 @@ class Head:
         normalized: `"no"`, `"by head"`, or `"over heads"`: one norm over the queries of all heads, so that taking a
             head's queries or keys away changes the others. There `query.site` and `key.site` are None; its outputs are
             its own all the same, and `site` is where to intervene.
+        attention: path of the attention.
         parameters: the model's weights by name, of which the matrices below are views.
     """
 
@@ -50,6 +51,7 @@ class Head:
     output: TensorSlice
     rotary: bool
     normalized: Normalized
+    attention: str
     parameters: Mapping[str, Tensor] = field(repr=False, compare=False)
 
     @property
@@ -85,17 +87,17 @@ class Head:
     @property
     def b_Q(self) -> Float[Tensor, " d_head"] | None:
         """Bias of queries, if there is one."""
-        return self.query.bias and self.query.bias.of(self.parameters)
+        return self.query.bias.of(self.parameters) if self.query.bias else None
 
     @property
     def b_K(self) -> Float[Tensor, " d_head"] | None:
         """Bias of keys, if there is one."""
-        return self.key.bias and self.key.bias.of(self.parameters)
+        return self.key.bias.of(self.parameters) if self.key.bias else None
 
     @property
     def b_V(self) -> Float[Tensor, " d_head"] | None:
         """Bias of values, if there is one."""
-        return self.value.bias and self.value.bias.of(self.parameters)
+        return self.value.bias.of(self.parameters) if self.value.bias else None
 
 
 def heads(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> list[Head]:
@@ -122,21 +124,54 @@ def heads(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> list[Head]
     for number, layer in enumerate(known_structure(model, inputs).layers):
         for index, roles in enumerate(layer.roles or ()):
             slices = (roles.query, roles.key, roles.value, roles.output)
-            placed = (_placed(each, layer.attention, first) for each in slices)
-            found.append(Head(number, index, *placed, roles.rotary, roles.normalized, parameters))
+            query, key, value, output = (_placed(each, layer.attention, first) for each in slices)
+            behaviour = roles.rotary, roles.normalized
+            found.append(Head(number, index, query, key, value, output, *behaviour, layer.attention, parameters))
     return found
 
 
-def site_of(model: nn.Module, name: str) -> Site:
-    """The activation of a component: a head's outputs before the output projection, or what a part returns.
+def sites(model: nn.Module) -> dict[str, Site]:
+    """Component -> its activation: a head's outputs before the output projection, and what other parts return."""
+    known = known_structure(model)
+    modules = {"embed": known.embed, "unembed": known.unembed}
+    for number, layer in enumerate(known.layers):
+        modules |= {f"L{number}": layer.path, f"L{number}.attn": layer.attention, f"L{number}.mlp": _mlp(layer)}
+        modules |= {f"L{number}.norm{index}": path for index, path in enumerate(layer.norms, start=1)}
+    found = {name: Site(path) for name, path in modules.items() if path is not None}
+    return found | {head.name: head.site for head in heads(model) if head.site is not None}
+
+
+def site_of(model: nn.Module, name: str) -> Site | None:
+    """The activation of a component; `None` for names of no component.
 
     Raises:
-        InvalidArgument: for a name that is no component with an activation of its own.
+        InvalidArgument: for a head whose outputs no module shows, and for keys and values of a group.
     """
-    found = {head.name: head.site for head in heads(model)}
-    if found.get(name) is not None:
-        return found[name]
-    raise InvalidArgument("interventions", expected="", found=repr(name))
+    found = sites(model).get(name)
+    layer = name.partition("H")[0].partition("G")[0]
+    if found is None and name in {head.name for head in heads(model)}:
+        raise InvalidArgument(
+            "interventions",
+            expected="heads whose outputs are the input or output of a module",
+            found=f"{name!r}, whose attention calls a function in place of its output projection",
+            instead=f"{layer + '.attn'!r}, what all its heads write, or an attention that calls its projection",
+        )
+    if found is None and "G" in name:
+        raise InvalidArgument(
+            "interventions",
+            expected="components that have one activation",
+            found=f"{name!r}, the keys and values that several heads share",
+            instead=f"the heads, {layer + 'H0'!r} and others, or `key.site` and `value.site` of one of heads(model)",
+        )
+    return found
+
+
+def _mlp(layer: Layer) -> str | None:
+    """The module in the layer that holds its whole MLP, if there is one."""
+    parents = [name.split(".")[:-1] for name in layer.mlp]
+    shared = [pieces[0] for pieces in zip(*parents, strict=False) if len(set(pieces)) == 1]
+    path = ".".join(shared)
+    return path if path.startswith(f"{layer.path}.") else None
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[Any, Structure]] = WeakKeyDictionary()
@@ -145,11 +180,11 @@ _KNOWN: WeakKeyDictionary[nn.Module, tuple[Any, Structure]] = WeakKeyDictionary(
 def known_structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Structure:
     """The structure of a model, probed anew only if its modules or the shapes of its weights are others than before."""
     if inputs is not None:
-        return structure(model, inputs)
-    modules = tuple((path, id(module)) for path, module in model.named_modules())
+        return structure(model, inputs, roles=True)
+    modules = tuple((path, id(module), type(module)) for path, module in model.named_modules())
     kind = modules, tuple((name, tuple(each.shape)) for name, each in parameters_of(model).items())
     if model not in _KNOWN or _KNOWN[model][0] != kind:
-        _KNOWN[model] = kind, structure(model)
+        _KNOWN[model] = kind, structure(model, roles=True)
     return _KNOWN[model][1]
 
 

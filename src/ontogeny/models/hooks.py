@@ -1,6 +1,6 @@
 """Functions at sites of a network while a context lasts: the hooks behind every intervention."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,8 @@ Intervention = Callable[[Tensor], Tensor | None]
 
 
 @contextmanager
-def replacing(model: nn.Module, functions: Mapping[Site, Intervention]) -> Generator[nn.Module]:
-    """Within the context, the activation at each site passes through its function, in the order in which they are given.
+def replacing(model: nn.Module, functions: Iterable[tuple[Site, Intervention]]) -> Generator[nn.Module]:
+    """Within the context, the activation at each site passes through its function, in the order given.
 
     Raises:
         InvalidArgument: on a forward pass; see `interventions.intervene`.
@@ -23,7 +23,7 @@ def replacing(model: nn.Module, functions: Mapping[Site, Intervention]) -> Gener
     modules = dict(model.named_modules())
     handles = []
     try:
-        for site, function in functions.items():
+        for site, function in functions:
             register = _on_input if site.side == "input" else _on_output
             handles.append(register(modules[site.module], site, function))
         yield model
@@ -54,7 +54,7 @@ def _replaced(held: Any, site: Site, function: Intervention) -> Any:
         kinds = type(held).__name__ if site.side == "output" else "no tensor"
         raise InvalidArgument(
             "interventions",
-            expected="modules that return, or are called with, a tensor, alone or in a tuple, list, mapping or dataclass",
+            expected="modules that take or return a tensor, alone or in a tuple, list, mapping or dataclass",
             found=f"{site.module!r}, which {does} {kinds}",
             instead="the name of a module in it or around it that does",
         )

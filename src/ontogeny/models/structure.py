@@ -40,8 +40,11 @@ class Structure:
     unembed: str | None
 
 
-def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Structure:
-    """What `model` is made of; empty where it does not run on `inputs`, by default three tokens."""
+def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None, roles: bool = False) -> Structure:
+    """What `model` is made of; empty where it does not run on `inputs`, by default three tokens.
+
+    The roles of weights in heads, which take as long again as all else, are found where they are asked for.
+    """
     cards = sorted({each.device.index for each in model.parameters() if each.is_cuda})
     with torch.random.fork_rng(devices=cards), torch.enable_grad():
         try:
@@ -51,7 +54,7 @@ def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Struct
                 raise
             return Structure([], None, None)  # not a network of tokens, and nothing else is known of its input
         with torch.autocast("cpu", enabled=False):
-            search = _Search(model, calls)
+            search = _Search(model, calls, roles)
             attentions = [path for name, _ in model.named_children() for path in search.attentions(name)]
             layers = [search.layer(path, attentions) for path in attentions]
     return Structure(layers, *_ends(model, calls, [layer.path for layer in layers]))
@@ -60,8 +63,8 @@ def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Struct
 class _Search:
     """Finds modules by probing; modules that are built alike are probed once."""
 
-    def __init__(self, model: nn.Module, calls: Calls) -> None:
-        self._modules, self._calls = dict(model.named_modules()), calls
+    def __init__(self, model: nn.Module, calls: Calls, roles: bool) -> None:
+        self._modules, self._calls, self._roles = dict(model.named_modules()), calls, roles
         self._attentions: dict[Any, list[str]] = {}
         self._contents: dict[Any, tuple[Heads | None, list[Roles] | None, Neurons | None]] = {}
 
@@ -106,8 +109,8 @@ class _Search:
         probe = self._probe(attention)
         projection = probe.projection(set(probe.parameters)) if probe else None
         heads = found_heads(probe, projection) if probe and projection else None
-        if probe is None or projection is None or heads is None:
-            return None, None
+        if probe is None or projection is None or heads is None or not self._roles:
+            return heads, None
         unchanged = Probe(self._modules[attention], self._calls.made[attention], norms=True)
         return heads, found_roles(probe, unchanged, projection, heads)
 

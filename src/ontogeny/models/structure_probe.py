@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,6 +23,7 @@ from ontogeny.models.structure_calls import Call
 
 Gradients = dict[str, Tensor]
 Reached = dict[str, Tensor]
+Key = TypeVar("Key", bound=Hashable)
 
 # Streams and random read-outs are drawn this often. In one draw a few gradients in 10^5 are as small as rounding by
 # chance; in two draws, a few in 10^10.
@@ -173,13 +174,13 @@ class Probe:
         return found
 
     @torch.no_grad()
-    def outputs(self, kept: Mapping[str, Bool[Tensor, "..."]]) -> Tensor:
-        """All outputs of the module in the first draw, with weights zero where the masks in `kept` are false."""
-        return self._run(self._streams[0], {name: self.parameters[name] * mask for name, mask in kept.items()})
+    def outputs(self, changed: Gradients) -> Tensor:
+        """All outputs of the module in the first draw, with some of the weights changed."""
+        return self._run(self._streams[0], changed)
 
     @cached_property
     def readers(self) -> list[Projection]:
-        """The matrices that read the stream: with its first feature gone, one place along one of their axes is unused."""
+        """The matrices that read the stream: without its first feature, one place along one of their axes is unused."""
         without = self.reached(Reading(first=(slice(None), 0.0)))
         found = []
         for name, reached in without.items():
@@ -270,8 +271,8 @@ def along(reached: Bool[Tensor, "..."], axis: int) -> Bool[Tensor, " size"]:
 
 
 def spelt(
-    count: int, reached: Callable[[Bool[Tensor, " count"]], Mapping[Hashable, Bool[Tensor, " place"]]]
-) -> dict[Any, tuple[Tensor, Tensor]]:
+    count: int, reached: Callable[[Bool[Tensor, " count"]], dict[Key, Bool[Tensor, " place"]]]
+) -> dict[Key, tuple[Tensor, Tensor]]:
     """Which one of `count` coordinates each place belongs to.
 
     Each coordinate is a number in binary: for each digit, coordinates with a one there are kept and then those with a
@@ -285,7 +286,7 @@ def spelt(
         For each tensor, the number of each place, and whether it has one.
     """
     numbers = torch.arange(count)
-    found: dict[Any, tuple[Tensor, Tensor]] = {}
+    found: dict[Key, tuple[Tensor, Tensor]] = {}
     for digit in range(max(1, (count - 1).bit_length())):
         kept = (numbers >> digit & 1).bool()
         ones, zeros = reached(kept), reached(~kept)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ontogeny.models.places import TensorSlice
 from ontogeny.models.structure_heads import Heads, queries_of
-from ontogeny.models.structure_probe import Probe, Projection, Reading, spelt
+from ontogeny.models.structure_probe import Probe, Projection, Reached, Reading, spelt
 from ontogeny.models.structure_sites import Shown, found_sites
 
 Normalized = Literal["no", "by head", "over heads"]
@@ -64,17 +64,18 @@ def found_roles(probe: Probe, unchanged: Probe, projection: Projection, heads: H
     count = len(heads.own)
     size = projection.width // count
     values = spelt(size, lambda kept: _by_column(probe, Reading(kept=projection.keeping(kept.repeat(count)))))
-    found = [_columns(probe, heads, head, values) for head in range(count)]
+    queries = queries_of(probe)
+    found = [_columns(probe, heads, head, queries, values) for head in range(count)]
     kept_keys = _keys_kept(probe, found)
     width = max((len(head["key"].index) for head in found if head), default=0)
-    queries = spelt(width, lambda kept: _by_column(probe, Reading(kept=kept_keys(kept), alone=True)))
+    partners = spelt(width, lambda kept: _by_column(probe, Reading(kept=kept_keys(kept), alone=True)))
     ordered: list[_Head] = []
     for head in found:
         if head is None or len(head["query"].index) != width or len(head["value"].index) != size:
             return None
         query, value = head["query"], head["value"]
-        clear = queries[query.matrix.name][1][query.index]
-        query, value = query.ordered(queries[query.matrix.name][0]), value.ordered(values[value.matrix.name][0])
+        clear = partners[query.matrix.name][1][query.index]
+        query, value = query.ordered(partners[query.matrix.name][0]), value.ordered(values[value.matrix.name][0])
         if query is None or value is None or not clear.all():
             return None
         ordered.append({"query": query, "key": head["key"], "value": value})
@@ -83,10 +84,9 @@ def found_roles(probe: Probe, unchanged: Probe, projection: Projection, heads: H
 
 
 def _columns(
-    probe: Probe, heads: Heads, head: int, values: dict[str, tuple[Tensor, Tensor]]
+    probe: Probe, heads: Heads, head: int, queries: Reached, values: dict[str, tuple[Tensor, Tensor]]
 ) -> _Head | None:
     """The columns of each role, in the order of the matrix; `None` where a role lies in several matrices or in none."""
-    queries = queries_of(probe)
     groups = [slices for members, slices in heads.groups.items() if head in members]
     found: dict[str, list[_Columns]] = {"query": [], "key": [], "value": []}
     for slices in (heads.own[head], *groups):
@@ -181,9 +181,9 @@ def _roles(
 
 def _slice(probe: Probe, columns: _Columns, sites: dict[str, Shown]) -> TensorSlice:
     name, axis, index = columns.matrix.name, columns.matrix.axis, tuple(columns.index)
-    (bias, *_) = [*_biases(probe, columns.matrix), None]
-    shown = sites.get(name)
-    return TensorSlice(name, axis, index, TensorSlice(bias, None, index) if bias else None, shown.site(index) if shown else None)
+    biases = [TensorSlice(bias, None, index) for bias in _biases(probe, columns.matrix)]
+    site = sites[name].site(index) if name in sites else None
+    return TensorSlice(name, axis, index, biases[0] if biases else None, site)
 
 
 def _biases(probe: Probe, matrix: Projection) -> list[str]:

@@ -1,7 +1,8 @@
 """Where the activations of an attention can be seen: the inputs and outputs of modules that its matrices make or read.
 
-An activation is the product of a matrix with the stream if taking places out of it does what taking the same columns
-out of the matrix does, and likewise for what the output projection is multiplied with.
+An activation is the product of a matrix with the stream if moving all its places on by one does what moving the columns
+of the matrix does, and likewise for what the output projection is multiplied with. (Taking places out would not tell
+queries from keys, which are multiplied with one another.)
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ontogeny.models.hooks import replacing
 from ontogeny.models.outputs import first_tensor
@@ -19,6 +20,7 @@ from ontogeny.models.structure_probe import Probe, Projection
 # In 64 bits both are equal up to 1e-7, since many modules take their softmax in 32 bits.
 _EQUAL = {torch.float64: 1e-6, torch.float32: 1e-4}
 Side = Literal["input", "output"]
+_Seen = tuple[str, Side, torch.Size]  # path of a module, side, and shape of the activation
 
 
 @dataclass(frozen=True)
@@ -41,33 +43,40 @@ class Shown:
 def found_sites(probe: Probe, projection: Projection) -> dict[str, Shown]:
     """Matrix -> where its product with the stream is shown, or what it is multiplied with, if any module shows it."""
     seen = _activations(probe)
-    # the same activation may be met again, reshaped: the products where they are made, the others where they are used
-    made = [(path, side, shape) for path, side, shape in seen if side == "output"]
-    used = sorted(reversed(seen), key=lambda each: each[1] == "output")
-    found = {matrix.name: _shown(probe, matrix, made) for matrix in probe.readers}
-    found[projection.name] = _shown(probe, projection, used)
+    outputs = [each for each in seen if each[1] == "output"]
+    found = {matrix.name: _shown(probe, matrix, _owner_first(outputs, matrix), 1) for matrix in probe.readers}
+    # what is multiplied with the output projection may have been shown before, and changed since: the last comes first
+    owners = [each for each in seen if each[:2] == (projection.name.rpartition(".")[0], "input")]
+    found[projection.name] = _shown(probe, projection, [*owners, *reversed(outputs), *reversed(seen)], -1)
     return {name: shown for name, shown in found.items() if shown is not None}
 
 
-def _shown(probe: Probe, matrix: Projection, seen: list[tuple[str, Side, torch.Size]]) -> Shown | None:
-    kept = torch.arange(matrix.width) % 3 > 0  # of each head some coordinates and not the others
-    masks = matrix.keeping(kept) | {
-        bias: kept.view(probe.parameters[bias].shape) for bias, host in probe.hosts.items() if host == matrix
-    }
-    expected = probe.outputs(masks)
+def _owner_first(seen: list[_Seen], matrix: Projection) -> list[_Seen]:
+    return sorted(seen, key=lambda each: each[0] != matrix.name.rpartition(".")[0])
+
+
+def _shown(probe: Probe, matrix: Projection, seen: list[_Seen], step: int) -> Shown | None:
+    """Where moving hidden coordinates on by one does what moving those of the matrix by `step` does."""
+    biases = [bias for bias, host in probe.hosts.items() if host == matrix]
+    moved = {bias: probe.parameters[bias].flatten().roll(step).view_as(probe.parameters[bias]) for bias in biases}
+    columns = matrix.hidden_of(probe.parameters[matrix.name]).roll(step, 1)
+    moved[matrix.name] = columns.unflatten(1, matrix.hidden).movedim(0, matrix.axis)
+    expected = probe.outputs(moved)
     limit = _EQUAL.get(expected.dtype, 32 * torch.finfo(expected.dtype).eps) * float(expected.abs().max())
     for path, side, shape in seen:
-        places = tuple(shape[2:])
-        if torch.Size(places).numel() != matrix.width or not places:
-            continue
-        with replacing(probe.module, {Site(path, side): partial(torch.mul, kept.view(places))}):
-            found = probe.outputs({})
-        if bool(((found - expected).abs() <= limit).all()):
-            return Shown(path, side, places)
+        if len(shape) > 2 and shape[2:].numel() == matrix.width:
+            with replacing(probe.module, [(Site(path, side), _moved_on)]):
+                found = probe.outputs({})
+            if bool(((found - expected).abs() <= limit).all()):
+                return Shown(path, side, tuple(shape[2:]))
     return None
 
 
-def _activations(probe: Probe) -> list[tuple[str, Side, torch.Size]]:
+def _moved_on(activation: Tensor) -> Tensor:
+    return activation.flatten(2).roll(1, 2).view_as(activation)
+
+
+def _activations(probe: Probe) -> list[_Seen]:
     """Path, side and shape of what the modules inside are called with and return, in the order in which they end."""
     seen: dict[tuple[str, Side], torch.Size] = {}
 

@@ -35,6 +35,7 @@ class Head:
     Attributes:
         layer, index: numbers of the layer and of the head in it; its name is `L{layer}H{index}`.
         query, key, value, output: the slices; keys and values of grouped queries are those of the group.
+        pattern: the head's attention pattern, (batch, query, key), where a module returns it.
         rotary: see above.
         normalized: `"no"`, `"by head"`, or `"over heads"`: one norm over the queries of all heads, so that taking a
             head's queries or keys away changes the others. There `query.site` and `key.site` are None; its outputs are
@@ -49,6 +50,7 @@ class Head:
     key: TensorSlice
     value: TensorSlice
     output: TensorSlice
+    pattern: Site | None
     rotary: bool
     normalized: Normalized
     attention: str
@@ -125,8 +127,9 @@ def heads(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> list[Head]
         for index, roles in enumerate(layer.roles or ()):
             slices = (roles.query, roles.key, roles.value, roles.output)
             query, key, value, output = (_placed(each, layer.attention, first) for each in slices)
-            behaviour = roles.rotary, roles.normalized
-            found.append(Head(number, index, query, key, value, output, *behaviour, layer.attention, parameters))
+            pattern = _below(layer.attention, roles.pattern)
+            behaviour = roles.rotary, roles.normalized, layer.attention
+            found.append(Head(number, index, query, key, value, output, pattern, *behaviour, parameters))
     return found
 
 
@@ -196,6 +199,9 @@ def _first_names(model: nn.Module) -> dict[str, str]:
 
 def _placed(part: TensorSlice, module: str, first: Mapping[str, str]) -> TensorSlice:
     """A slice in names relative to a module, in those of the model."""
-    bias = part.bias and _placed(part.bias, module, first)
-    site = part.site and dataclasses.replace(part.site, module=f"{module}.{part.site.module}")
-    return TensorSlice(first[f"{module}.{part.parameter}"], part.axis, part.index, bias, site)
+    bias = _placed(part.bias, module, first) if part.bias else None
+    return TensorSlice(first[f"{module}.{part.parameter}"], part.axis, part.index, bias, _below(module, part.site))
+
+
+def _below(module: str, site: Site | None) -> Site | None:
+    return None if site is None else dataclasses.replace(site, module=f"{module}.{site.module}")

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from ontogeny.models.places import TensorSlice
+from ontogeny.models.places import Site, TensorSlice
 from ontogeny.models.structure_heads import Heads, queries_of
 from ontogeny.models.structure_probe import Probe, Projection, Reached, Reading, spelt
-from ontogeny.models.structure_sites import Shown, found_sites
+from ontogeny.models.structure_sites import Shown, found_pattern, found_sites
 
 Normalized = Literal["no", "by head", "over heads"]
 # A vector that is normalised can be scaled without effect. The constant that norms add to the variance leaves 1e-5.
@@ -31,6 +31,7 @@ class Roles:
     key: TensorSlice
     value: TensorSlice
     output: TensorSlice
+    pattern: Site | None
     rotary: bool
     normalized: Normalized
 
@@ -171,11 +172,13 @@ def _roles(
     size = projection.width // len(heads)
     output = [_Columns(projection, list(range(head * size, (head + 1) * size))) for head in range(len(heads))]
     own = sites if normalized != "over heads" else {}
+    shown = found_pattern(probe, projection, len(heads))
     found = []
-    for head, written in zip(heads, output, strict=True):
+    for number, (head, written) in enumerate(zip(heads, output, strict=True)):
         query, key = (_slice(probe, head[kind], own) for kind in ("query", "key"))
         value, out = _slice(probe, head["value"], sites), _slice(probe, written, sites)
-        found.append(Roles(query, key, value, out, rotary, normalized))
+        pattern = Site(shown.module, axis=1, index=number) if shown else None
+        found.append(Roles(query, key, value, out, pattern, rotary, normalized))
     return found
 
 

@@ -51,6 +51,36 @@ def found_sites(probe: Probe, projection: Projection) -> dict[str, Shown]:
     return {name: shown for name, shown in found.items() if shown is not None}
 
 
+def found_pattern(probe: Probe, projection: Projection, count: int) -> Shown | None:
+    """The output of a module that is the attention pattern, (batch, head, query, key), if there is one.
+
+    Its rows are means, and a head whose pattern is zero writes nothing.
+    """
+    last = torch.arange(projection.width) >= projection.width // count * (count - 1)
+    without = probe.parameters[projection.name] * projection.keeping(~last)[projection.name]
+    expected = probe.outputs({projection.name: without})
+    for path, side, shape in _activations(probe):
+        if side == "output" and len(shape) == 4 and shape[1] == count and shape[2] == shape[3]:
+            seen: list[Tensor] = []
+            with replacing(probe.module, [(Site(path), seen.append), (Site(path, axis=1, index=count - 1), _nothing)]):
+                found = probe.outputs({})
+            means = bool((seen[0] >= 0).all()) and _equal(
+                seen[0].sum(-1).clamp(min=1), torch.ones_like(seen[0][..., 0])
+            )
+            if means and _equal(found, expected):
+                return Shown(path, side, tuple(shape[1:]))
+    return None
+
+
+def _nothing(activation: Tensor) -> Tensor:
+    return torch.zeros_like(activation)
+
+
+def _equal(found: Tensor, expected: Tensor) -> bool:
+    limit = _EQUAL.get(expected.dtype, 32 * torch.finfo(expected.dtype).eps) * float(expected.abs().max())
+    return bool(((found - expected).abs() <= limit).all())
+
+
 def _owner_first(seen: list[_Seen], matrix: Projection) -> list[_Seen]:
     return sorted(seen, key=lambda each: each[0] != matrix.name.rpartition(".")[0])
 
@@ -62,12 +92,11 @@ def _shown(probe: Probe, matrix: Projection, seen: list[_Seen], step: int) -> Sh
     columns = matrix.hidden_of(probe.parameters[matrix.name]).roll(step, 1)
     moved[matrix.name] = columns.unflatten(1, matrix.hidden).movedim(0, matrix.axis)
     expected = probe.outputs(moved)
-    limit = _EQUAL.get(expected.dtype, 32 * torch.finfo(expected.dtype).eps) * float(expected.abs().max())
     for path, side, shape in seen:
         if len(shape) > 2 and shape[2:].numel() == matrix.width:
             with replacing(probe.module, [(Site(path, side), _moved_on)]):
                 found = probe.outputs({})
-            if bool(((found - expected).abs() <= limit).all()):
+            if _equal(found, expected):
                 return Shown(path, side, tuple(shape[2:]))
     return None
 

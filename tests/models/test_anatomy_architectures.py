@@ -17,7 +17,7 @@ from ontogeny.circuits import attention_patterns
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.models import Head, Site, heads, intervene, run_with_cache
 
-QUICK = ("gpt2", "gpt_neox", "llama", "falcon, grouped", "olmo2")
+QUICK = ("gpt2", "gpt_neox", "llama", "qwen3", "olmo2")
 every_family = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else (pytest.mark.slow,)) for name in FAMILIES]
 )

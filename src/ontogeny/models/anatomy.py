@@ -116,7 +116,8 @@ def heads(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> list[Head]
 
     Returns:
         Heads by layer and number. Empty for networks without attention and for layers whose heads do not separate:
-        recurrent mixers, mixed heads, queries, keys or values made from a latent vector.
+        recurrent mixers, mixed heads, queries, keys or values made from a latent vector, and queries and keys that a
+        function without parameters normalises, whose columns do not meet in pairs.
 
     Not to be trusted where heads do not lie side by side in the input of the output projection.
     """

@@ -28,9 +28,10 @@ TOKENS = torch.randint(31, (4, 6), generator=torch.Generator().manual_seed(0))
 
 
 @cache
-def in_double(name: str) -> nn.Module:
-    """The family's network in 64 bits, without a cap on its scores, of which no product is left."""
-    model = copy.deepcopy(network(name)[0]).double()
+def exact(name: str) -> nn.Module:
+    """The family's network without a cap on its scores; in 64 bits, except for experts, which run in 32 alone."""
+    model = copy.deepcopy(network(name)[0])
+    model = model if name in ("mixtral", "gpt_oss") else model.double()
     for each in model.modules():
         if getattr(each, "attn_logit_softcapping", None):
             each.attn_logit_softcapping = None
@@ -39,12 +40,13 @@ def in_double(name: str) -> nn.Module:
 
 def inside(name: str, layer: int) -> tuple[list[Head], Tensor, Tensor, Tensor, Tensor]:
     """Heads of a layer; what its attention reads, attends with, projects and writes, all at the first position."""
-    model = in_double(name)
+    model = exact(name)
     mine = [head for head in heads(model) if head.layer == layer]
     projection = module(model, FAMILIES[name].output, layer)[0]
     places = [Site(mine[0].attention, "input"), Site(projection, "input"), Site(projection)]
     encoded: dict[str, Any] = {"attention_mask": torch.ones_like(TOKENS), "output_attentions": True}
-    if mine[0].rotary:  # all rotations by one angle
+    # All are turned by one angle. Our StableLM turns one coordinate of four, which stretches it and is no rotation.
+    if mine[0].rotary or name == "stablelm":
         encoded["position_ids"] = torch.zeros_like(TOKENS)
     output, cached = run_with_cache(model, TOKENS, names=places, **encoded)
     return mine, cached[places[0]], output.attentions[layer], cached[places[1]], cached[places[2]]
@@ -88,7 +90,7 @@ def test_products_of_queries_and_keys_are_the_scores(name: str, layer: int) -> N
     found = [unexplained(q @ k.mT, pattern[:, head.index]) for head, q, k in zip(mine, queries, keys, strict=True)]
     if over != "no":
         assert max(rest for rest, *_ in found) > 1e-2  # there is no product
-        norms = dict(in_double(name).get_submodule(mine[0].attention).named_children())
+        norms = dict(exact(name).get_submodule(mine[0].attention).named_children())
         q_norm, k_norm = (
             next(each for path, each in norms.items() if path.startswith(f"{kind}_") and "norm" in path)
             for kind in "qk"
@@ -116,7 +118,7 @@ def test_products_of_values_and_output_are_what_heads_write(name: str, layer: in
         torch.testing.assert_close(own, head.site.read(z), atol=1e-5, rtol=0)
         total += pattern[:, head.index] @ x @ (head.W_V @ head.W_O)
         total += 0 if head.b_V is None else pattern[:, head.index].sum(-1, keepdim=True) * (head.b_V @ head.W_O)
-    bias = getattr(module(in_double(name), FAMILIES[name].output, layer)[1], "bias", None)
+    bias = getattr(module(exact(name), FAMILIES[name].output, layer)[1], "bias", None)
     torch.testing.assert_close(total + (0 if bias is None else bias), written, atol=1e-5, rtol=0)
 
 

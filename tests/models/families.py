@@ -16,6 +16,8 @@ IDS: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 WIDE = WIDTHS | IDS | {"num_attention_heads": 6, "max_position_embeddings": 16}
 GROUPED = WIDE | {"num_key_value_heads": 2}
 GPT = IDS | {"vocab_size": 31, "n_embd": 24, "n_layer": 2, "n_head": 3, "n_positions": 16}
+# StableLM turns a quarter of a head's coordinates, which must be two or more.
+HALF_TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 FALCON = WIDTHS | IDS | {"new_decoder_architecture": False}
 
 
@@ -122,7 +124,7 @@ FAMILIES = {
         ("gemma3", "Gemma3TextConfig", {"head_dim": 8}, {"tied": True}),
         ("olmo", "OlmoConfig", {}, {}),
         ("olmo2", "Olmo2Config", {}, {"mixes": True}),
-        ("stablelm", "StableLmConfig", {}, {}),
+        ("stablelm", "StableLmConfig", {"rope_parameters": HALF_TURNED}, {}),
         ("cohere", "CohereConfig", {}, {"tied": True}),
         ("starcoder2", "Starcoder2Config", {}, {"tied": True}),
         ("granite", "GraniteConfig", {}, {}),

@@ -45,8 +45,7 @@ def inside(name: str, layer: int) -> tuple[list[Head], Tensor, Tensor, Tensor, T
     projection = module(model, FAMILIES[name].output, layer)[0]
     places = [Site(mine[0].attention, "input"), Site(projection, "input"), Site(projection)]
     encoded: dict[str, Any] = {"attention_mask": torch.ones_like(TOKENS), "output_attentions": True}
-    # All are turned by one angle. Our StableLM turns one coordinate of four, which stretches it and is no rotation.
-    if mine[0].rotary or name == "stablelm":
+    if mine[0].rotary:  # all turned by one angle
         encoded["position_ids"] = torch.zeros_like(TOKENS)
     output, cached = run_with_cache(model, TOKENS, names=places, **encoded)
     return mine, cached[places[0]], output.attentions[layer], cached[places[1]], cached[places[2]]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
     from ontogeny.models import components as components
+    from ontogeny.models import heads as heads
     from ontogeny.models import restrict as restrict
     from ontogeny.sampling import HMC as HMC
     from ontogeny.sampling import MALA as MALA
@@ -68,7 +69,7 @@ _HOMES = {
         "susceptibility",
     ),
     "ontogeny.measurement": ("measure", "write_report"),
-    "ontogeny.models": ("components", "restrict"),
+    "ontogeny.models": ("components", "heads", "restrict"),
     "ontogeny.sampling": (
         "Calibrated",
         "Calibration",

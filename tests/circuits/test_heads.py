@@ -80,6 +80,11 @@ def test_a_period_that_leaves_no_repetition_is_refused(period: int) -> None:
         repeat_scores(as_patterns(uniform()), period)
 
 
+def stacked(model: Transformer, tokens: Tensor) -> Tensor:
+    """All patterns of one batch, (layer, sequence, head, query, key)."""
+    return torch.stack([patterns for _, patterns in attention_patterns(model, tokens)])
+
+
 def induction_circuit(sharpness: float) -> Transformer:
     """Layer 0 copies the previous token into a place of its own; layer 1 attends where that place holds the present
     token. The stream is one-hot: token, previous token, and for queries and keys the position.
@@ -118,7 +123,7 @@ def repeated() -> Tensor:
 
 def test_an_induction_circuit_written_by_hand_is_found(repeated: Tensor) -> None:
     model = induction_circuit(sharpness=4)
-    patterns = attention_patterns(model, repeated)
+    patterns = stacked(model, repeated)
     assert patterns.shape == (2, 5, 1, LENGTH, LENGTH)
     repeats, text = repeat_scores(patterns, PERIOD), text_scores(patterns)
     # The first token stands before itself as far as layer 0 can see, which halves the attention of one query in six.
@@ -140,5 +145,5 @@ def test_without_the_previous_token_head_there_is_no_induction(repeated: Tensor)
     model = induction_circuit(sharpness=4)
     with torch.no_grad():
         model.get_parameter("blocks.0.attn.W_O").zero_()
-    found = repeat_scores(attention_patterns(model, repeated), PERIOD)["prefix_matching"][1]
+    found = repeat_scores(stacked(model, repeated), PERIOD)["prefix_matching"][1]
     torch.testing.assert_close(found, torch.full((1, 5), sum(1 / q for q in range(PERIOD + 1, LENGTH + 1)) / PERIOD))

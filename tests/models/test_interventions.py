@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.models import Transformer, TransformerConfig, intervene, run_with_cache
+from ontogeny.models import Site, Transformer, TransformerConfig, heads, intervene, run_with_cache
 
 
 class Pair(nn.Module):
@@ -261,7 +261,89 @@ def test_a_function_that_returns_no_tensor_is_refused_by_name() -> None:
     model = Pair()
     with (
         pytest.raises(InvalidArgument, match="found float at 'first'"),
-        intervene(model, {"first": lambda activation: 0.0}),  # pyrefly: ignore[bad-assignment]
+        intervene(model, {"first": lambda activation: 0.0}),  # pyrefly: ignore[bad-argument-type]
     ):
         model(X)
     assert hooks(model) == 0
+
+
+def attention_only(num_layers: int = 2) -> Transformer:
+    config = TransformerConfig(vocabulary_size=5, context_length=6, num_layers=num_layers, d_model=8, num_heads=2)
+    return Transformer(config, torch.Generator().manual_seed(0))
+
+
+class Keyword(nn.Module):
+    """A module whose inner one is called with keywords."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x=x)
+
+
+@pytest.mark.parametrize("model", [Around(Pair()), Keyword()], ids=["by place", "by name"])
+def test_inputs_are_read_and_replaced(model: nn.Module) -> None:
+    seen: list[Tensor] = []
+    with intervene(model, {Site("inner.second", "input"): seen.append, Site("inner", "input"): lambda x: x + 1}):
+        assert torch.equal(model(X), 2 * (X + 1))
+    assert torch.equal(seen[0], X + 1)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert torch.equal(model(X), 2 * X)
+
+
+@pytest.mark.parametrize(("index", "shape"), [((1,), (1, 1)), (1, (1,)), ((1, 0), (1, 2)), (None, (1, 2))])
+def test_places_are_read_and_written_and_all_others_stay(index: Any, shape: tuple[int, ...]) -> None:
+    model, seen = Pair(), []
+
+    def double(activation: Tensor) -> Tensor:
+        seen.append(activation)
+        return 2 * activation
+
+    with intervene(model, {Site("first", "output", -1, index): double}):
+        found = model(X)
+    assert seen[0].shape == shape
+    assert torch.equal(found, 2 * X * torch.tensor([2.0 if index in ((1, 0), None) else 1.0, 2.0]))
+    wrong = intervene(model, {Site("first", "output", -1, (1,)): lambda activation: activation[:, :0]})
+    with pytest.raises(InvalidArgument, match=r"values of shape \(1, 1\).*found \(1, 0\)"), wrong:
+        model(X)
+
+
+def test_components_go_by_their_names() -> None:
+    model, tokens = attention_only(), torch.tensor([[0, 3, 1, 4]])
+    names = {"L1": "blocks.1", "L1.attn": "blocks.1.attn", "L0.norm1": "blocks.0.ln1", "embed": "embed"}
+    _, cache = run_with_cache(model, tokens, names=[*names, *names.values(), "L1H1", "blocks.1.attn.hook_z"])
+    for name, path in names.items():
+        assert torch.equal(cache[name], cache[path])
+    assert torch.equal(cache["L1H1"], cache["blocks.1.attn.hook_z"][:, :, 1])
+    for wrong, near in (("L1H2", "'L1H1'"), ("L2.attn", "'L1.attn'"), ("L0.mlp", "'L0"), ("blocks.3", "'blocks.1'")):
+        with pytest.raises(InvalidArgument, match=f"found '{wrong}'.*{near}"), intervene(model, {wrong: fail}):
+            pass
+    assert hooks(model) == 0
+
+
+def test_patching_a_path_is_two_functions_on_a_batch_of_worlds() -> None:
+    """From head 0 of layer 0 to the keys of head 1 of layer 1, against the same by weights and activations by hand."""
+    model = attention_only()
+    clean, other = torch.tensor([[0, 3, 1, 4]]), torch.tensor([[2, 3, 0, 1]])
+    receiver = next(head for head in heads(model) if head.name == "L1H1").key.site
+    assert receiver is not None
+
+    # worlds: the clean run, the other run, clean but for the sender, clean but for what the receiver hears of it
+    def send(z: Tensor) -> Tensor:
+        return torch.stack([z[0], z[1], z[1], z[3]])
+
+    def receive(keys: Tensor) -> Tensor:
+        return torch.stack([keys[0], keys[1], keys[2], keys[2]])
+
+    with torch.no_grad(), intervene(model, {"L0H0": send, receiver: receive}):
+        *_, found = model(torch.cat([clean, other, clean, clean]))
+    with torch.no_grad():
+        sent = run_with_cache(model, other, names="L0H0")[1]["L0H0"]
+        with intervene(model, {"L0H0": lambda z: sent}):
+            received = run_with_cache(model, clean, names=receiver)[1][receiver]
+        with intervene(model, {receiver: lambda keys: received}):
+            expected = model(clean)[0]
+        assert (expected - model(clean)[0]).abs().max() > 1e-3
+    torch.testing.assert_close(found, expected)

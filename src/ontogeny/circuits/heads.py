@@ -1,29 +1,18 @@
 """What each attention head attends to: scores from attention patterns, one number a head and sequence."""
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.models import Transformer, run_with_cache
-
-
-def attention_patterns(
-    model: Transformer, tokens: Int[Tensor, "sequence position"]
-) -> Float[Tensor, "layer sequence head query key"]:
-    """Attention probabilities of every head on given sequences."""
-    sites = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.config.num_layers)]
-    _, cache = run_with_cache(model, tokens, names=sites)
-    return torch.stack([cache[site] for site in sites])
 
 
 def text_scores(
-    patterns: Float[Tensor, "layer sequence head query key"],
-) -> dict[str, Float[Tensor, "layer head sequence"]]:
+    patterns: Float[Tensor, "*layer sequence head query key"],
+) -> dict[str, Float[Tensor, "*layer head sequence"]]:
     """`previous_token`: mean attention from position i to i - 1; `current_token`: to i itself; on any text.
 
     Elhage et al. 2021; Olsson et al. 2022 (2209.11895). The first position attends only to itself and is left out of
-    both.
+    both. For `pattern_scores`, or of patterns at hand.
     """
     return {
         "previous_token": _mean_diagonal(patterns[..., 1:, :], 0),
@@ -32,8 +21,8 @@ def text_scores(
 
 
 def repeat_scores(
-    patterns: Float[Tensor, "layer sequence head query key"], period: int
-) -> dict[str, Float[Tensor, "layer head sequence"]]:
+    patterns: Float[Tensor, "*layer sequence head query key"], period: int
+) -> dict[str, Float[Tensor, "*layer head sequence"]]:
     """Scores on sequences of random tokens that repeat with `period`, over the positions after the first occurrence.
 
     `prefix_matching` (induction): mean attention from position i to i - period + 1, the token that followed the earlier
@@ -49,6 +38,6 @@ def repeat_scores(
     return {"prefix_matching": _mean_diagonal(repeated, 1), "duplicate_token": _mean_diagonal(repeated, 0)}
 
 
-def _mean_diagonal(patterns: Tensor, offset: int) -> Float[Tensor, "layer head sequence"]:
+def _mean_diagonal(patterns: Tensor, offset: int) -> Float[Tensor, "*layer head sequence"]:
     """Mean over queries q of the attention to key q + offset, q counted from the first row given."""
-    return patterns.diagonal(offset, dim1=-2, dim2=-1).mean(dim=-1).transpose(1, 2)
+    return patterns.diagonal(offset, dim1=-2, dim2=-1).mean(dim=-1).transpose(-1, -2)

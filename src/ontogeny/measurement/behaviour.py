@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ontogeny.circuits import attention_patterns, repeat_scores, text_scores
+from ontogeny.circuits import pattern_scores, repeat_scores, text_scores
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import next_token
 from ontogeny.data import cross_entropy
-from ontogeny.models import Transformer
+from ontogeny.models import Head, Transformer, TransformerConfig, heads
 
 _BATCH = 32
 
@@ -96,15 +97,22 @@ class LanguageBehaviour:
     def _heads(self, model: Transformer, main: str) -> dict[str, tuple[tuple[str, ...] | str, Tensor]]:
         period = self.repeats.shape[1] // 2
         text, repeats = (_on(model, tokens) for tokens in (self.held_out[main][: len(self.repeats)], self.repeats))
-        found = text_scores(attention_patterns(model, text))
-        found |= repeat_scores(attention_patterns(model, repeats), period)
-        scores = torch.stack([found[name] for name in SCORES]).cpu()
+        known = _heads(model.config)
+        found = pattern_scores(model, text, text_scores, known=known)
+        found |= pattern_scores(model, repeats, partial(repeat_scores, period=period), known=known)
+        scores = torch.stack([found[name] for name in SCORES])
         loss = _losses(model, self.repeats)
         return {
             "head_score": (("score", "layer", "head"), scores.mean(dim=-1)),
             "head_score_by_sequence": (("score", "layer", "head", "repeat"), scores),
             "repeated_gain": ((), loss[:, period:].mean() - loss[:, : period - 1].mean()),
         }
+
+
+@cache
+def _heads(config: TransformerConfig) -> tuple[Head, ...]:
+    """Where the heads of such a transformer are, found once for all checkpoints."""
+    return tuple(heads(Transformer(config, torch.Generator())))
 
 
 SCORES = ("previous_token", "current_token", "duplicate_token", "prefix_matching")

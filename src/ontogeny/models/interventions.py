@@ -1,71 +1,72 @@
-"""The one intervention mechanism: a function at a named site of any module, taken away again whatever happens."""
+"""The one intervention mechanism: a function at a site of any network, taken away again whatever happens."""
 
 import difflib
-from collections.abc import Callable, Generator, Iterable, Mapping
+import re
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.models.outputs import first_tensor, with_first_tensor
+from ontogeny.models.anatomy import site_of, sites
+from ontogeny.models.hooks import Intervention, replacing
+from ontogeny.models.places import Site
 
-Intervention = Callable[[Tensor], Tensor | None]
+Place = TypeVar("Place", str, Site, str | Site)
 
 
 @contextmanager
-def intervene(model: nn.Module, interventions: Mapping[str, Intervention]) -> Generator[nn.Module]:
-    """Within the context, the output of each named submodule passes through its function, at each of its calls.
+def intervene(model: nn.Module, interventions: Mapping[Place, Intervention]) -> Generator[nn.Module]:
+    """Within the context, the activation at each place passes through its function, whenever its module is called.
 
-    Of a module that returns several things, as an LSTM or an attention does, the first tensor is the activation, in
-    tuples, lists, mappings and dataclasses and in what these hold (`first_tensor`). The others are passed on as they
-    are.
+    A place is
+
+    - the path of a submodule, such as `"blocks.0.attn.hook_pattern"`: what it returns;
+    - the name of a component: `"L0H3"` is a head's output before the output projection, `(batch, position, d_head)`;
+      `"L0"`, `"L0.attn"`, `"L0.mlp"`, `"L0.norm1"`, `"embed"`, `"unembed"` are what these modules return;
+    - a `Site`: the input or output of a submodule, or some places of it.
+
+    Of several things that a module takes or returns, as an LSTM or an attention does, the first tensor is the
+    activation, in tuples, lists, mappings and dataclasses and in what these hold (`first_tensor`). The others are
+    passed on as they are. Only the places that are named change; all other numbers stay the same, bit for bit.
+
+    A function sees the whole batch. So a batch may hold several worlds, one after the other, and a function may copy
+    activations from one to another: patching is one function, patching of a path two.
 
     Args:
-        model: any module; sites are the names of its submodules, such as `blocks.0.attn.hook_pattern`.
-        interventions: site -> function of the activation; what it returns replaces the activation, `None` leaves it
-            (capturing is a function that keeps its argument).
+        model: any module. Names of heads are found by probing it, once (see `heads`); it runs for that.
+        interventions: place -> function of the activation; what it returns replaces the activation, `None` leaves it
+            (capturing is a function that keeps its argument). They apply in the order given.
 
     Raises:
-        InvalidArgument: for a site that does not exist (lists the nearest that do), and on a forward pass for one that
-            returns no tensor, or a function that returns anything else than a tensor or `None`.
+        InvalidArgument: for a place that does not exist (lists the nearest that do) or has no activation, as the keys
+            of grouped queries; and on a forward pass for a module without a tensor, or a function that returns
+            anything else than a tensor of the same shape or `None`.
     """
-    sites = dict(model.named_modules())
-    for name in interventions:
-        if name not in sites:
-            near = difflib.get_close_matches(name, list(sites), n=5, cutoff=0.3)
-            raise InvalidArgument(
-                "interventions", expected="names of submodules", found=repr(name), instead=f"one of {near}"
-            )
-    handles = []
-    try:
-        for name, function in interventions.items():
-            handles.append(sites[name].register_forward_hook(_as_hook(name, function)))
+    with replacing(model, [(_site(model, place), function) for place, function in interventions.items()]):
         yield model
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def run_with_cache(
-    model: nn.Module, *inputs: Any, names: str | Iterable[str], **named: Any
-) -> tuple[Any, dict[str, Tensor]]:
-    """One forward pass without gradients, and the activations at the named sites, detached.
+    model: nn.Module, *inputs: Any, names: str | Site | Iterable[str | Site], **named: Any
+) -> tuple[Any, dict[Any, Tensor]]:
+    """One forward pass without gradients, and the activations at the named places (see `intervene`), detached.
 
-    `names` is required: caching every site is how memory is lost. What the model takes by name goes by name:
+    `names` is required: caching every activation is how memory is lost. What the model takes by name goes by name:
     `run_with_cache(model, **encoded, names="transformer.h.0.attn")`.
 
     Returns:
-        The model's output, and site -> activation in the order of the forward pass.
+        The model's output, and place -> activation in the order of the forward pass.
 
     Raises:
         InvalidArgument: as for `intervene`, and for a module that the forward pass calls more than once.
     """
-    cache: dict[str, Tensor] = {}
-    wanted = [names] if isinstance(names, str) else list(names)
+    cache: dict[str | Site, Tensor] = {}
+    wanted = [names] if isinstance(names, str | Site) else list(names)
 
-    def keep(name: str) -> Intervention:
+    def keep(name: str | Site) -> Intervention:
         def capture(activation: Tensor) -> None:
             if name in cache:
                 raise InvalidArgument(
@@ -83,26 +84,18 @@ def run_with_cache(
     return output, cache
 
 
-def _as_hook(name: str, function: Intervention) -> Callable[[nn.Module, Any, Any], Any]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        activation = first_tensor(output)
-        if activation is None:
-            raise InvalidArgument(
-                "interventions",
-                expected="modules that return a tensor, alone or in a tuple, list, mapping or dataclass",
-                found=f"{name!r}, which returns {type(output).__name__}",
-                instead="the name of a module in it or around it that does",
-            )
-        changed = function(activation)
-        if changed is None:
-            return None
-        if not isinstance(changed, Tensor):
-            raise InvalidArgument(
-                "interventions",
-                expected="functions that return a tensor, or None to leave the activation",
-                found=f"{type(changed).__name__} at {name!r}",
-                instead="torch.zeros_like, for one",
-            )
-        return with_first_tensor(output, changed)
-
-    return hook
+def _site(model: nn.Module, place: str | Site) -> Site:
+    modules = dict(model.named_modules())
+    path = place.module if isinstance(place, Site) else place
+    if path in modules:
+        return place if isinstance(place, Site) else Site(place)
+    named = isinstance(place, str) and re.fullmatch(r"L\d+([HG.].*)?|(un)?embed", place) is not None
+    if named and (site := site_of(model, place)) is not None:
+        return site
+    known = [*modules, *(sites(model) if named else ())]
+    raise InvalidArgument(
+        "interventions",
+        expected="names of submodules, or of components that have an activation",
+        found=repr(path),
+        instead=f"one of {difflib.get_close_matches(path, known, n=5, cutoff=0.3)}",
+    )

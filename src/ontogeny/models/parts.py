@@ -121,6 +121,6 @@ def _of_layer(label: str, layer: Layer, named: Mapping[str, Component], names: _
         slices = names.under(layer.path, layer.neurons.slices)
         yield names.component(f"{label}.mlp.neurons", slices, layer.neurons.count)
     if layer.heads:
-        for letter, each in (("H", layer.heads.own), ("G", layer.heads.groups)):
+        for letter, each in (("H", layer.heads.own), ("G", layer.heads.groups.values())):
             for number, slices in enumerate(each):
                 yield names.component(f"{label}{letter}{number}", names.under(layer.attention, slices))

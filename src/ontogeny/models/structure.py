@@ -15,6 +15,7 @@ from ontogeny.models.structure_calls import TOKENS, Call, Calls, recorded
 from ontogeny.models.structure_heads import Heads, found_heads
 from ontogeny.models.structure_neurons import Neurons, found_neurons
 from ontogeny.models.structure_probe import Probe, is_norm
+from ontogeny.models.structure_roles import Roles, found_roles
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Layer:
     path: str
     attention: str
     heads: Heads | None
+    roles: list[Roles] | None
     norms: list[str]
     mlp: list[str]
     neurons: Neurons | None
@@ -38,8 +40,11 @@ class Structure:
     unembed: str | None
 
 
-def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Structure:
-    """What `model` is made of; empty where it does not run on `inputs`, by default three tokens."""
+def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None, roles: bool = False) -> Structure:
+    """What `model` is made of; empty where it does not run on `inputs`, by default three tokens.
+
+    The roles of weights in heads, which take as long again as all else, are found where they are asked for.
+    """
     cards = sorted({each.device.index for each in model.parameters() if each.is_cuda})
     with torch.random.fork_rng(devices=cards), torch.enable_grad():
         try:
@@ -49,7 +54,7 @@ def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Struct
                 raise
             return Structure([], None, None)  # not a network of tokens, and nothing else is known of its input
         with torch.autocast("cpu", enabled=False):
-            search = _Search(model, calls)
+            search = _Search(model, calls, roles)
             attentions = [path for name, _ in model.named_children() for path in search.attentions(name)]
             layers = [search.layer(path, attentions) for path in attentions]
     return Structure(layers, *_ends(model, calls, [layer.path for layer in layers]))
@@ -58,10 +63,10 @@ def structure(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Struct
 class _Search:
     """Finds modules by probing; modules that are built alike are probed once."""
 
-    def __init__(self, model: nn.Module, calls: Calls) -> None:
-        self._modules, self._calls = dict(model.named_modules()), calls
+    def __init__(self, model: nn.Module, calls: Calls, roles: bool) -> None:
+        self._modules, self._calls, self._roles = dict(model.named_modules()), calls, roles
         self._attentions: dict[Any, list[str]] = {}
-        self._contents: dict[Any, tuple[Heads | None, Neurons | None]] = {}
+        self._contents: dict[Any, tuple[Heads | None, list[Roles] | None, Neurons | None]] = {}
 
     def attentions(self, path: str) -> list[str]:
         """Paths of the attentions in the module at `path`."""
@@ -79,9 +84,9 @@ class _Search:
         norms, mlp = self._outside(path, attention)
         kind = (self._kind(path), attention.removeprefix(path))
         if kind not in self._contents:
-            self._contents[kind] = self._heads(attention), self._neurons(path, mlp)
-        heads, neurons = self._contents[kind]
-        return Layer(path, attention, heads, norms, mlp, neurons)
+            self._contents[kind] = *self._heads(attention), self._neurons(path, mlp)
+        heads, roles, neurons = self._contents[kind]
+        return Layer(path, attention, heads, roles, norms, mlp, neurons)
 
     def _searched(self, path: str) -> list[str]:
         probe = self._probe(path)
@@ -100,10 +105,14 @@ class _Search:
         matrices = [each for each in self._modules[path].parameters() if each.ndim > 1]
         return None if call is None or call.main() is None or len(matrices) < 2 else Probe(self._modules[path], call)
 
-    def _heads(self, attention: str) -> Heads | None:
+    def _heads(self, attention: str) -> tuple[Heads | None, list[Roles] | None]:
         probe = self._probe(attention)
         projection = probe.projection(set(probe.parameters)) if probe else None
-        return found_heads(probe, projection) if probe and projection else None
+        heads = found_heads(probe, projection) if probe and projection else None
+        if probe is None or projection is None or heads is None or not self._roles:
+            return heads, None
+        unchanged = Probe(self._modules[attention], self._calls.made[attention], norms=True)
+        return heads, found_roles(probe, unchanged, projection, heads)
 
     def _neurons(self, path: str, mlp: list[str]) -> Neurons | None:
         probe = self._probe(path) if mlp else None

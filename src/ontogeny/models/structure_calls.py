@@ -1,7 +1,7 @@
 """What each module of a network is called with when the network runs once, and the network left as it was."""
 
 import copy
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,12 +48,12 @@ class Calls:
     widths: dict[str, int] = field(default_factory=dict)
 
 
-def recorded(model: nn.Module, inputs: tuple[Any, ...]) -> Calls:
-    """One forward pass without gradients in eval mode; modes come back."""
+def recorded(model: nn.Module, inputs: tuple[Any, ...], paths: Container[str] | None = None) -> Calls:
+    """One pass without gradients in eval mode; modes come back. Modules at `paths` are noted, by default all."""
     calls = Calls(inputs)
     handles = []
     for path, module in model.named_modules():
-        if next(module.parameters(), None) is not None:
+        if next(module.parameters(), None) is not None and (paths is None or path in paths):
             handles.append(module.register_forward_pre_hook(partial(_note_call, calls, path), with_kwargs=True))
             handles.append(module.register_forward_hook(partial(_note_width, calls, path)))
     try:

@@ -18,23 +18,23 @@ Slices = dict[str, Slice]
 
 @dataclass(frozen=True)
 class Heads:
-    """Slices by parameter name, of each head and of each group of heads that share keys or values."""
+    """Slices by parameter name, of each head and of each group of heads that share keys or values, by its members."""
 
     own: list[Slices]
-    groups: list[Slices]
+    groups: dict[tuple[int, ...], Slices]
 
 
 def found_heads(probe: Probe, projection: Projection) -> Heads | None:
     """The heads of an attention module; `None` where its parts do not separate by heads."""
-    queries = _queries(probe)
+    queries = queries_of(probe)
     size = _head_size(probe, projection, queries)
     if size is None:
         return None
     count = projection.width // size
     reach, axes = _reach(probe, projection, count)
     none_kept = torch.zeros(projection.width, dtype=torch.bool)
-    past = {name for name, found in probe.reached(Reading(cut=(projection, none_kept))).items() if found.any()}
-    hosts = {bias: matrices for bias, matrices in _hosts(probe).items() if bias not in past}
+    past = {name for name, found in probe.reached(Reading(kept=projection.keeping(none_kept))).items() if found.any()}
+    hosts = probe.hosts
     own: list[Slices] = [{} for _ in range(count)]
     shared: dict[tuple[int, ...], Slices] = {}
     for name in reach.keys() - past - hosts.keys():
@@ -51,25 +51,20 @@ def found_heads(probe: Probe, projection: Projection) -> Heads | None:
     if not all(any(_holds(queries[name], where) for name, where in slices.items()) for slices in own):
         return None
     for slices in (*own, *shared.values()):
-        for bias, matrices in hosts.items():
-            shape = probe.parameters[bias].shape
-            places = {
-                place
-                for matrix in matrices & slices.keys()
-                for place in _without_an_axis(slices[matrix], probe.parameters[matrix].shape, shape)
-            }
-            if len(places) == 1:
-                slices[bias] = places.pop()
-    return Heads(own, [shared[members] for members in sorted(shared)])
+        for bias, matrix in hosts.items():
+            where = slices.get(matrix.name)
+            if where is not None and probe.parameters[bias].shape == matrix.hidden:
+                slices[bias] = Slice(where.axis - (where.axis > matrix.axis), where.index)
+    return Heads(own, {members: shared[members] for members in sorted(shared)})
 
 
-def _queries(probe: Probe) -> Reached:
+def queries_of(probe: Probe) -> Reached:
     """Weights whose gradient at the last position comes from that position alone.
 
     The first feature of the stream is zero there and not elsewhere: what reads it from there alone has no gradient.
     """
     found: Reached = {}
-    for name, reached in probe.reached(Reading(zeroed=slice(-1, None))).items():
+    for name, reached in probe.reached(Reading(first=(slice(-1, None), 0.0))).items():
         found[name] = torch.zeros_like(reached)
         for axis, size in enumerate(reached.shape if reached.ndim > 1 else ()):
             if size == probe.input_width > 1:
@@ -84,7 +79,7 @@ def _head_size(probe: Probe, projection: Projection, queries: Reached) -> int | 
     """
 
     def reading(coordinate: int) -> Reading:
-        return Reading(cut=(projection, torch.arange(projection.width) == coordinate))
+        return Reading(kept=projection.keeping(torch.arange(projection.width) == coordinate))
 
     def meet(one: Reached, other: Reached) -> bool:
         return any((one[name] & other[name] & queries[name]).any() for name in one if name != projection.name)
@@ -122,7 +117,7 @@ def _reach(probe: Probe, projection: Projection, count: int) -> tuple[Reached, d
     reach: dict[tuple[str, int], list[Tensor]] = {}
     head_of = torch.arange(projection.width) // (projection.width // count)
     for head in range(count):
-        for name, reached in probe.reached(Reading(cut=(projection, head_of == head))).items():
+        for name, reached in probe.reached(Reading(kept=projection.keeping(head_of == head))).items():
             for axis in range(reached.ndim):
                 reach.setdefault((name, axis), []).append(along(reached, axis))
     stacked = {key: torch.stack(each) for key, each in reach.items()}
@@ -141,27 +136,3 @@ def _add(slices: Slices, name: str, axis: int, places: Bool[Tensor, " place"]) -
 
 def _holds(queries: Bool[Tensor, "..."], where: Slice) -> bool:
     return bool(along(queries, where.axis)[list(where.index)].any())
-
-
-def _hosts(probe: Probe) -> dict[str, set[str]]:
-    """Bias -> matrices of its module whose places are its own.
-
-    A bias of keys moves all scores of a query alike, so that its gradient tells nothing: it lies where the matrices
-    beside it lie. So does the vector beside a single matrix, in which keys may stand beside queries and values.
-    """
-    matrices: dict[str, set[str]] = {}
-    for name, tensor in probe.parameters.items():
-        if tensor.ndim > 1:
-            matrices.setdefault(name.rpartition(".")[0], set()).add(name)
-    found: dict[str, set[str]] = {}
-    for name, tensor in probe.parameters.items():
-        beside = matrices.get(name.rpartition(".")[0], set()) - {name}
-        if name in probe.without_effect or (tensor.ndim == 1 and len(beside) == 1):
-            found[name] = beside
-    return found
-
-
-def _without_an_axis(where: Slice, matrix: torch.Size, bias: torch.Size) -> set[Slice]:
-    """The places of a bias of shape `bias` that a slice of a matrix leaves, if it is the matrix less one other axis."""
-    left = [axis for axis in range(len(matrix)) if axis != where.axis and matrix[:axis] + matrix[axis + 1 :] == bias]
-    return {Slice(where.axis - (axis < where.axis), where.index) for axis in left}

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ontogeny.core.restriction import Slice
-from ontogeny.models.structure_probe import Probe, Projection, Reading, along
+from ontogeny.models.structure_probe import Probe, Projection, Reading, along, spelt
 
 
 @dataclass(frozen=True)
@@ -21,25 +21,17 @@ class Neurons:
 def found_neurons(probe: Probe, projection: Projection, names: set[str]) -> Neurons | None:
     """The neurons of an MLP whose parameters are `names`; `None` where its weights do not separate by neuron.
 
-    Each hidden coordinate is a number in binary: for each digit, coordinates with a one there are kept and then those
-    with a zero. What a weight reaches spells the number of its neuron; a weight that reaches both ways is shared.
+    A weight that belongs to several neurons is shared.
     """
-    numbers, digits = torch.arange(projection.width), max(1, (projection.width - 1).bit_length())
-    spelt: dict[tuple[str, int], Tensor] = {}
-    clear: dict[tuple[str, int], Tensor] = {}
-    for digit in range(digits):
-        kept = (numbers >> digit & 1).bool()
-        ones, zeros = (probe.reached(Reading(cut=(projection, keep)), names) for keep in (kept, ~kept))
-        for name in names:
-            for axis in range(ones[name].ndim):
-                one, zero = along(ones[name], axis), along(zeros[name], axis)
-                key = (name, axis)
-                spelt[key] = spelt.get(key, torch.zeros(len(one), dtype=torch.long)) + (one.long() << digit)
-                clear[key] = clear.get(key, torch.ones(len(one), dtype=torch.bool)) & (one ^ zero)
+
+    def reached(kept: Bool[Tensor, " hidden"]) -> dict[tuple[str, int], Tensor]:
+        found = probe.reached(Reading(kept=projection.keeping(kept)), names)
+        return {(name, axis): along(found[name], axis) for name in names for axis in range(found[name].ndim)}
+
     slices: dict[str, Slice] = {}
-    for (name, axis), each in clear.items():
-        if each.all() and name not in slices:
-            index = _by_neuron(spelt[name, axis], projection.width)
+    for (name, axis), (numbers, clear) in spelt(projection.width, reached).items():
+        if clear.all() and name not in slices:
+            index = _by_neuron(numbers, projection.width)
             if index is None:
                 return None
             slices[name] = Slice(axis, tuple(index.tolist()))

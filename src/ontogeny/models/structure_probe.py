@@ -7,10 +7,11 @@ since one over the full width would let every weight reach every output.
 """
 
 import copy
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +23,7 @@ from ontogeny.models.structure_calls import Call
 
 Gradients = dict[str, Tensor]
 Reached = dict[str, Tensor]
+Key = TypeVar("Key", bound=Hashable)
 
 # Streams and random read-outs are drawn this often. In one draw a few gradients in 10^5 are as small as rounding by
 # chance; in two draws, a few in 10^10.
@@ -36,15 +38,19 @@ _LEAST = 0.1
 
 @dataclass(frozen=True)
 class Projection:
-    """The matrix that a module's output is linear in: `axis` runs over outputs, the others over hidden coordinates."""
+    """A matrix between the stream and hidden coordinates: `axis` runs over the stream, the others over the hidden."""
 
     name: str
     axis: int
     hidden: tuple[int, ...]
 
-    def mask(self, kept: Bool[Tensor, " hidden"]) -> Bool[Tensor, "..."]:
-        """`kept` by hidden coordinate, as a tensor that broadcasts over the matrix."""
-        return kept.view(self.hidden).unsqueeze(self.axis)
+    def keeping(self, kept: Bool[Tensor, " hidden"]) -> dict[str, Bool[Tensor, "..."]]:
+        """`kept` by hidden coordinate, as a mask that broadcasts over the matrix, under its name."""
+        return {self.name: kept.view(self.hidden).unsqueeze(self.axis)}
+
+    def hidden_of(self, matrix: Tensor) -> Tensor:
+        """A tensor of the matrix's shape as (stream, hidden)."""
+        return matrix.movedim(self.axis, 0).flatten(1)
 
     @property
     def width(self) -> int:
@@ -58,13 +64,15 @@ class Reading:
 
     Attributes:
         output: weight of each output in that number; default random.
-        zeroed: positions at which the first feature of the stream is zero; default none.
-        cut: hidden coordinates kept by a projection; the others are taken out of it.
+        first: positions at which the first feature of the stream has a given value, and the value; default none.
+        alone: whether the stream is zero before the last position.
+        kept: masks by parameter; where they are false the weights are zero.
     """
 
     output: Float[Tensor, " width"] | None = None
-    zeroed: slice | None = None
-    cut: tuple[Projection, Bool[Tensor, " hidden"]] | None = None
+    first: tuple[slice, float] | None = None
+    alone: bool = False
+    kept: Mapping[str, Bool[Tensor, "..."]] = field(default_factory=dict)
 
 
 class Probe:
@@ -73,8 +81,10 @@ class Probe:
     Args:
         module: copied; the copy is held on the CPU in 64 bits, or in 32 or in its own type where it runs in no more.
         call: arguments it was called with, of which the stream is replaced by noise wherever it appears.
+        norms: whether the norms inside are applied; default passed over.
 
     Attributes:
+        module: the copy.
         parameters: the random weights, by name.
         width: number of outputs.
         input_width: number of features of the stream.
@@ -82,10 +92,11 @@ class Probe:
             earlier; in a stream of two positions, on the input at the first.
     """
 
-    def __init__(self, module: nn.Module, call: Call) -> None:
+    def __init__(self, module: nn.Module, call: Call, norms: bool = False) -> None:
         stream = call.main()
         assert stream is not None
         self._call, self._shape, self.input_width = call, stream.shape, stream.shape[-1]
+        self._norms = norms
         kinds = [each.dtype for each in module.parameters() if each.is_floating_point()]
         *wider, own = dict.fromkeys((torch.float64, torch.float32, *kinds[:1]))
         for dtype in wider:
@@ -97,15 +108,15 @@ class Probe:
     def _prepare(self, module: nn.Module, dtype: torch.dtype) -> None:
         self._dtype, self._share = dtype, _SHARE.get(dtype, 4 * torch.finfo(dtype).eps)
         self._generator = torch.Generator().manual_seed(0)
-        self._module = copy.deepcopy(module).to("cpu", dtype).eval()
-        for name, each in self._module.named_modules():
+        self.module = copy.deepcopy(module).to("cpu", dtype).eval()
+        for name, each in self.module.named_modules():
             each._forward_hooks.clear()
             each._forward_pre_hooks.clear()
-            if name and is_norm(each):
+            if name and is_norm(each) and not self._norms:
                 each.register_forward_hook(lambda module, args, output: args[0])
         self.parameters = {
             name: (self._noise(each.shape) / max(each.shape[-1:] or (1,)) ** 0.5).requires_grad_()
-            for name, each in self._module.named_parameters()
+            for name, each in self.module.named_parameters()
         }
         self._streams = [self._noise(self._shape) for _ in range(DRAWS)]
         self.width = self._run(self._streams[0], {}).shape[-1]
@@ -132,7 +143,7 @@ class Probe:
             return None
         units = torch.eye(self.width, dtype=self._dtype)[:2]
         readings = [self.reached(Reading(unit), names) for unit in units]
-        without = self.reached(Reading(units[0], zeroed=slice(None)), names)
+        without = self.reached(Reading(units[0], first=(slice(None), 0.0)), names)
         found: list[Projection] = []
         for name in names:
             shape, axes = self.parameters[name].shape, range(self.parameters[name].ndim)
@@ -162,14 +173,42 @@ class Probe:
                 found[name] = found[name] | more if name in found else more
         return found
 
-    @property
-    def without_effect(self) -> set[str]:
-        """Parameters that are used and change nothing, as a bias of keys moves all scores of a query alike."""
-        rounding = [
-            {name for name, size in sizes.items() if size is not None and size <= limits[name]}
-            for sizes, limits in zip(self._sizes, self._limits, strict=True)
-        ]
-        return set.intersection(*rounding)
+    @torch.no_grad()
+    def outputs(self, changed: Gradients) -> Tensor:
+        """All outputs of the module in the first draw, with some of the weights changed."""
+        return self._run(self._streams[0], changed)
+
+    @cached_property
+    def readers(self) -> list[Projection]:
+        """The matrices that read the stream: without its first feature, one place along one of their axes is unused."""
+        without = self.reached(Reading(first=(slice(None), 0.0)))
+        found = []
+        for name, reached in without.items():
+            for axis, size in enumerate(reached.shape if reached.ndim > 1 else ()):
+                if size == self.input_width > 1 and not reached.select(axis, 0).any() and reached.any():
+                    found.append(Projection(name, axis, tuple(reached.shape[:axis] + reached.shape[axis + 1 :])))
+        return found
+
+    @cached_property
+    def hosts(self) -> dict[str, Projection]:
+        """Bias -> the matrix beside which it is added.
+
+        Where the first feature of the stream is one at every position, its row of the matrix is one more bias, and has
+        the same gradient. So a bias of keys is found too, of which all gradients are rounding.
+        """
+        draws = self.gradients(Reading(first=(slice(None), 1.0)))
+        unused = {name for name, size in self._sizes[0].items() if size is None}
+        found = {}
+        for matrix in self.readers:
+            for name in self.parameters.keys() - unused - {matrix.name}:
+                pairs = [(each[name].flatten(), matrix.hidden_of(each[matrix.name])[0]) for each in draws]
+                same = all(
+                    bias.shape == row.shape and bool(((bias - row).abs() <= 10 * limits[name]).all())
+                    for (bias, row), limits in zip(pairs, self._limits, strict=True)
+                )
+                if same:
+                    found[name] = matrix
+        return found
 
     @cached_property
     def _limits(self) -> list[dict[str, float]]:
@@ -196,13 +235,13 @@ class Probe:
         return {name: torch.zeros_like(tensor) if each is None else each for (name, tensor), each in found}
 
     def _derivatives(self, draw: int, reading: Reading, parameters: list[Tensor]) -> tuple[Tensor | None, ...]:
-        weights: dict[str, Tensor] = {}
-        if reading.cut is not None:
-            projection, kept = reading.cut
-            weights[projection.name] = self.parameters[projection.name] * projection.mask(kept)
+        weights = {name: self.parameters[name] * kept for name, kept in reading.kept.items()}
         stream = self._streams[draw].clone()
-        if reading.zeroed is not None:
-            stream[:, reading.zeroed, 0] = 0
+        if reading.first is not None:
+            positions, value = reading.first
+            stream[:, positions, 0] = value
+        if reading.alone:
+            stream[:, :-1] = 0
         output = self._outputs[draw] if reading.output is None else reading.output
         number = (self._run(stream, weights)[:, -1] * output).sum()
         return torch.autograd.grad(number, parameters, allow_unused=True)
@@ -211,7 +250,7 @@ class Probe:
         args, kwargs = copy.deepcopy((self._call.args, self._call.kwargs))  # a cache among them is filled by a run
         args = tuple(self._input(each, stream) for each in args)
         kwargs = {name: self._input(each, stream) for name, each in kwargs.items()}
-        output = first_tensor(functional_call(self._module, self.parameters | weights, args, kwargs))
+        output = first_tensor(functional_call(self.module, self.parameters | weights, args, kwargs))
         assert output is not None
         return output
 
@@ -229,6 +268,32 @@ class Probe:
 def along(reached: Bool[Tensor, "..."], axis: int) -> Bool[Tensor, " size"]:
     """Where any weight reaches, by place along one axis."""
     return reached.movedim(axis, 0).flatten(1).any(1) if reached.ndim > 1 else reached
+
+
+def spelt(
+    count: int, reached: Callable[[Bool[Tensor, " count"]], dict[Key, Bool[Tensor, " place"]]]
+) -> dict[Key, tuple[Tensor, Tensor]]:
+    """Which one of `count` coordinates each place belongs to.
+
+    Each coordinate is a number in binary: for each digit, coordinates with a one there are kept and then those with a
+    zero. What is reached spells the number; a place that is reached both ways, or neither, belongs to no one.
+
+    Args:
+        count: number of coordinates.
+        reached: coordinates kept -> for each tensor, the places that are reached.
+
+    Returns:
+        For each tensor, the number of each place, and whether it has one.
+    """
+    numbers = torch.arange(count)
+    found: dict[Key, tuple[Tensor, Tensor]] = {}
+    for digit in range(max(1, (count - 1).bit_length())):
+        kept = (numbers >> digit & 1).bool()
+        ones, zeros = reached(kept), reached(~kept)
+        for key, one in ones.items():
+            spelt, clear = found.get(key, (torch.zeros(len(one), dtype=torch.long), torch.ones_like(one)))
+            found[key] = spelt + (one.long() << digit), clear & (one ^ zeros[key])
+    return found
 
 
 def is_norm(module: nn.Module) -> bool:

@@ -59,7 +59,7 @@ class HookPoint(nn.Identity):
 
     @property
     def watched(self) -> bool:
-        return bool(self._forward_hooks)
+        return bool(self._forward_hooks or self._forward_pre_hooks)
 
 
 class LayerNorm(nn.Module):

@@ -231,7 +231,7 @@ def _snippet(text: TextData, network: Checkpoints, shape: TransformerConfig, tra
     model = _blank(shape)
     model.load_state_dict(network.load(network.steps[-1]))
     tokens = text.validation["code"][:1, :SNIPPET_LENGTH]
-    patterns = attention_patterns(model, tokens)[:, 0]  # layer, head, query, key
+    patterns = {layer: found[0] for layer, found in attention_patterns(model, tokens)}  # head, query, key
     with torch.no_grad():
         losses = next_token(model, tokens)[0]
     final = trajectory["head_score"].isel(step=-1)
@@ -241,9 +241,13 @@ def _snippet(text: TextData, network: Checkpoints, shape: TransformerConfig, tra
         place = int(best["layer"]), int(best["head"])
         heads[place] = f"{heads[place]}, {score}" if place in heads else str(score)
     names = text.token_strings(tokens[0])
+    attention = torch.stack([patterns[layer][head] for layer, head in heads])
     return xr.Dataset(
         {
-            "attention": (("component", "query", "key"), torch.stack([patterns[place] for place in heads]).numpy()),
+            "attention": (
+                ("component", "query", "key"),
+                attention.numpy(),
+            ),
             "token_loss": ("query", torch.cat([torch.tensor([torch.nan]), losses]).numpy()),
         },
         coords={

@@ -85,6 +85,12 @@ def test_draws_are_normal(sizes: Sizes) -> None:
     assert abs(kurtosis(draws)) < FEW * (24 / size) ** 0.5 + 8e-4
 
 
+def test_the_last_of_an_odd_count_is_a_number_of_its_own() -> None:
+    draws = normals({"a": 51}, [0], range(200))[:, 0, 0]
+    assert abs(draws[:, 50].mean()) < FEW / 200**0.5
+    assert (draws[:, 50:] == draws[:, :50]).double().mean() < 1e-3
+
+
 def correlations(one: np.ndarray, other: np.ndarray) -> list[float]:
     """Of the numbers, of their squares (E x²y² = 1), and of their signs, in standard errors."""
     parts = [(one, other), (one**2, other**2), (np.sign(one), np.sign(other))]

@@ -24,7 +24,7 @@ def test_converged() -> None:
     found = estimate(thinning=2)
     assert found.outcome is og.Outcome.CONVERGED
     assert found.advice == ""
-    assert abs(found.value - BOWL.llc(10.0, 1.0, 0.02)) < 4 * found.mcse
+    assert abs(found.value - BOWL.llc(10.0, 1.0)) < 4 * found.mcse  # what finite steps add is taken off
 
 
 def test_a_slow_chain_without_warm_up_has_not_converged() -> None:

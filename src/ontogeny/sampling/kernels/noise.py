@@ -16,6 +16,7 @@ BLOCK = 2**20  # numbers of a parameter that are drawn at one address
 # Steps of small networks are drawn ahead, since each of their parameters alone costs more to address than to draw.
 _AHEAD, _KEPT = 64, 2**16  # steps at most, and numbers of a chain that are kept for them
 _A_WORD = 8  # normals of a word of 64 bits
+_IN_CACHE = 2**15  # pairs at once, so that they and their indices stay in cache
 _QUANTILES = 2**16
 # Of all odd multipliers whose lattice is nearly as even as can be, that of the least covariance and joint moments.
 _MULTIPLIER = 28977
@@ -107,7 +108,10 @@ def fill_by_pairs(out: Float[np.ndarray, "step size"], words: UInt64[np.ndarray,
     """Normals of each step by its words, two by 16 bits."""
     points, bits = _pairs(out.dtype), words.view(np.uint16)
     even = out.shape[1] // 2 * 2
-    np.take(points, bits[:, : even // 2], out=out[:, :even].view(points.dtype), mode="wrap")
+    pairs = out[:, :even].view(points.dtype)
+    for first in range(0, even // 2, _IN_CACHE):
+        part = pairs[:, first : first + _IN_CACHE]
+        np.take(points, bits[:, first : first + part.shape[1]], out=part, mode="wrap")
     if even < out.shape[1]:
         out[:, even] = points.real[bits[:, even // 2]]
 

@@ -81,11 +81,16 @@ def real_number(
     name: str, given: object, expected: str = "a number", low: float = -math.inf, high: float = math.inf
 ) -> float:
     """A finite real number of any library, from `low` to `high`."""
-    array = np.asarray(None) if isinstance(given, (str, bytes)) else as_array(name, given)
-    number = float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else math.nan
+    number = number_or_nan(name, given)
     if not (math.isfinite(number) and low <= number <= high):
         raise InvalidArgument(name, expected=expected, found=show(given))
     return number
+
+
+def number_or_nan(name: str, given: object) -> float:
+    """A real number of any library; NaN for what is none."""
+    array = np.asarray(None) if isinstance(given, (str, bytes)) else as_array(name, given)
+    return float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else math.nan
 
 
 def choice(name: str, given: object, options: Iterable[str]) -> str:

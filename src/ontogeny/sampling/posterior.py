@@ -300,9 +300,10 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _at_least_0(name: str, given: float, otherwise: str) -> float:
-    number = arguments.real_number(name, given, "a finite number ≥ 0")
-    if number < 0:
-        raise InvalidArgument(name, expected="a finite number ≥ 0", found=str(given), instead=f"{name}={otherwise}")
+    number = arguments.number_or_nan(name, given)
+    if not 0 <= number < math.inf:
+        found = arguments.show(given)
+        raise InvalidArgument(name, expected="a finite number ≥ 0", found=found, instead=f"{name}={otherwise}")
     return number
 
 

@@ -71,7 +71,7 @@ class Search:
         """
         self.reach = TUNING.reach / 3 ** self.diverged[0]
         self.balance = Balance(self.allowance.first, TUNING.friction[0], 1.0)
-        self.scale = self.mass.rsqrt()
+        self.scale = _usable(self.mass.rsqrt())
         # a singular center is flat where its surroundings are not
         places = (
             [self.descent.position, self.curvature.displaced()] if self.windows[0] == 0 else [self.descent.position]
@@ -146,7 +146,7 @@ class Search:
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
         mass = (squares * count + means * TUNING.mass_prior) / (count + TUNING.mass_prior)
-        self.scale = mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt()
+        self.scale = _usable(mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt())
         self._measure_anew()
 
     def _measure_anew(self) -> None:
@@ -168,6 +168,11 @@ class Search:
 
     def _at_balance(self, temperature: float = 1.0) -> LocalPosterior:
         return self.first.at(batch_size=self.balance.batch_size, nbeta=self.first.nbeta / temperature)
+
+
+def _usable(scale: Tensor) -> Tensor:
+    """With 1 where gradients that are not finite leave none: such chains diverge, which is an outcome and no error."""
+    return torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
 
 
 class _Window(Controller):

@@ -1,5 +1,6 @@
 """What a kernel is given and what it must do: the state of some chains, and their potential."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -125,11 +126,10 @@ class Kernel(Protocol):
 
 def check_positive(**settings: float) -> None:
     """Raise `InvalidArgument` unless every one is a finite number > 0."""
-    expected = "a finite number > 0"
     for name, value in settings.items():
-        if not arguments.real_number(name, value, expected) > 0:
+        if not 0 < arguments.number_or_nan(name, value) < math.inf:
             instead = "step_size=1e-4" if name == "step_size" else "numbers > 0"
-            raise InvalidArgument(name, expected=expected, found=str(value), instead=instead)
+            raise InvalidArgument(name, expected="a finite number > 0", found=arguments.show(value), instead=instead)
 
 
 def check_each_positive(**settings: Tensor) -> None:

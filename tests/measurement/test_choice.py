@@ -14,6 +14,7 @@ from ontogeny.sampling import PosteriorConfig
 
 CURVATURES = np.geomspace(0.01, 30.0, 40)  # of the loss in nats
 SLOPES = np.full(40, 0.3)
+ERRORS = np.array([0.0, 0.0])  # of a trial at nβ 1, of the two pilots; their squares go with nβ as batches do
 
 
 def trial(nbeta: float, localization: float) -> xr.Dataset:
@@ -21,7 +22,8 @@ def trial(nbeta: float, localization: float) -> xr.Dataset:
     held = nbeta * CURVATURES + localization
     complexity = float((nbeta * CURVATURES / held).sum() / 2)
     descent = float(nbeta**2 * (SLOPES**2 * (held + localization) / held**2).sum() / 2)
-    return xr.Dataset({"complexity": ("step", [complexity, complexity]), "descent": ("step", [descent, 0.0])})
+    columns = {"complexity": [complexity, complexity], "descent": [descent, 0.0], "error": ERRORS * math.sqrt(nbeta)}
+    return xr.Dataset({name: ("step", column) for name, column in columns.items()})
 
 
 def search(gain: float = 4.0, **given: float) -> "choice._Search":
@@ -31,7 +33,7 @@ def search(gain: float = 4.0, **given: float) -> "choice._Search":
     return found
 
 
-def test_both_rules_hold_at_what_is_chosen() -> None:
+def test_rise_and_descent_are_what_the_rules_ask_for() -> None:
     nbeta, localization = search().chosen()
     found = trial(nbeta, localization)
     complexity, descent = (float(found[name].max()) for name in ("complexity", "descent"))
@@ -44,6 +46,22 @@ def test_a_steeper_pilot_asks_for_a_smaller_ratio(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(f"{__name__}.SLOPES", SLOPES * 5)
     steeper, held = search().chosen()
     assert steeper / held < nbeta / localization
+
+
+def test_a_budget_that_does_not_suffice_asks_for_a_smaller_ratio_and_temperature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nbeta, localization = search().chosen()
+    error = choice.AFFORDED * float(trial(nbeta, localization)["complexity"].max()) / math.sqrt(nbeta)
+    monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 0.1]) * error)  # one pilot may have any error
+    assert search().chosen() == (nbeta, localization)
+    monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 3.0]) * error)
+    lower, held = search().chosen()
+    assert lower / held < nbeta / localization
+    assert lower < nbeta
+    found = trial(lower, held)
+    assert float(found["error"].min() / found["complexity"].max()) < 1.5 * choice.AFFORDED  # to rounding
+    assert float(found["complexity"].max()) / lower == pytest.approx(choice.RISE * 4.0, rel=0.5)
 
 
 def test_values_of_the_caller_are_kept() -> None:

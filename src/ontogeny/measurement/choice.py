@@ -34,7 +34,8 @@ PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and
 FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
 FACTOR = 4.0  # from one trial's ratio to the next
 MOST_TRIALS = 6
-_RULE = 2  # raised whenever the rule changes
+AFFORDED = 0.15  # error of a trial at which the budget of an estimate, five times as large, suffices
+_RULE = 3  # raised whenever the rule changes
 LEAST_LOCALIZATION = 1.0
 
 
@@ -80,6 +81,7 @@ class Trial:
         found = calibration.mass.values.items()
         mass = {f"mass:{name}": (f"entry of {name}", value.flatten().cpu().numpy()) for name, value in found}
         numbers = {"complexity": estimate.complexity, "descent": estimate.descent, "outcome": estimate.outcome.value}
+        numbers |= {"error": estimate.complexity_mcse}
         return xr.Dataset(numbers | mass)
 
 
@@ -96,20 +98,23 @@ def choose(
     progress: Progress,
     keys: Keys,
 ) -> Choice:
-    """nβ and γ by two rules, from trials at pilot checkpoints evenly spaced over the run.
+    """nβ and γ by three rules, from trials at pilot checkpoints evenly spaced over the run.
 
     Complexity and descent in nats, the minimum of L + |w - w*|²/2ρ, depend on ρ = nβ/γ alone where the loss is
-    quadratic, so the two rules are:
+    quadratic, so the rules are:
 
     1. The posterior's mean loss lies a tenth of what the run gains above L(w*), at the pilot where it lies highest:
        nβ = max complexity / (0.1 ΔL). The rise is the resolution at which structure is seen.
     2. Descent is at most a fifth of that rise at every pilot, so that the coefficient is that of the checkpoint and not
        of a minimum far below it: the largest ρ for which this holds, but γ at least 1. What chains go below the
        tangent of the loss, a negative complexity, counts as descent.
+    3. The budget suffices: at no more than one pilot a trial has an error above 15 %, of the complexity, of a quarter
+       of the largest or of a nat. A smaller ρ has a smaller complexity, so that rule 1 asks for a smaller nβ, of which
+       minibatch noise is smaller too.
 
-    Trials vary ρ by factors of four from 0.1 on until both sides of the second rule are seen; between them descent
-    and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power of
-    ten. Values that the caller gave are kept. Where the run gains nothing, nβ is n / log n.
+    Trials vary ρ by factors of four from 0.1 on until both sides of the last two rules are seen; between them descent,
+    error and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power
+    of ten. Values that the caller gave are kept. Where the run gains nothing, nβ is n / log n.
 
     Args:
         budget: per-sample gradients of one estimate; a trial takes a fifth of it.
@@ -197,7 +202,7 @@ class _Search:
         if not self.rows:
             return self._at(FIRST_RATIO, min(self._default, 100.0))
         ratios = [nbeta / localization for nbeta, localization, _ in self.rows]
-        allowed = [self._descent(number) <= self._most for number in range(len(self.rows))]
+        allowed = [self._excess(number) <= 1 for number in range(len(self.rows))]
         nbeta = self._nbeta(self.rows[-1][2])
         if all(allowed):
             largest = max(ratios)
@@ -215,9 +220,9 @@ class _Search:
             return nbeta, localization
         order = sorted(range(len(self.rows)), key=lambda number: self.rows[number][0] / self.rows[number][1])
         ratios = np.log([self.rows[number][0] / self.rows[number][1] for number in order])
-        descents = np.log(np.maximum([self._descent(number) for number in order], 1e-12))
+        excess = np.log(np.maximum([self._excess(number) for number in order], 1e-12))
         complexities = np.log([self._complexity(self.rows[number][2]) for number in order])
-        ratio = _crossing(ratios, descents, math.log(self._most))
+        ratio = _crossing(ratios, excess, 0.0)
         complexity = math.exp(np.interp(ratio, ratios, complexities))
         nbeta = self._given.nbeta or rounded(complexity / (RISE * self.gain))
         if self._given.localization is not None:
@@ -230,7 +235,7 @@ class _Search:
             return None
         columns = {
             name: (("pilot", "trial"), np.stack([found[name].values for _, _, found in self.rows], 1))
-            for name in ("complexity", "descent")
+            for name in ("complexity", "descent", "error")
         }
         betas, gammas = (np.array(column) for column in zip(*((row[0], row[1]) for row in self.rows), strict=True))
         found = xr.Dataset(columns, coords={"pilot": list(pilots)})
@@ -242,9 +247,19 @@ class _Search:
         nbeta = self._given.nbeta or nbeta
         return nbeta, self._given.localization or nbeta / ratio
 
-    @property
-    def _most(self) -> float:
-        return DESCENT * RISE * self.gain
+    def _excess(self, number: int) -> float:
+        """How many times over what the last two rules allow a trial is, by the rule that it breaks most."""
+        return max(self._descent(number) / (DESCENT * RISE * self.gain), self._error(number) / AFFORDED)
+
+    def _error(self, number: int) -> float:
+        """The largest error but one over the pilots, at the nβ that rule 1 asks for at this ρ: the batches that keep
+        noise down grow with nβ, and the square of the error with them.
+        """
+        nbeta, _, found = self.rows[number]
+        values = np.abs(np.nan_to_num(found["complexity"].values))
+        errors = np.nan_to_num(found["error"].values, nan=math.inf)
+        relative = np.sort(errors / np.maximum(values, max(float(values.max()) / 4, PILOT_RESOLUTION)))
+        return float(relative[-2:][0]) * math.sqrt(self._nbeta(found) / nbeta)
 
     def _descent(self, number: int) -> float:
         """The most that a pilot descends, in nats: to ŵ, and its chains below the tangent there."""

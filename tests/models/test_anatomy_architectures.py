@@ -1,6 +1,7 @@
 """Roles of heads of decoder families: products rebuilt from them are the family's own scores and outputs."""
 
 import copy
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -235,6 +236,13 @@ def test_a_group_has_no_activation_and_its_error_names_what_has() -> None:
     model, _ = network("llama")
     with pytest.raises(InvalidArgument, match=r"'L1G0', the keys.*'L1H0'"), intervene(model, {"L1G0": torch.neg}):
         pass
+    for absent in ("L7G0", "L0G2", "L0.G"):
+        with pytest.raises(InvalidArgument) as caught, intervene(model, {absent: torch.neg}):
+            pass
+        near = re.findall(r"'([^']*)'", caught.value.instead)
+        assert near
+        with intervene(model, dict.fromkeys(near, torch.neg)):
+            pass
     assert heads(model)[0].key == heads(model)[2].key
     assert heads(model)[0].key != heads(model)[3].key
     assert WIDTHS["hidden_size"] == len(heads(model)[0].W_Q)

@@ -152,7 +152,7 @@ def site_of(model: nn.Module, name: str) -> Site | None:
         InvalidArgument: for a head whose outputs no module shows, and for keys and values of a group.
     """
     found = sites(model).get(name)
-    layer = name.partition("H")[0].partition("G")[0]
+    layer = name.partition("H")[0]
     if found is None and name in {head.name for head in heads(model)}:
         raise InvalidArgument(
             "interventions",
@@ -160,14 +160,32 @@ def site_of(model: nn.Module, name: str) -> Site | None:
             found=f"{name!r}, whose attention calls a function in place of its output projection",
             instead=f"{layer + '.attn'!r}, what all its heads write, or an attention that calls its projection",
         )
-    if found is None and "G" in name:
+    if shown := _shown_of_group(model, name):
         raise InvalidArgument(
             "interventions",
             expected="components that have one activation",
             found=f"{name!r}, the keys and values that several heads share",
-            instead=f"the heads, {layer + 'H0'!r} and others, or `key.site` and `value.site` of one of heads(model)",
+            instead=f"one of {', '.join(shown)}",
         )
     return found
+
+
+def _shown_of_group(model: nn.Module, name: str) -> list[str]:
+    """What to write for activations of a group: its keys and values, and heads that share them."""
+    groups = {
+        f"L{number}G{index}": (number, members)
+        for number, layer in enumerate(known_structure(model).layers)
+        for index, members in enumerate(layer.heads.groups if layer.heads else ())
+    }
+    layer, members = groups.get(name, (0, ()))
+    found = [(at, head) for at, head in enumerate(heads(model)) if head.layer == layer and head.index in members]
+    shared = [
+        f"heads(model)[{at}].{role}.site"
+        for at, head in found[:1]
+        for role, part in (("key", head.key), ("value", head.value))
+        if part.site is not None
+    ]
+    return shared + [repr(head.name) for _, head in found[:3] if head.site is not None]
 
 
 def _mlp(layer: Layer) -> str | None:

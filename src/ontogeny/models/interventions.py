@@ -93,9 +93,10 @@ def _site(model: nn.Module, place: str | Site) -> Site:
     if named and (site := site_of(model, place)) is not None:
         return site
     known = [*modules, *(sites(model) if named else ())]
+    near = difflib.get_close_matches(path, known, n=5, cutoff=0.3)
     raise InvalidArgument(
         "interventions",
         expected="names of submodules, or of components that have an activation",
         found=repr(path),
-        instead=f"one of {difflib.get_close_matches(path, known, n=5, cutoff=0.3)}",
+        instead=f"one of {near or 'dict(model.named_modules())'}",
     )

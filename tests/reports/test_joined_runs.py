@@ -30,7 +30,7 @@ from ontogeny.reports import (
 )
 from ontogeny.reports.diagnostics import trace_steps
 from ontogeny.reports.estimates import estimates
-from ontogeny.reports.panels import Curve
+from ontogeny.reports.small_multiples import Curve
 from ontogeny.reports.pooled_runs import pooled
 from ontogeny.reports.verdict import summary
 

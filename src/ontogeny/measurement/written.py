@@ -10,7 +10,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.runs import labels_along, runs_of
 from ontogeny.development import StageConfig, joint_pca, stages
 from ontogeny.measurement.trajectory import choice_of
-from ontogeny.reports import ReportContent, write_page
+from ontogeny.reports import Page, summary, trajectory_panels, verdict, write_page
 
 
 def write_report(
@@ -61,17 +61,9 @@ def write_report(
             pca = joint_pca(outputs if len(outputs) > 1 else next(iter(outputs.values())))
         except InvalidArgument as error:
             facts["Trajectory of the outputs"] = f"not drawn: it needs {error.expected}; found {error.found}"
-    content = ReportContent(
-        title=title,
-        trajectory=trajectory,
-        stages=found,
-        unstaged=unstaged,
-        pca=pca,
-        choice=choice_of(trajectory),
-        facts=facts,
-        command=command,
-    )
-    return write_page(Path(path), content)
+    panels = trajectory_panels(trajectory, stages=found, unstaged=unstaged, pca=pca, choice=choice_of(trajectory))
+    page = Page(title, verdict(trajectory, found, (), unstaged), facts, panels, command, summary(trajectory))
+    return write_page(path, page)
 
 
 def _component(trajectory: xr.Dataset) -> str:

@@ -8,8 +8,8 @@ import xarray as xr
 
 from ontogeny.core.runs import one_run, runs_of
 from ontogeny.reports.estimates import main
-from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.pooled_runs import pooled, shared_axis
+from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, distinct_colors, step_text
 

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.panels import Curve, axes, draw_curves, set_axes, small_multiples
+from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, StepAxis, along_sequence, step_text
 from ontogeny.reports.wording import number
 

@@ -1,4 +1,4 @@
-"""Refined learning coefficients of heads and other parts along training, on the data and beside a reference model."""
+"""Refined learning coefficients of heads and other parts along training."""
 
 from dataclasses import replace
 
@@ -11,12 +11,20 @@ from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import clusters_of, component_colors, group_key, heads_by_layer, ordered
 from ontogeny.reports.estimates import estimates, quantity
 from ontogeny.reports.learning_curves import NAMED_CURVES, estimate_curve, mark_hollow
-from ontogeny.reports.panels import Curve, add_key, around, axes, draw_curves, set_axes, small_multiples, thinned
+from ontogeny.reports.small_multiples import (
+    add_key,
+    around,
+    axes,
+    draw_curves,
+    set_axes,
+    small_multiples,
+    thinned,
+)
 from ontogeny.reports.stage_marks import mark_boundaries
-from ontogeny.reports.style import StepAxis, distinct_colors
+from ontogeny.reports.style import StepAxis
 
 DASHES = ("solid", "dash", "dot", "dashdot")  # of parts that are in no cluster and share one colour
-CURVES_HEIGHT, RELATIVE_HEIGHT = 250, 320
+CURVES_HEIGHT = 250
 
 
 def fig_component_curves(
@@ -32,7 +40,7 @@ def fig_component_curves(
         stages: whose boundaries are drawn behind.
     """
     refined = one_run(refined, "refined")
-    table, axis = _on_first_dataset(refined), StepAxis.of(refined.step.values)
+    table, axis = on_first_dataset(refined), StepAxis.of(refined.step.values)
     layers = heads_by_layer(table.component)
     heads = [name for names in layers.values() for name in names]
     others = [name for name in ordered(table.component) if name not in heads]
@@ -48,42 +56,14 @@ def fig_component_curves(
     return figure
 
 
-def fig_relative_llc(relative: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
-    """Learning coefficients of heads relative to a reference model: each head thin, the mean of each layer bold.
-
-    A mean is drawn where every head of the layer has a value; its band is of Monte Carlo error, heads taken as
-    independent. Hollow points are estimates that did not converge.
-
-    Args:
-        relative: of one run, with `llc` (step, component, dataset) under the divergence from the reference, and its
-            errors.
-        stages: whose boundaries are drawn behind.
-    """
-    relative = one_run(relative, "relative")
-    table, axis = _on_first_dataset(relative), StepAxis.of(relative.step.values)
-    layers = heads_by_layer(table.component)
-    thin, bold = [], []
-    figure = small_multiples(["Heads relative to the reference"], RELATIVE_HEIGHT)
-    for color, (layer, heads) in zip(distinct_colors(len(layers)), layers.items(), strict=True):
-        for name in heads:
-            rows = _rows(table, name)
-            x = axis.place(rows.step.to_numpy())
-            thin.append(Curve(name, x, rows.shown.to_numpy(), color, width=1.1, opacity=0.55, named=False))
-            mark_hollow(figure, axes(0), rows, axis, color, size=4)
-        bold.append(_mean_curve(f"layer {layer}", table[table.component.isin(heads)], axis, color))
-    draw_curves(figure, axes(0), thin + bold, RELATIVE_HEIGHT, include=[0.0])
-    mark_boundaries(figure, axes(0), stages, axis)
-    set_axes(figure, 0, axis.layout(), {"title": {"text": f"{quantity(relative)} relative to the reference"}})
-    hover = "%{fullData.name} at step %{x:,.0f}: %{y:.3~g}<extra></extra>"
-    return figure.update_traces(hovertemplate=hover, selector={"hoverinfo": None}).update_layout(hovermode="closest")
-
-
-def _on_first_dataset(refined: xr.Dataset) -> pd.DataFrame:
+def on_first_dataset(refined: xr.Dataset) -> pd.DataFrame:
+    """The estimates on the main dataset, the first."""
     table = estimates(refined)
     return table[table.dataset == table.dataset.iloc[0]] if len(table) else table
 
 
-def _rows(table: pd.DataFrame, component: str) -> pd.DataFrame:
+def drawn_rows(table: pd.DataFrame, component: str) -> pd.DataFrame:
+    """The estimates of a component in the order of steps, few enough to be drawn beside those of all others."""
     rows = table[table.component == component].sort_values("step")
     return rows.iloc[thinned(len(rows), table.component.nunique())]
 
@@ -103,20 +83,11 @@ def _draw_components(
     named = set(largest.nlargest(NAMED_CURVES).index)
     curves = []
     for name, color in colors.items():
-        curve = estimate_curve(name, _rows(table, name), axis, color, named=name in named)
+        curve = estimate_curve(name, drawn_rows(table, name), axis, color, named=name in named)
         alike = [other for other in names if grouped and other not in grouped]
         dash = DASHES[alike.index(name) % len(DASHES)] if name in alike else "solid"
         curves.append(replace(curve, dash=dash))
-        mark_hollow(figure, axes(panel), _rows(table, name), axis, color)
+        mark_hollow(figure, axes(panel), drawn_rows(table, name), axis, color)
     shared = table[table.component.isin(sharing)]
     reach = around(shared.shown.to_numpy(), shared.shown_mcse.fillna(0).to_numpy())
     draw_curves(figure, axes(panel), curves, CURVES_HEIGHT, include=np.concatenate(reach))
-
-
-def _mean_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str) -> Curve:
-    values, errors = (
-        table.pivot_table(column, "step", "component", dropna=False) for column in ("shown", "shown_mcse")
-    )
-    mean = values.mean(axis=1, skipna=False).to_numpy()
-    error = np.sqrt((errors**2).sum(axis=1, skipna=False).to_numpy()) / values.shape[1]
-    return Curve(name, axis.place(values.index.to_numpy()), mean, color, around(mean, error), width=2.8)

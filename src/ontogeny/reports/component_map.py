@@ -10,7 +10,7 @@ from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import head_of
 from ontogeny.reports.estimates import estimates
 from ontogeny.reports.llc_panel import judged
-from ontogeny.reports.panels import axes, set_axes, small_multiples
+from ontogeny.reports.small_multiples import axes, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, translucent
 from ontogeny.reports.wording import number, plain, shorten, steps
 
@@ -97,7 +97,7 @@ def _write_values(figure: go.Figure, shown: pd.DataFrame, layers: list[int], num
         narrow[f"annotations[{len(figure.layout.annotations) + len(notes)}].font.size"] = sizes[1]
         notes.append({"text": text, "showarrow": False, "font": {"size": sizes[0]}, **place})
     figure.layout.annotations += tuple(go.layout.Annotation(note) for note in notes)
-    figure.update_layout(meta={"narrow": narrow})
+    figure.layout.meta = {**figure.layout.meta, "narrow": narrow}
 
 
 def _letter(width: float) -> float:

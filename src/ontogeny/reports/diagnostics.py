@@ -8,7 +8,7 @@ import xarray as xr
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.runs import one_run
 from ontogeny.reports.estimates import estimates, main, main_estimates
-from ontogeny.reports.panels import Curve, around, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
 
 TRACES_SHOWN = 6

@@ -8,9 +8,15 @@ import xarray as xr
 
 from ontogeny.core.joined_stages import stages_by_run, unstaged_by_run
 from ontogeny.core.runs import POSTERIOR, differing_posteriors, run_dimension, runs_of
-from ontogeny.reports.wording import counted, listed, steps
+from ontogeny.reports.blocks import Prose
+from ontogeny.reports.wording import counted, listed, literal, steps
 
 _FEW = 6  # steps that a sentence lists one by one; of more it gives the range
+
+
+def notes(*sentences: str) -> list[Prose]:
+    """Sentences as paragraphs of a panel, without those that are empty."""
+    return [Prose(literal(sentence)) for sentence in sentences if sentence]
 
 
 def tally(table: pd.DataFrame) -> str:

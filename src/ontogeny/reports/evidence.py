@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.reports.panels import Curve, axes, draw_curves, small_multiples, thinned
+from ontogeny.reports.small_multiples import Curve, axes, draw_curves, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, PALETTE
 
 HEIGHT = 220

@@ -9,8 +9,8 @@ from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.runs import runs_of
 from ontogeny.reports.estimates import WHOLE, by_run, estimates, main, main_estimates, quantity
 from ontogeny.reports.llc_panel import LLC_HEIGHT, WITHHELD_HEIGHT, draw_llc, draw_withheld, parts_of
-from ontogeny.reports.panels import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.pooled_runs import may_pool, pooled, shared_axis
+from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import (
     draw_stage_rows,
     mark_boundaries,

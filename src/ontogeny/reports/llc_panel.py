@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.reports.estimates import by_run
-from ontogeny.reports.panels import Z95, Curve, around, draw_curves, padded_range, thinned
 from ontogeny.reports.pooled_runs import pooled
+from ontogeny.reports.small_multiples import Z95, Curve, around, draw_curves, padded_range, thinned
 from ontogeny.reports.stage_marks import staged_quantity
 from ontogeny.reports.style import BLUE, NEUTRAL, RUST, VIOLET, StepAxis
 from ontogeny.reports.wording import number, plain

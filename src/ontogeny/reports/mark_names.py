@@ -115,7 +115,7 @@ def write_names(
         place = {"ax": shown[k, 0], "ay": -shown[k, 1], "xanchor": "center", "yanchor": "middle", "borderpad": 0}
         figure.add_annotation(**text, **line, **place)
         changes |= {f"{note}.ax": tight[k, 0], f"{note}.ay": -tight[k, 1]}
-    figure.layout.meta = {"narrow": changes}
+    figure.layout.meta = {**figure.layout.meta, "narrow": changes}
 
 
 def _boxes(middles: np.ndarray, half: np.ndarray | int) -> np.ndarray:

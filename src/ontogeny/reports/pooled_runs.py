@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from ontogeny.core.runs import differing_posteriors, run_dimension, runs_of
-from ontogeny.reports.panels import MAX_NAME, Curve
+from ontogeny.core.runs import differing_posteriors
+from ontogeny.reports.small_multiples import MAX_NAME, Curve
 from ontogeny.reports.style import StepAxis, distinct_colors
-from ontogeny.reports.wording import counted, shorten_start
+from ontogeny.reports.wording import shorten_start
 
 FAINT, CLEAR = (0.5, 1.3), (0.85, 1.6)  # opacity and width of the curve of a run, beside a median and without one
 BOLD = 1.4  # width of the median, in that of the curve of a single run
@@ -78,12 +78,6 @@ def _of_runs(name: str, group: Mapping[str, Curve], median: bool, alone: bool, h
 def may_pool(trajectory: xr.Dataset) -> bool:
     """Whether coefficients of different runs compare, as far as it is known."""
     return not differing_posteriors(trajectory)
-
-
-def counted_runs(trajectory: xr.Dataset) -> str:
-    """How many runs a trajectory holds, as sentences say it: "3 seeds"; empty for one."""
-    count = len(runs_of(trajectory))
-    return counted(count, (run_dimension(trajectory) or "").replace("_", " ")) if count > 1 else ""
 
 
 def _median(curves: Sequence[Curve], name: str, named: bool) -> Curve:

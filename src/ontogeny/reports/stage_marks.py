@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.joined_stages import stages_by_run
-from ontogeny.reports.panels import MAX_NAME
+from ontogeny.reports.small_multiples import MAX_NAME
 from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, StepAxis, translucent
 from ontogeny.reports.wording import plain, shorten_start
 

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.reports.component_groups import ordered
-from ontogeny.reports.panels import Z95, axes, lengthen, room_below, set_axes, small_multiples
+from ontogeny.reports.small_multiples import Z95, axes, lengthen, room_below, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, translucent
 from ontogeny.reports.wording import number, plain, shorten, with_error
 
@@ -103,4 +103,4 @@ def _name_cells(figure: go.Figure, components: list[str], datasets: list[str]) -
     elif longest > NARROW / len(names):
         narrow = figure.layout.meta["narrow"]
         changes = {"height": narrow["height"] + room - SPARE, "margin.b": room_below(figure) + room - SPARE}
-        figure.layout.meta = {"narrow": {**narrow, "xaxis.tickangle": ANGLE, **changes}}
+        figure.layout.meta = {**figure.layout.meta, "narrow": {**narrow, "xaxis.tickangle": ANGLE, **changes}}

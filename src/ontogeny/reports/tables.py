@@ -11,7 +11,8 @@ import xarray as xr
 from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.runs import recorded_posterior
-from ontogeny.reports.panels import Z95
+from ontogeny.reports.blocks import Cell, Column, Table, Text
+from ontogeny.reports.small_multiples import Z95
 from ontogeny.reports.stage_marks import STAGE_TYPES, staged_quantity
 from ontogeny.reports.wording import listed, measured, number, p_value, probability, steps
 
@@ -25,6 +26,18 @@ MEANINGS = {
     "step_size": "of the sampler",
     "num_samples": "samples in the dataset",
 }
+
+
+def keyed_table(
+    columns: Mapping[str, Column],
+    rows: Sequence[Mapping[str, Cell]],
+    label: str,
+    caption: Text = "",
+    tall: bool = False,
+) -> Table:
+    """A table of rows by key: each column shows what the rows hold under its key."""
+    cells = [[row[key] for key in columns] for row in rows]
+    return Table(list(columns.values()), cells, caption, label, tall)
 
 
 def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from sklearn.decomposition import PCA
 
-from ontogeny.reports.panels import add_key, axes, set_axes, small_multiples, thinned
+from ontogeny.reports.small_multiples import add_key, axes, set_axes, small_multiples, thinned
 from ontogeny.reports.style import distinct_colors
 from ontogeny.reports.wording import plain, shorten, visible
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.reports.mark_names import Panel, clear_sides
-from ontogeny.reports.panels import axes, padded_range, set_axes, small_multiples, thinned
+from ontogeny.reports.small_multiples import axes, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
 from ontogeny.reports.wording import plain
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,23 +11,15 @@ import xarray as xr
 from ontogeny.core.joined_stages import stages_by_run, unstaged_by_run
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.runs import differing_posteriors, runs_of
+from ontogeny.reports.blocks import Sentence
 from ontogeny.reports.estimate_notes import failures, tally
 from ontogeny.reports.estimates import by_run, estimates, main, main_estimates, quantity
-from ontogeny.reports.pooled_runs import counted_runs
+from ontogeny.reports.runs import counted_runs
 from ontogeny.reports.wording import counted, listed, number, steps
 
 # Shares of converged estimates: from the first on, coefficients are called sound; below the second, doubtful.
 SOUND, DOUBTFUL = 0.95, 0.80
 FEW_RUNS = 4  # whose boundaries the verdict lists
-
-
-class Sentence(NamedTuple):
-    """A sentence of the verdict, how good its news are, and the panel that it is about."""
-
-    grade: Literal["good", "caution", "poor", "plain"]
-    figure: str
-    text: str
-    panel: str
 
 
 def summary(trajectory: xr.Dataset) -> str:
@@ -62,24 +54,34 @@ def verdict(
     claims: Sequence[Mapping[str, Any]],
     unstaged: str = "",
     refined: xr.Dataset | None = None,
-    relative: xr.Dataset | None = None,
+    others: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Sentence]:
     """The sentences of the verdict: on all estimates of the page, on the stages, on the claims; each only if there are
     any.
+
+    Args:
+        trajectory: of one run or several.
+        stages: found in it.
+        claims: records of what was expected and what was measured.
+        unstaged: why stages were not looked for.
+        refined: coefficients of parts of the network, under the same loss; one that the trajectory has counts once.
+        others: further coefficients that the page shows, by what they are called: "relative to the reference".
     """
-    sentences = [_on_estimates(trajectory, refined, relative), _on_posteriors(trajectory)]
+    sentences = [_on_estimates(trajectory, refined, others or {}), _on_posteriors(trajectory)]
     sentences += [_on_stages(stages, unstaged, len(runs_of(trajectory))), _on_claims(claims)]
     return [sentence for sentence in sentences if sentence is not None]
 
 
-def _on_estimates(trajectory: xr.Dataset, refined: xr.Dataset | None, relative: xr.Dataset | None) -> Sentence | None:
+def _on_estimates(
+    trajectory: xr.Dataset, refined: xr.Dataset | None, others: Mapping[str, xr.Dataset]
+) -> Sentence | None:
     own = estimates(trajectory)
     parts = estimates(refined) if refined is not None else own.iloc[:0]
     # An estimate that was measured for both is one estimate.
     keys = ["run", "step", "component", "dataset"]
     parts = parts[~parts.set_index(keys).index.isin(own.set_index(keys).index)]
     groups = {"of the network": own, "of its parts": parts}
-    groups["relative to the reference"] = estimates(relative) if relative is not None else own.iloc[:0]
+    groups |= {name: estimates(other) for name, other in others.items()}
     groups = {name: table for name, table in groups.items() if len(table)}
     if not groups:
         return None
@@ -102,7 +104,7 @@ def _on_estimates(trajectory: xr.Dataset, refined: xr.Dataset | None, relative: 
 def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:
     differing = differing_posteriors(trajectory)
     text = f"Coefficients do not compare: {differing}. No median is drawn of them."
-    return Sentence("poor", "nβ or γ differ", text, "reproduce") if differing else None
+    return Sentence("poor", "nβ or γ differ", text, "settings") if differing else None
 
 
 def _on_stages(stages: xr.Dataset | None, unstaged: str, runs: int) -> Sentence | None:

@@ -1,6 +1,7 @@
 """Numbers and sentences as people read them."""
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -10,6 +11,11 @@ Number = float | int
 def plain(text: object) -> str:
     """Text for a plotly figure, in which a little HTML is markup: the same characters, none of them markup."""
     return escape(str(text), quote=False)
+
+
+def literal(text: object) -> str:
+    """Text for the prose of a page, in which `**` and brackets are markup: the same characters, none of them markup."""
+    return re.sub(r"([\\*\[\]])", r"\\\1", str(text))
 
 
 def shorten(text: str, length: int) -> str:

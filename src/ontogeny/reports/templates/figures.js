@@ -5,9 +5,7 @@
   const root = document.documentElement;
   const config = {
     responsive: true,
-    displaylogo: false,
-    modeBarButtons: [["toImage"]],
-    toImageButtonOptions: { format: "svg", filename: "ontogeny-figure" },
+    displayModeBar: false,
   };
   const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
@@ -30,7 +28,7 @@
   };
 
   const plots = [...document.querySelectorAll("[data-figure]")].map((place) => {
-    const choices = JSON.parse(document.getElementById(`figure-${place.dataset.figure}`).textContent);
+    const choices = JSON.parse(document.getElementById(`data-${place.dataset.figure}`).textContent);
     return { place, choices, chosen: place.dataset.opened === "first" ? 0 : choices.length - 1, narrow: null };
   });
 
@@ -70,13 +68,30 @@
     }
     plot.place.dataset.drawn = "true";
   };
+  const fileName = ({ place, choices, chosen }) => {
+    const label = choices.length > 1 ? `-${choices[chosen].label}` : "";
+    return `${place.dataset.figure}${label}`.toLowerCase().replaceAll(/[^\p{L}\p{N}.-]+/gu, "-");
+  };
+
+  for (const plot of plots) {
+    const buttons = plot.place.closest("figure").querySelector(".save");
+    buttons.hidden = false;
+    buttons.addEventListener("click", ({ target }) => {
+      if (!target.dataset.save) return;
+      const { figure } = plot.choices[plot.chosen];
+      const layout = { ...dressed(figure, plot.narrow), paper_bgcolor: color("--paper") };
+      const size = { width: plot.place.clientWidth, height: layout.height };
+      saving.save(target.dataset.save, fileName(plot), { data: structuredClone(figure.data), layout }, size);
+    });
+  }
+
   const drawAll = () => Promise.all(plots.map(draw));
 
   for (const plot of plots.filter((p) => p.choices.length > 1)) {
     const name = plot.place.dataset.figure;
     const set = document.createElement("fieldset");
     set.className = "choices";
-    set.append(Object.assign(document.createElement("legend"), { textContent: plot.place.dataset.choice }));
+    set.append(Object.assign(document.createElement("legend"), { textContent: plot.place.dataset.of }));
     plot.choices.forEach((choice, i) => {
       const label = document.createElement("label");
       const input = Object.assign(document.createElement("input"), { type: "radio", name, checked: i === plot.chosen });

@@ -21,7 +21,7 @@ from ontogeny.development import joint_pca, stages
 from ontogeny.execution import Executor
 from ontogeny.measurement import choice_of, measure
 from ontogeny.models import RecurrentNetwork, Transformer
-from ontogeny.reports import ReportContent, write_page
+from ontogeny.reports import Page, claims_panel, insert_after, summary, trajectory_panels, verdict, write_page
 from ontogeny.stores import Checkpoints, write_json, write_tree
 from ontogeny.studies.artefacts import (
     attempt,
@@ -38,6 +38,7 @@ from ontogeny.studies.belief_states.behaviour import BeliefBehaviour, contexts
 from ontogeny.studies.belief_states.config import BeliefConfig
 from ontogeny.studies.belief_states.contexts import activations
 from ontogeny.studies.belief_states.evidence import CLAIMS, evidence
+from ontogeny.studies.belief_states.panels import belief_panels
 from ontogeny.studies.claims import Findings, judge
 from ontogeny.studies.clock import Clock
 from ontogeny.training import TrainingConfig, train
@@ -103,22 +104,26 @@ def report(config: BeliefConfig, directory: Path, title: str, target: Path, seed
     claims = [claim.record() for claim in judge(CLAIMS, seeds)]
     write_json(target / "claims.json", claims)
     trajectory, picture, presentation = (read(directory, name) for name in ("trajectory", "picture", "presentation"))
-    found = read_analysis(directory, "stages")
-    content = ReportContent(
-        title=title,
-        trajectory=trajectory,
-        stages=shown(found),
-        unstaged=unstaged(found),
+    analysed = read_analysis(directory, "stages")
+    found, reason = shown(analysed), unstaged(analysed)
+    panels = trajectory_panels(
+        trajectory,
+        stages=found,
+        unstaged=reason,
         pca=shown(attempt(lambda: joint_pca(trajectory["outputs"], seed=config.seed))),
-        claims=claims,
-        facts=json.loads(trajectory.attrs["facts"]),
-        command=f"ontogeny study belief-states --preset {config.preset} --seeds {len(seeds)}",
-        beliefs={name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)},
-        picture=picture,
-        presentation=presentation,
         choice=choice_of(trajectory),
     )
-    return write_page(target / "report.html", content)
+    beliefs = {name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)}
+    own = belief_panels(trajectory, stages=found, beliefs=beliefs, picture=picture, presentation=presentation)
+    page = Page(
+        title,
+        verdict(trajectory, found, claims, reason),
+        json.loads(trajectory.attrs["facts"]),
+        insert_after(panels, "stages", [claims_panel(claims), *own]),
+        f"ontogeny study belief-states --preset {config.preset} --seeds {len(seeds)}",
+        summary(trajectory),
+    )
+    return write_page(target / "report.html", page)
 
 
 def sequences(config: BeliefConfig) -> Tensor:

@@ -21,13 +21,25 @@ from ontogeny.development import joint_pca, stages
 from ontogeny.execution import Executor
 from ontogeny.measurement import LanguageBehaviour, choice_of, measure, settings_in
 from ontogeny.models import Transformer, TransformerConfig
-from ontogeny.reports import ReportContent, write_page
+from ontogeny.reports import (
+    Page,
+    Panel,
+    claims_panel,
+    component_panels,
+    insert_after,
+    summary,
+    susceptibility_panels,
+    trajectory_panels,
+    verdict,
+    write_page,
+)
 from ontogeny.stores import Checkpoints, write_json, write_tree
 from ontogeny.studies.artefacts import attempt, keep_analysis, place, read, read_analysis, shown, unstaged
 from ontogeny.studies.claims import Findings, judge
 from ontogeny.studies.clock import Clock
 from ontogeny.studies.language.config import LanguageConfig
 from ontogeny.studies.language.evidence import CLAIMS, evidence
+from ontogeny.studies.language.panels import data_panel, relative_panel, snippet_panel
 from ontogeny.studies.language.refined_evidence import CLAIMS as REFINED_CLAIMS
 from ontogeny.studies.language.refined_evidence import clustered, head_types, refined_evidence
 from ontogeny.studies.language.refinement import Refining, measured_parts
@@ -110,25 +122,41 @@ def report(config: LanguageConfig, directory: Path, title: str, target: Path, se
     claims = [claim.record() for claim in judge((*CLAIMS, *REFINED_CLAIMS), seeds)]
     write_json(target / "claims.json", claims)
     trajectory, control, snippet = (read(directory, name) for name in ("trajectory", "control", "snippet"))
-    found, parts = read_analysis(directory, "stages"), _parts(config, directory)
-    content = ReportContent(
-        title=title,
-        trajectory=trajectory,
-        stages=shown(found),
-        unstaged=unstaged(found),
+    analysed, parts = read_analysis(directory, "stages"), _parts(config, directory)
+    found, reason = shown(analysed), unstaged(analysed)
+    panels = trajectory_panels(
+        trajectory,
+        stages=found,
+        unstaged=reason,
         pca=shown(attempt(lambda: joint_pca(trajectory["outputs"], seed=config.seed))),
-        claims=claims,
-        snippet=snippet,
-        facts=json.loads(trajectory.attrs["facts"]),
-        command=f"ontogeny study language --preset {config.preset} --seeds {len(seeds)}",
         controls={"one layer": control},
-        refined=parts.get("refined"),
-        relative=parts.get("relative"),
-        signatures=shown(read_analysis(directory, "signatures")) if "refined" in parts else None,
-        susceptibility=parts.get("responses"),
         choice=choice_of(trajectory),
+        parts="refined" in parts or "relative" in parts,
     )
-    return write_page(target / "report.html", content)
+    panels = insert_after(panels, "stages", [claims_panel(claims)])
+    panels = insert_after(panels, "refined", _panels_of_parts(parts, directory, found))
+    panels = insert_after(panels, "trajectory", [snippet_panel(snippet)])
+    others = {"relative to the reference": parts["relative"]} if "relative" in parts else {}
+    page = Page(
+        title,
+        verdict(trajectory, found, claims, reason, parts.get("refined"), others),
+        json.loads(trajectory.attrs["facts"]),
+        panels,
+        f"ontogeny study language --preset {config.preset} --seeds {len(seeds)}",
+        summary(trajectory),
+    )
+    return write_page(target / "report.html", page)
+
+
+def _panels_of_parts(parts: dict[str, xr.Dataset], directory: Path, found: xr.Dataset | None) -> list[Panel]:
+    """The panels on parts of the network that this config measures."""
+    panels = []
+    if "refined" in parts:
+        signatures = shown(read_analysis(directory, "signatures"))
+        panels += component_panels(parts["refined"], signatures=signatures, stages=found)
+        panels.append(data_panel(parts["refined"], signatures))
+    panels += [relative_panel(parts["relative"], found)] if "relative" in parts else []
+    return panels + (susceptibility_panels(parts["responses"]) if "responses" in parts else [])
 
 
 def _measured(config: LanguageConfig, network: Checkpoints) -> list[int]:

@@ -4,10 +4,10 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.belief_pictures import belief_text
-from ontogeny.reports.panels import MAX_POINTS, axes, set_axes, small_multiples
+from ontogeny.reports.small_multiples import MAX_POINTS, axes, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, color_key, distinct_colors
 from ontogeny.reports.wording import plain, probability
+from ontogeny.studies.belief_states.belief_pictures import belief_text
 
 MAX_NODES = 200  # more cannot be told apart; the deepest levels are left out
 LEVEL, WIDTH = 62, 560  # pixels between levels, and across a page: only the bend of an edge depends on it
@@ -64,7 +64,7 @@ def _title(presentation: xr.Dataset, drawn: int) -> str:
 def _set_height(figure: go.Figure, height: int, panels: int) -> None:
     """Lay the panels out again at this height, the graph wider than the eigenvalues."""
     laid = small_multiples([""] * panels, height).layout
-    figure.update_layout(height=laid.height, meta=laid.meta)
+    figure.update_layout(height=laid.height, meta={**figure.layout.meta, "narrow": laid.meta["narrow"]})
     if panels > 1:
         figure.update_layout(xaxis={"domain": [0, GRAPH_SHARE]}, xaxis2={"domain": [MODES_FROM, 1]})
         figure.layout.annotations[1].x = MODES_FROM

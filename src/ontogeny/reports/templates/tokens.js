@@ -1,8 +1,7 @@
-// The attention view: tokens of a snippet, small patterns of every head, one large pattern.
+// Views of attention: tokens of a snippet, small patterns of every head, one large pattern.
 "use strict";
-(() => {
-  const view = document.getElementById("attention-view");
-  const { tokens, losses, components } = JSON.parse(document.getElementById("attention-data").textContent);
+for (const view of document.querySelectorAll("[data-tokens]")) {
+  const { tokens, losses, components } = JSON.parse(document.getElementById(`data-${view.dataset.tokens}`).textContent);
   const count = tokens.length;
   const patterns = components.map((c) => Uint8Array.from(atob(c.weights), (byte) => byte.charCodeAt(0)));
   const state = { component: 0, query: count - 1, key: null };
@@ -126,4 +125,4 @@
   window.addEventListener("resize", drawPattern);
   choose({});
   view.dataset.drawn = "true";
-})();
+}

@@ -6,23 +6,23 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from ontogeny.reports.beliefs import predictor_title
+from ontogeny.reports.blocks import Column
 from ontogeny.reports.wording import listed, number, p_value
+from ontogeny.studies.belief_states.belief_figures import predictor_title
 
 _SHORT = {"untrained": "Untrained", "random_projection": "Projection", "next_token_law": "Law"}
 LAST_SHOWN = ("last_2", "last_3")  # rivals with a column of their own; the figure has all of them
 EXACT = 1e-6  # 1 − R² of a map that is linear up to rounding
-Columns = list[tuple[str, str, str]]
 
 
-def regression_table(beliefs: Mapping[str, xr.Dataset]) -> tuple[Columns, list[dict[str, str]]]:
-    """Columns and rows of the table of regressions: R² of each network and site beside every control."""
+def regression_table(beliefs: Mapping[str, xr.Dataset]) -> tuple[dict[str, Column], list[dict[str, str]]]:
+    """Columns and rows, by key, of the table of regressions: R² of each network and site beside every control."""
     given = {str(name) for found in beliefs.values() for name in found.predictor.values}
     rivals = [name for name in ("untrained", "random_projection", "next_token_law", *LAST_SHOWN) if name in given]
-    columns = [("site", "Site", "head"), ("network", "Network", ""), ("r2", "R²", "num")]
-    columns += [(name, _SHORT.get(name, name.replace("last_", "Last ")), "num") for name in rivals]
-    columns += [("shuffled", "Shuffled", "num"), ("p", "p", "num"), ("columns", "Columns", "num")]
-    columns += [("overtaken", "Overtaken by", "num")]
+    titles = {"r2": "R²"} | {name: _SHORT.get(name, name.replace("last_", "Last ")) for name in rivals}
+    titles |= {"shuffled": "Shuffled", "p": "p", "columns": "Columns", "overtaken": "Overtaken by"}
+    columns = {"site": Column("Site", head=True), "network": Column("Network")}
+    columns |= {name: Column(title, "number") for name, title in titles.items()}
     rows = []
     for network, found in beliefs.items():
         for site in found.site.values:
@@ -32,7 +32,7 @@ def regression_table(beliefs: Mapping[str, xr.Dataset]) -> tuple[Columns, list[d
             row |= {name: _r2(r2.get(name, math.nan)) for name in rivals}
             rows.append(row | _checks(here, r2))
     if any(row["remarks"] for row in rows):
-        columns.append(("remarks", "Remarks", "wide"))
+        columns["remarks"] = Column("Remarks", "wide")
     return columns, rows
 
 

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.runs import one_run
-from ontogeny.reports.belief_pictures import site_colors
-from ontogeny.reports.panels import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
+from ontogeny.reports.small_multiples import Curve, axes, draw_curves, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, color_key, step_text, translucent
 from ontogeny.reports.wording import counted, plain
+from ontogeny.studies.belief_states.belief_pictures import site_colors
 
 ROW_HEIGHT, LABEL_WIDTH = 22, 132  # of a predictor's row and of its name, in pixels
 LENGTHS_DRAWN, CHECKPOINTS_DRAWN = 5, 5

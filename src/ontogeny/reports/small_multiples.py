@@ -56,7 +56,8 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
     """An empty figure with one titled panel for each title; panel i has the axes `axes(i)`.
 
     An odd panel out comes first and is as wide as the figure. `layout.meta["narrow"]` holds the changes to the layout
-    that put all panels in one column, for the page to apply on a narrow screen.
+    that put all panels in one column, for the page to apply on a narrow screen, and `layout.meta["panels"]` the titles,
+    for the data that are saved from it.
 
     Args:
         titles: one for each panel.
@@ -69,7 +70,9 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
             name = _axis_name(key, i)
             changes[f"{name}.domain"] = narrow[name]["domain"]
             changes[f"annotations[{i}].{key}"] = narrow["annotations"][i][key]
-    return go.Figure(layout={**wide, "template": TEMPLATE, "meta": {"narrow": changes}})
+    return go.Figure(
+        layout={**wide, "template": TEMPLATE, "meta": {"narrow": changes, "panels": [plain(title) for title in titles]}}
+    )
 
 
 def add_key(figure: go.Figure, colors: Mapping[str, str]) -> None:
@@ -85,7 +88,7 @@ def lengthen(figure: go.Figure, pixels: int) -> None:
     narrow = figure.layout.meta["narrow"]
     margin = {"b": room_below(figure) + pixels}
     figure.update_layout(height=figure.layout.height + pixels, margin=margin)
-    figure.layout.meta = {"narrow": {**narrow, "height": narrow["height"] + pixels}}
+    figure.layout.meta = {**figure.layout.meta, "narrow": {**narrow, "height": narrow["height"] + pixels}}
 
 
 def room_below(figure: go.Figure) -> float | int:
@@ -217,6 +220,7 @@ def _band(curve: Curve, where: dict[str, str]) -> go.Scatter:
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
+        meta={"band": plain(curve.name)},
         **where,
     )
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ontogeny.reports.panels import (
+from ontogeny.reports.small_multiples import (
     Curve,
     add_key,
     around,

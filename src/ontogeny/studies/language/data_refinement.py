@@ -20,7 +20,7 @@ from ontogeny.reports.component_groups import (
 )
 from ontogeny.reports.estimates import estimates, quantity
 from ontogeny.reports.mark_names import Panel, write_names
-from ontogeny.reports.panels import Z95, add_key, around, axes, padded_range, set_axes, small_multiples
+from ontogeny.reports.small_multiples import Z95, add_key, around, axes, padded_range, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, distinct_colors, translucent
 from ontogeny.reports.wording import plain, shorten, steps, with_error
 

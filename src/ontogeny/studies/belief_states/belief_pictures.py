@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from ontogeny.reports.panels import MAX_POINTS, axes, padded_range, set_axes, small_multiples
+from ontogeny.reports.small_multiples import MAX_POINTS, axes, padded_range, set_axes, small_multiples
 from ontogeny.reports.style import (
     BLUE,
     GREEN,

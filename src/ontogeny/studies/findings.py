@@ -67,6 +67,10 @@ class Findings(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """An artefact, or `default` where it is missing."""
+        return self[name] if name in self else default
+
     def why(self, name: str) -> str:
         """Why an artefact is missing; empty for one that is there."""
         if name in self:

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.reports import Panel
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.workspace import Workspace
@@ -59,7 +60,8 @@ class Study:
         presets: name -> config and cost.
         run: makes one seed's artefacts: `run(work, config)`.
         claims: what is claimed of them.
-        panels: what the report shows of one seed besides: `panels(found) -> list[Panel]`.
+        panels: what the report shows of one seed, `panels(found) -> list[Panel]`; of a generator, the panels before
+            an error are shown.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Study:
     presets: Mapping[str, Preset]
     run: Callable[[Workspace, Any], None]
     claims: Claims = field(default_factory=Claims)
-    panels: Callable[[Findings], list[Any]] = lambda found: []
+    panels: Callable[[Findings], Iterable[Panel]] = lambda found: []
 
     def config(self, preset: str | None = None) -> Any:
         """The config of a preset; default `standard`, or the first where there is none of this name.

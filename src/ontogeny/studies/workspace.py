@@ -60,6 +60,7 @@ class Workspace:
         self.executor, self.progress = executor, as_progress(progress)
         self._root, self._keys = seed, Keys()
         self._steps: dict[str, dict[str, str]] = {}
+        self.errors: list[Exception] = []
 
     def seed(self, *path: str | int) -> int:
         """The seed at this place of the study's seed tree."""
@@ -190,6 +191,7 @@ class Workspace:
             self._record(name, {"state": "made", "key": key})
             return kept
         except Exception as error:
+            self.errors.append(error)
             told = _told(error)
             self._record(name, told)
             return Missing(name, told["reason"])
@@ -205,6 +207,7 @@ class Workspace:
 
     def ended(self, error: Exception) -> None:
         """Record that the study itself raised, so that steps after this were not made."""
+        self.errors.append(error)
         self._record("the study", _told(error))
 
 

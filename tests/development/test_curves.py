@@ -36,3 +36,8 @@ def test_a_bootstrap_has_the_spread_of_the_mean() -> None:
     assert found.std() == pytest.approx(values.std() / 20, rel=0.1)
     low, high = curves.interval(found)
     assert high - low == pytest.approx(3.92 * values.std() / 20, rel=0.1)
+
+
+def test_steps_are_chosen_evenly_in_log() -> None:
+    assert curves.spaced_in_log([0, 1, 2, 9, 40, 110, 900, 1000], 4) == [1, 9, 110, 1000]
+    assert curves.spaced_in_log([0, 7], 5) == [7]

@@ -9,8 +9,6 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
-
-from ontogeny.reports import ReportContent, write_page
 from ontogeny.reports.belief_pictures import belief_colors, fig_simplex, site_colors
 from ontogeny.reports.belief_tables import (
     distance_rows,
@@ -21,6 +19,8 @@ from ontogeny.reports.belief_tables import (
 )
 from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
 from ontogeny.reports.presentation_graph import MAX_NODES, drawn_levels, fig_presentation
+
+from ontogeny.reports import ReportContent, write_page
 
 SITES, AGAINST = ["embedding", "layer 0", "all sites"], ["beliefs", "next-token laws"]
 PREDICTORS = ["activations", "untrained", "random_projection", "next_token_law", "last_1", "last_2", "last_3"]

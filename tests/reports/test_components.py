@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
+from ontogeny.reports.data_refinement import dataset_pairs
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.reports import (
@@ -21,7 +22,6 @@ from ontogeny.reports import (
 )
 from ontogeny.reports.component_groups import cluster_colors, component_colors, group_key, heads_by_layer, ordered
 from ontogeny.reports.component_map import map_steps
-from ontogeny.reports.data_refinement import dataset_pairs
 from ontogeny.reports.mark_names import Panel, draw_out
 from ontogeny.reports.signature_table import signature_rows, signature_sentences
 from ontogeny.reports.style import NEUTRAL

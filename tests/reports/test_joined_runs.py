@@ -30,8 +30,8 @@ from ontogeny.reports import (
 )
 from ontogeny.reports.diagnostics import trace_steps
 from ontogeny.reports.estimates import estimates
-from ontogeny.reports.small_multiples import Curve
 from ontogeny.reports.pooled_runs import pooled
+from ontogeny.reports.small_multiples import Curve
 from ontogeny.reports.verdict import summary
 
 QUICK = StageConfig(num_samples=100, num_grid=60)

@@ -10,7 +10,11 @@ import pytest
 import ontogeny as og
 from ontogeny.execution import Serial
 from ontogeny.studies import StudyConfig, pool, read_claims, rewrite_report
-from tests.studies.toy import STUDY, Config
+from ontogeny.studies.study import find_study
+
+TOY = Path(__file__).with_name("toy.py")
+STUDY = find_study(TOY)
+Config = type(STUDY.config())
 
 
 def study(out: Path, **options: Any) -> og.Run:
@@ -23,7 +27,9 @@ def status(run: og.Run) -> dict[str, str]:
 
 def made(folder: Path) -> dict[str, int]:
     kept = [path for path in folder.glob("seed-*/*") if path.is_dir()]
-    return {str(path): (path / "manifest.json").stat().st_mtime_ns for path in kept if (path / "manifest.json").exists()}
+    return {
+        str(path): (path / "manifest.json").stat().st_mtime_ns for path in kept if (path / "manifest.json").exists()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +162,9 @@ def test_settings_come_from_preset_then_file_then_flags(tmp_path: Path) -> None:
     assert (stored["preset"], stored["count"], stored["offset"]) == ("large", 128, 2.0)
     assert stored["training"] == Config().training.model_copy(update={"num_steps": 12}).model_dump(mode="json")
     assert status(run)["large"] == "held"
-    assert '--preset large --set &#34;offset=2.0&#34;' in run.report.read_text(encoding="utf-8").replace("&quot;", "&#34;")
+    assert "--preset large --set &#34;offset=2.0&#34;" in run.report.read_text(encoding="utf-8").replace(
+        "&quot;", "&#34;"
+    )
 
 
 def test_a_whole_config_is_a_config(tmp_path: Path) -> None:
@@ -183,7 +191,7 @@ def test_wrong_use_is_refused_before_anything_is_made(options: dict[str, Any], t
 
 
 def test_a_study_is_found_by_its_file(tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).with_name("toy.py"), tmp_path / "my_toy.py")
+    shutil.copy(TOY, tmp_path / "my_toy.py")
     run = og.study(tmp_path / "my_toy.py", out=tmp_path / "run", executor=Serial())
     assert status(run)["falls"] == "held"
     assert rewrite_report(run.directory) == run.report

@@ -150,7 +150,7 @@ def test_a_step_that_raises_costs_what_needs_it_and_nothing_else(tmp_path: Path)
     with pytest.raises(Unavailable, match="no reason"):
         broken["x"]
     with pytest.raises(Unavailable, match="no reason"):
-        broken.attrs
+        assert broken.attrs
     found = study.findings()
     assert list(found) == ["counted", "twice"]
     assert found.why("broken") == "broken is missing: ZeroDivisionError: no reason"

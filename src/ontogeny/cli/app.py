@@ -45,7 +45,9 @@ def study(
     settings: options.Settings = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; claims are pooled over all that are there.")] = 1,
     jobs: options.Jobs = None,
-    remake: Annotated[bool, typer.Option("--remake", help="Take the folder of another config, and make it anew.")] = False,
+    remake: Annotated[
+        bool, typer.Option("--remake", help="Take the folder of another config, and make it anew.")
+    ] = False,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
     from ontogeny.studies.runner import study as run_study

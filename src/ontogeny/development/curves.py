@@ -1,6 +1,6 @@
 """What a curve along training does: when it reaches half, where it rises most, how far it falls; and resamples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -77,3 +77,10 @@ def interval(resampled: Float[np.ndarray, " count"]) -> tuple[float, float]:
     """The middle 95 % of a bootstrap: what the units say that were resampled. It knows nothing of other seeds."""
     low, high = np.quantile(resampled, _LEVEL)
     return float(low), float(high)
+
+
+def spaced_in_log(steps: Sequence[int], count: int) -> list[int]:
+    """Those of `steps` from 1 on that are nearest to `count` evenly spaced in log step, first and last included."""
+    trained = np.array([step for step in steps if step >= 1])
+    wanted = np.geomspace(trained[0], trained[-1], count)
+    return sorted({int(trained[np.abs(np.log(trained / step)).argmin()]) for step in wanted})

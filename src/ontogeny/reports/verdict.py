@@ -153,7 +153,9 @@ def _on_claims(claims: Sequence[Mapping[str, Any]]) -> Sentence | None:
     if not tested and not status["failed"]:
         return Sentence("plain", "No claim", f"was tested, of {counted(len(claims), 'claim')}.", "claims")
     parts = [f"{status['not held']} did not"] if status["not held"] else []
-    parts += [f"the {'test' if status['failed'] == 1 else 'tests'} of {status['failed']} failed"] * bool(status["failed"])
+    parts += [f"the {'test' if status['failed'] == 1 else 'tests'} of {status['failed']} failed"] * bool(
+        status["failed"]
+    )
     untested = len(claims) - tested - status["failed"]
     parts += [f"{untested} more {'was' if untested == 1 else 'were'} not tested"] if untested else []
     grade = "poor" if status["failed"] else "caution" if status["not held"] else "good"

@@ -3,7 +3,7 @@
 | entry | what it is |
 |---|---|
 | `NAME.zarr/` | an artefact, with a manifest: its step, key, inputs, seconds, versions, and the SHA-256 of every file |
-| `NAME/` | a trained network: checkpoints, metrics, the state to go on from, and the same manifest once it is finished |
+| `NAME/` | a trained network: checkpoints, metrics, state to go on from, and a manifest once it is finished |
 | `measurements/` | the parts of measurements, see `ontogeny.measurement` |
 | `steps.json` | the steps of the last run in order: made, missing or failed, and why |
 """

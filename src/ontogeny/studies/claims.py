@@ -275,7 +275,10 @@ def _record(item: Finding) -> dict[str, Any]:
 def _note(found: Sequence[Finding], evidence: Sequence[Evidence]) -> str:
     """How many seeds meet a claim, their values, and why the others say nothing."""
     silent = Counter(
-        ("failed" if isinstance(item, Failed) else "not tested", item.error if isinstance(item, Failed) else item.reason)
+        (
+            "failed" if isinstance(item, Failed) else "not tested",
+            item.error if isinstance(item, Failed) else item.reason,
+        )
         for item in found
         if not isinstance(item, Evidence)
     )

@@ -69,7 +69,7 @@ class Findings(Mapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """An artefact, or `default` where it is missing."""
-        return self[name] if name in self else default
+        return default if self.why(name) else self[name]
 
     def why(self, name: str) -> str:
         """Why an artefact is missing; empty for one that is there."""

@@ -75,7 +75,9 @@ def write_study_page(path: Path, seeds: "Sequence[Seed]", claims: Sequence[Mappi
         title,
         [
             *_on_failures(seeds),
-            *verdict(trajectory, found.get(STAGES), claims, "" if STAGES in found else found.why(STAGES), others=others),
+            *verdict(
+                trajectory, found.get(STAGES), claims, "" if STAGES in found else found.why(STAGES), others=others
+            ),
         ],
         _facts(seeds),
         _panels(seeds, claims),
@@ -90,7 +92,7 @@ def _panels(seeds: "Sequence[Seed]", claims: Sequence[Mapping[str, Any]]) -> lis
     first, drawn, note = seeds[0], list[Panel](), list[Panel]()
     try:
         for panel in first.study.panels(first.found):
-            drawn.append(panel)  # noqa: PERF402 - those before an error are kept
+            drawn.append(panel)
     except Exception as error:
         text = literal(f"The rest could not be drawn: {type(error).__name__}: {error}")
         note = [Panel("undrawn", "What could not be drawn", [Prose(text)])]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import xarray as xr
 from torch import nn
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument

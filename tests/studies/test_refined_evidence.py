@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import xarray as xr
+
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.development import SignatureConfig
 from ontogeny.development.curves import falls

@@ -58,7 +58,7 @@ class Config(StudyConfig):
 
     networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (8, 8, 8, 8), (9, 10, 10, 9))
     singular_values: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
-    initial: tuple[float, float] = (0.001, 0.05)
+    initial: tuple[float, float] = (1e-5, 0.05)
     training: TrainingConfig = TrainingConfig(
         num_steps=4000,
         batch_size=1,

@@ -20,19 +20,17 @@ from ontogeny.reports import (
     fig_behaviour,
     fig_component_curves,
     fig_component_map,
-    fig_data_refinement,
     fig_head_scores,
     fig_loss_and_llc,
     fig_refined_llc,
-    fig_relative_llc,
     fig_slope,
     fig_traces,
 )
 from ontogeny.reports.diagnostics import trace_steps
 from ontogeny.reports.estimates import estimates
+from ontogeny.reports.headlines import summary
 from ontogeny.reports.pooled_runs import pooled
 from ontogeny.reports.small_multiples import Curve
-from ontogeny.reports.verdict import summary
 
 QUICK = StageConfig(num_samples=100, num_grid=60)
 TRIED = ("nbeta", "localization", "complexity", "descent", "rise")
@@ -200,9 +198,7 @@ def test_what_shows_one_run_refuses_several_and_its_advice_works(seeds: list[xr.
         fig_head_scores,
         lambda t: fig_traces(t, step),
         fig_component_curves,
-        fig_relative_llc,
         lambda t: fig_component_map(t, step),
-        lambda t: fig_data_refinement(t, "code", "prose"),
     ]
     for draw in draws:
         with pytest.raises(InvalidArgument, match=r"along the dimension `seed`.*\.isel\(seed=0\)"):

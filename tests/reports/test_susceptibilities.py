@@ -9,8 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
+from tests.made_up_run import Content
 
-from ontogeny.reports import ReportContent, fig_susceptibility, fig_token_susceptibility, write_page
+from ontogeny.reports import fig_susceptibility, fig_token_susceptibility, write_page
 from ontogeny.reports.susceptibility_map import row_scaled
 from ontogeny.reports.token_plane import has_plane, standardised_tokens, token_in_context
 
@@ -156,7 +157,7 @@ def test_a_token_is_bold_after_its_context_and_can_be_seen() -> None:
 
 
 @pytest.mark.slow
-def test_the_page_shows_both_panels_and_leaves_out_those_without_data(content: ReportContent, tmp_path: Path) -> None:
+def test_the_page_shows_both_panels_and_leaves_out_those_without_data(content: Content, tmp_path: Path) -> None:
     given = {
         ("susceptibility", "tokens"): xr.merge([make_susceptibility(), make_tokens()]),
         ("susceptibility",): make_susceptibility(("code", "prose")),
@@ -164,18 +165,18 @@ def test_the_page_shows_both_panels_and_leaves_out_those_without_data(content: R
         (): make_tokens(2),
     }
     for shown, answers in given.items():
-        path = write_page(tmp_path / "report.html", replace(content, susceptibility=answers))
+        path = write_page(tmp_path / "report.html", replace(content, susceptibility=answers).page())
         sections = re.findall(r'<section id="([^"]+)">', path.read_text(encoding="utf-8"))
         assert sections[sections.index("refined") + 1 : sections.index("behaviour")] == list(shown)
 
 
-def test_names_and_tokens_from_the_data_are_no_markup(content: ReportContent, tmp_path: Path) -> None:
+def test_names_and_tokens_from_the_data_are_no_markup(content: Content, tmp_path: Path) -> None:
     renamed = [HOSTILE if part == "embed" else part for part in PARTS]
     along = {name: ("token", [HOSTILE] * 30) for name in ("token_text", "context", "token_dataset")}
     tokens = make_tokens(30).assign_coords(along).assign_coords(component=renamed)
     answers = make_susceptibility().assign_coords(component=renamed, dataset=[f"{HOSTILE} {k}" for k in range(5)])
     hostile = replace(content, susceptibility=xr.merge([answers, tokens]))
-    assert "<img" not in write_page(tmp_path / "report.html", hostile).read_text(encoding="utf-8")
+    assert "<img" not in write_page(tmp_path / "report.html", hostile.page()).read_text(encoding="utf-8")
     for figure in (fig_susceptibility(answers), fig_token_susceptibility(tokens)):
         assert "<img" not in figure.to_json().replace("\\u003c", "<")
 
@@ -183,9 +184,9 @@ def test_names_and_tokens_from_the_data_are_no_markup(content: ReportContent, tm
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 500])
 def test_a_browser_draws_both_panels(
-    width: int, content: ReportContent, in_browser: Callable[[Path, int], str], tmp_path: Path
+    width: int, content: Content, in_browser: Callable[[Path, int], str], tmp_path: Path
 ) -> None:
     answers = xr.merge([make_susceptibility(), make_tokens()])
-    dom = in_browser(write_page(tmp_path / "report.html", replace(content, susceptibility=answers)), width)
+    dom = in_browser(write_page(tmp_path / "report.html", replace(content, susceptibility=answers).page()), width)
     assert "data-errors" not in dom.partition("<body>")[0]
     assert 'data-drawn="9"' in dom

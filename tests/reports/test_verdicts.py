@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from tests.made_up_run import Content
 
-from ontogeny.reports import ReportContent, fig_loss_and_llc, fig_refined_llc, write_page
+from ontogeny.reports import fig_loss_and_llc, fig_refined_llc, write_page
 from ontogeny.reports.estimate_notes import converged_sentence, excluded_sentence, negative_sentence, tally
 from ontogeny.reports.estimates import estimates, main_estimates
+from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.tables import claim_rows, untested_sentences
-from ontogeny.reports.verdict import summary, verdict
 
 
 def traces(figure, name: str) -> list:
@@ -45,7 +46,7 @@ def test_the_header_counts_the_parts_too_and_no_estimate_twice(trajectory: xr.Da
     heads = [trajectory.assign_coords(component=[name]) for name in ("all", "L0H0", "L0H1")]
     refined = xr.concat([head[["llc", "llc_outcome"]] for head in heads], "component")
     relative = refined.sel(component=["L0H0"]).assign(llc_outcome=refined.llc_outcome.sel(component=["L0H0"]))
-    (header,) = verdict(trajectory, None, (), refined=refined, relative=relative)
+    (header,) = verdict(trajectory, None, (), refined=refined, others={"relative to the reference": relative})
     assert header.figure == "684 of 696"
     assert "171 of 174 of the network, 342 of 348 of its parts and 171 of 174 relative to the reference" in header.text
 
@@ -123,20 +124,20 @@ def test_claims_that_were_not_tested_are_sentences_and_no_rows() -> None:
 
 
 def test_a_page_shows_decomposition_and_withheld_share_in_its_table(
-    apart: xr.Dataset, choice: xr.Dataset, content: ReportContent, tmp_path: Path
+    apart: xr.Dataset, choice: xr.Dataset, content: Content, tmp_path: Path
 ) -> None:
-    page = write_page(tmp_path / "new.html", replace(content, trajectory=apart, choice=choice)).read_text()
-    old = write_page(tmp_path / "old.html", content).read_text()
+    page = write_page(tmp_path / "new.html", replace(content, trajectory=apart, choice=choice).page()).read_text()
+    old = write_page(tmp_path / "old.html", content.page()).read_text()
     for words in (">Descent</th>", ">Withheld</th>", ">Gradients</th>", 'id="choice"', "because descent exceeds"):
         assert words in page
         assert words not in old
 
 
-def test_a_variable_without_any_value_has_no_panel(content: ReportContent, tmp_path: Path) -> None:
+def test_a_variable_without_any_value_has_no_panel(content: Content, tmp_path: Path) -> None:
     empty = content.trajectory[["loss", "head_score", "icl_score"]].copy(deep=True)
     empty["head_score"][:] = np.nan
     empty["icl_score"][:] = np.nan
-    page = write_page(tmp_path / "page.html", ReportContent("Empty", empty.isel(dataset=[0]))).read_text()
+    page = write_page(tmp_path / "page.html", Content("Empty", empty.isel(dataset=[0])).page()).read_text()
     assert 'id="heads"' not in page
     assert 'id="behaviour"' not in page
 
@@ -145,7 +146,7 @@ def test_a_run_that_diverged_throughout_still_has_its_page(apart: xr.Dataset, tm
     names = [name for name in apart if str(name).startswith("llc") and apart[name].dtype.kind == "f"]
     lost = apart.assign({name: np.nan * apart[name] for name in names})
     lost.llc_outcome[:] = "diverged"
-    page = write_page(tmp_path / "page.html", ReportContent("Lost", lost, unstaged="Too few.")).read_text()
+    page = write_page(tmp_path / "page.html", Content("Lost", lost, unstaged="Too few.").page()).read_text()
     assert "0 of 174</strong> learning-coefficient estimates converged; 174 diverged" in page
     assert "Read no coefficient on this page as a measurement." in page
     assert "No stages" in page

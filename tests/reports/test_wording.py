@@ -5,7 +5,7 @@ import math
 import pytest
 import xarray as xr
 
-from ontogeny.reports.verdict import summary, verdict
+from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.wording import listed, measured, number, p_value, probability, shorten, visible, with_error
 
 

@@ -16,20 +16,20 @@ from ontogeny.reports.blocks import (
     TokenView,
 )
 from ontogeny.reports.choice import fig_choice
-from ontogeny.reports.claims_panel import claims_panel
+from ontogeny.reports.claims import claims_panel
 from ontogeny.reports.component_curves import fig_component_curves
 from ontogeny.reports.component_map import fig_component_map
-from ontogeny.reports.component_panels import component_panels, susceptibility_panels
+from ontogeny.reports.components import component_panels, susceptibility_panels
 from ontogeny.reports.diagnostics import fig_traces
 from ontogeny.reports.evidence import fig_evidence
+from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import Page, insert_after
 from ontogeny.reports.rendering import write_page
 from ontogeny.reports.susceptibility_map import fig_susceptibility
 from ontogeny.reports.token_plane import fig_token_susceptibility
-from ontogeny.reports.trajectory_panels import trajectory_panels
+from ontogeny.reports.trajectory import trajectory_panels
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
-from ontogeny.reports.verdict import summary, verdict
 from ontogeny.reports.wording import literal
 
 __all__ = [

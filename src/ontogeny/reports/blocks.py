@@ -57,11 +57,11 @@ class Figure:
     """A figure with its description and its caption. The page offers it as a picture and its data as CSV.
 
     Args:
-        figure: drawn in the style of `reports.style`.
+        figure: any figure of plotly; it is shown in the style of the page.
         alt: what the figure shows, for those who cannot see it.
         caption: what to look for, below the figure.
         name: of the files that are saved from it, unique on its page; by default that of its panel, numbered.
-        height: pixels kept free for it until it is drawn.
+        height: pixels kept free for it until it is drawn, and its own if it says none.
     """
 
     figure: go.Figure
@@ -135,7 +135,7 @@ class Table:
     Args:
         columns: a title alone is a column of text, or of numbers if all its cells are numbers; the first one names
             the rows.
-        rows: one cell a column; numbers are written to three significant digits.
+        rows: one cell a column; fractions are written to three significant digits.
         caption: below the table.
         label: what the table holds, for those who cannot see it.
         tall: whether it scrolls in a window of its own.

@@ -21,7 +21,7 @@ LEADER = translucent(NEUTRAL, 0.6)  # the line from a name to its mark
 ON_NAME, ON_MARK, ON_BAR, OUTSIDE, CROSSING, FAR, OUTWARDS = 10.0, 6.0, 2.0, 20.0, 3.0, 2.0, 0.6
 
 
-class Panel(NamedTuple):
+class Frame(NamedTuple):
     """A panel's axes, one row of lower and upper end each, and its width and height in pixels."""
 
     limits: np.ndarray
@@ -33,7 +33,7 @@ class Panel(NamedTuple):
         return (at - low) * np.array(self.size) / (high - low)
 
 
-def clear_sides(at: np.ndarray, points: np.ndarray, names: Sequence[str], panel: Panel) -> list[str]:
+def clear_sides(at: np.ndarray, points: np.ndarray, names: Sequence[str], panel: Frame) -> list[str]:
     """For each name, the side of its mark on which it covers least: other names above all, then points.
 
     Args:
@@ -54,7 +54,7 @@ def clear_sides(at: np.ndarray, points: np.ndarray, names: Sequence[str], panel:
     return chosen
 
 
-def draw_out(at: np.ndarray, reach: np.ndarray, names: Sequence[str], panel: Panel) -> np.ndarray:
+def draw_out(at: np.ndarray, reach: np.ndarray, names: Sequence[str], panel: Frame) -> np.ndarray:
     """(name, 2): pixels to the right of each mark and above it at which its name covers neither a name nor a mark.
 
     Names go outwards from the crowd, the most crowded first, each to the nearest place that is free.
@@ -95,8 +95,8 @@ def write_names(
     reach: np.ndarray,
     names: Sequence[str],
     colors: Sequence[str],
-    wide: Panel,
-    narrow: Panel,
+    wide: Frame,
+    narrow: Frame,
 ) -> None:
     """Write names beside the marks of the only panel, each with a line to its mark, apart on wide and narrow screens.
 

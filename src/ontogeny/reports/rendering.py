@@ -31,6 +31,7 @@ from ontogeny.reports.blocks import (
     named_blocks,
 )
 from ontogeny.reports.page import Page
+from ontogeny.reports.style import FONT, TEMPLATE
 from ontogeny.reports.wording import number
 
 _ADDRESSED = re.compile(r'((?:href|src)="https?)://')
@@ -120,9 +121,9 @@ def _block(block: Block, name: str) -> dict[str, Any]:
     """A block as the template reads it: itself, its kind, and what has to be prepared for it."""
     found: dict[str, Any] = {"kind": type(block).__name__.lower(), "block": block, "name": name}
     if isinstance(block, Figure):
-        return found | {"of": "", "opened": "first", "data": _json([_labelled("", block.figure)])}
+        return found | {"of": "", "opened": "first", "data": _json([_labelled("", block.figure, block.height)])}
     if isinstance(block, Choice):
-        choices = [_labelled(label, figure) for label, figure in block.figures.items()]
+        choices = [_labelled(label, figure, block.height) for label, figure in block.figures.items()]
         return found | {"kind": "figure", "of": block.of, "opened": block.opened, "data": _json(choices)}
     if isinstance(block, TokenView):
         return found | {"data": _json(attention_view(block.snippet))}
@@ -132,7 +133,12 @@ def _block(block: Block, name: str) -> dict[str, Any]:
     return found
 
 
-def _labelled(label: str, figure: go.Figure) -> dict[str, Any]:
+def _labelled(label: str, figure: go.Figure, height: int) -> dict[str, Any]:
+    """A figure as JSON, in the style of the page even if it was not drawn in it."""
+    if figure.layout.template.layout.font.family != FONT:
+        shown = figure.layout.showlegend
+        figure = go.Figure(figure).update_layout(template=TEMPLATE, height=figure.layout.height or height)
+        figure.update_layout(showlegend=len(figure.data) > 1 if shown is None else shown)
     return {"label": label, "figure": json.loads(figure.to_json())}
 
 
@@ -161,9 +167,11 @@ def _cell(cell: Cell) -> Markup:
         lines = [Markup('<span class="detail">{}</span>').format(line) for line in cell.details]
         lines += [Markup('<span class="source">{}</span>').format(cell.source)] if cell.source else []
         dot = Markup('<span class="dot" style="color: {}" aria-hidden="true">●</span> ').format(cell.dot)
-        return Markup("").join([dot if cell.dot else "", _cell(cell.text), *lines])
+        return (dot if cell.dot else Markup("")) + Markup(" ").join([_cell(cell.text), *lines])
     if isinstance(cell, Tag):
         return marked(cell)
+    if isinstance(cell, int):
+        return escape(f"{cell:,}".replace("-", "−"))
     return escape(cell if isinstance(cell, str) else number(cell))
 
 

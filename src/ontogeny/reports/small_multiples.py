@@ -70,9 +70,8 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
             name = _axis_name(key, i)
             changes[f"{name}.domain"] = narrow[name]["domain"]
             changes[f"annotations[{i}].{key}"] = narrow["annotations"][i][key]
-    return go.Figure(
-        layout={**wide, "template": TEMPLATE, "meta": {"narrow": changes, "panels": [plain(title) for title in titles]}}
-    )
+    meta = {"narrow": changes, "panels": [plain(title) for title in titles]}
+    return go.Figure(layout={**wide, "template": TEMPLATE, "meta": meta})
 
 
 def add_key(figure: go.Figure, colors: Mapping[str, str]) -> None:

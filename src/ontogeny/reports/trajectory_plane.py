@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.joined_stages import stages_by_run
-from ontogeny.reports.mark_names import Panel, clear_sides
+from ontogeny.reports.mark_names import Frame, clear_sides
 from ontogeny.reports.small_multiples import axes, padded_range, set_axes, small_multiples, thinned
 from ontogeny.reports.style import NEUTRAL, StepAxis, along_sequence, step_text, translucent
 from ontogeny.reports.wording import plain
@@ -76,7 +76,7 @@ def _draw_paths(
         colors = [along_sequence(float(fraction)) for fraction in along]
         line = {"color": translucent(NEUTRAL, 0.6), "width": 1.2}
         trace = go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines+markers", line=line, name=plain(name))
-        trace.update(marker={"color": colors, "size": 7}, customdata=steps)
+        trace.update(marker={"color": colors, "size": 7}, customdata=steps, meta={"told": "training step"})
         trace.update(hovertemplate="%{fullData.name}, step %{customdata:,}<extra></extra>")
         figure.add_trace(trace.update(**where))
         own = boundaries.get(name, boundaries.get("", np.array([])))
@@ -96,5 +96,5 @@ def _draw_marks(
     labels = [mark.label for mark in marks]
     trace = go.Scatter(x=at[:, 0], y=at[:, 1], mode="markers+text", text=[plain(label) for label in labels])
     trace.update(marker={**marker, "size": 12, "line": {"width": 2}}, hoverinfo="skip", cliponaxis=False)
-    trace.update(textposition=clear_sides(at, places, labels, Panel(limits, (WIDTH, HEIGHT))), textfont={"size": 11})
+    trace.update(textposition=clear_sides(at, places, labels, Frame(limits, (WIDTH, HEIGHT))), textfont={"size": 11})
     figure.add_trace(trace.update(**where))

@@ -66,7 +66,7 @@ class Config(StudyConfig):
         betas=(0.0, 0.0),
         learning_rate=0.03,
         checkpoints_log=60,
-        checkpoints_linear=0,
+        checkpoints_linear=80,
         state_every=1000,
     )
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1e5, localization=1.0)

@@ -3,10 +3,7 @@
 (() => {
   const NARROW = 600; // pixels below which panels stand in one column
   const root = document.documentElement;
-  const config = {
-    responsive: true,
-    displayModeBar: false,
-  };
+  const config = { displayModeBar: false };
   const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   const assign = (layout, path, value) => {
@@ -29,7 +26,7 @@
 
   const plots = [...document.querySelectorAll("[data-figure]")].map((place) => {
     const choices = JSON.parse(document.getElementById(`data-${place.dataset.figure}`).textContent);
-    return { place, choices, chosen: place.dataset.opened === "first" ? 0 : choices.length - 1, narrow: null };
+    return { place, choices, chosen: place.dataset.opened === "first" ? 0 : choices.length - 1, width: null };
   });
 
   // A line at the same training step in every panel that has an axis of steps, from public parts of the layout only.
@@ -57,9 +54,9 @@
   };
 
   const draw = async (plot) => {
-    plot.narrow = plot.place.clientWidth < NARROW;
+    plot.width = plot.place.clientWidth;
     const { figure } = plot.choices[plot.chosen];
-    const layout = dressed(figure, plot.narrow);
+    const layout = { ...dressed(figure, plot.width < NARROW), width: plot.width }; // so that it is redrawn at once for paper
     plot.place.style.minHeight = `${layout.height}px`;
     await Plotly.react(plot.place, structuredClone(figure.data), layout, config);
     if (!plot.place.dataset.drawn) {
@@ -68,6 +65,7 @@
     }
     plot.place.dataset.drawn = "true";
   };
+
   const fileName = ({ place, choices, chosen }) => {
     const label = choices.length > 1 ? `-${choices[chosen].label}` : "";
     return `${place.dataset.figure}${label}`.toLowerCase().replaceAll(/[^\p{L}\p{N}.-]+/gu, "-");
@@ -79,8 +77,8 @@
     buttons.addEventListener("click", ({ target }) => {
       if (!target.dataset.save) return;
       const { figure } = plot.choices[plot.chosen];
-      const layout = { ...dressed(figure, plot.narrow), paper_bgcolor: color("--paper") };
-      const size = { width: plot.place.clientWidth, height: layout.height };
+      const layout = { ...dressed(figure, plot.width < NARROW), paper_bgcolor: color("--paper") };
+      const size = { width: plot.width, height: layout.height };
       saving.save(target.dataset.save, fileName(plot), { data: structuredClone(figure.data), layout }, size);
     });
   }
@@ -104,7 +102,7 @@
 
   window.addEventListener("themechange", drawAll);
   window.addEventListener("resize", () => {
-    for (const plot of plots) if ((plot.place.clientWidth < NARROW) !== plot.narrow) draw(plot);
+    for (const plot of plots) if (plot.place.clientWidth !== plot.width) draw(plot);
   });
   let theme = null;
   window.addEventListener("beforeprint", () => { // paper is white and narrower than a screen

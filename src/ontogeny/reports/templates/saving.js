@@ -28,7 +28,7 @@ const saving = (() => {
   };
 
   const axisOf = (layout, id, key) => layout[(id ?? key).replace(key, `${key}axis`)] ?? {};
-  const titleOf = (axis) => words((axis.title?.text ?? "").split("<br>")[0]);
+  const titleOf = (axis) => words((axis.title?.text ?? "").split("<br>")[0].replace(/^<span.*/, "")); // no colour keys
 
   // What stands at a place of an axis whose ticks are words, such as the rows of a map, or step 0 left of step 1.
   const at = (axis, value) => {
@@ -56,10 +56,11 @@ const saving = (() => {
     return z.flatMap((row, j) => row.map((value, i) => [[j, i], x[i] ?? i, y[j] ?? j, value]));
   };
 
-  // The rows of all traces that have a name, as objects from the names of columns to values.
+  // The rows of all traces but nameless lines of reference, as objects from the names of columns to values. What a trace tells the
+  // pointer has the names `meta.told`: a value under the name of an axis takes the place of where it is drawn.
   const rows = ({ data, layout }) => {
     const bands = edges(data);
-    const shown = data.filter((trace) => trace.meta?.band === undefined && (trace.name || trace.z));
+    const shown = data.filter((trace) => trace.meta?.band === undefined && (trace.name || trace.hoverinfo !== "skip"));
     const alike = (key, otherwise) => {
       const titles = new Set(shown.map((trace) => titleOf(axisOf(layout, trace[`${key}axis`], key))));
       return titles.size === 1 && !titles.has("") ? [...titles][0] : otherwise;

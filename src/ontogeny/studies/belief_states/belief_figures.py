@@ -142,7 +142,7 @@ def _draw_excess(figure: go.Figure, excess: xr.DataArray, axis: StepAxis) -> Non
     first = len(figure.data)
     draw_curves(figure, axes(1), curves)
     for trace, y in zip(figure.data[first:], values, strict=True):
-        trace.update(customdata=y, hovertemplate="%{customdata:.2g}")
+        trace.update(customdata=y, hovertemplate="%{customdata:.2g}", meta={"told": "nats"})
     decades = list(range(round(np.log10(LEAST_EXCESS)), 3))
     ticks = {"tickvals": decades, "ticktext": [f"{10.0**k:g}".replace("e-0", "e-") for k in decades]}
     set_axes(figure, 1, axis.layout(), {"title": {"text": "nats"}, **ticks})
@@ -203,6 +203,7 @@ def _dots(
     trace = go.Scatter(x=_spaced(r2[known]), y=y[known], mode="markers", marker=marker, name=plain(site))
     trace.update(customdata=[[plain(names[k]), f"{r2[k]:.4f}"] for k in known], cliponaxis=False)
     trace.update(hovertemplate="%{customdata[0]}, %{fullData.name}: R² %{customdata[1]}<extra></extra>")
+    trace.update(meta={"told": ["predictor", "R²"]})
     figure.add_trace(trace.update(**axes(panel)))
 
 

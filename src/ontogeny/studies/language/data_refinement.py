@@ -19,7 +19,7 @@ from ontogeny.reports.component_groups import (
     ordered,
 )
 from ontogeny.reports.estimates import estimates, quantity
-from ontogeny.reports.mark_names import Panel, write_names
+from ontogeny.reports.mark_names import Frame, write_names
 from ontogeny.reports.small_multiples import Z95, add_key, around, axes, padded_range, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, distinct_colors, translucent
 from ontogeny.reports.wording import plain, shorten, steps, with_error
@@ -55,7 +55,7 @@ def fig_data_refinement(
     for color in dict.fromkeys(colors.values()):
         rows = table[[colors[name] == color for name in table.index]]
         _draw_heads(figure, rows, color, [_hover(row, labels, (first, second)) for row in rows.itertuples()])
-    panels = (Panel(np.array([[low, high], [low, high]]), (width, HEIGHT)) for width in (WIDE, NARROW))
+    panels = (Frame(np.array([[low, high], [low, high]]), (width, HEIGHT)) for width in (WIDE, NARROW))
     told = set((table.x - table.y).abs().nlargest(NAMED_HEADS).index)
     names = [name if name in told else "" for name in table.index]
     write_names(figure, at, Z95 * errors, names, [colors[name] for name in table.index], *panels)

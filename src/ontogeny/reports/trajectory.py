@@ -14,9 +14,9 @@ from ontogeny.reports.estimate_notes import converged_sentence, negative_sentenc
 from ontogeny.reports.estimates import estimates, has_complexity, main_estimates
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc
 from ontogeny.reports.runs import figures_by_run, run_title
-from ontogeny.reports.sampler_panels import diagnostics_panel, settings_panel
+from ontogeny.reports.sampler import diagnostics_panel, settings_panel
 from ontogeny.reports.stage_marks import staged_quantity
-from ontogeny.reports.stages_panel import stages_panel
+from ontogeny.reports.stages import stages_panel
 from ontogeny.reports.trajectory_plane import fig_trajectory_pca
 
 _BEHAVIOUR = {"ngram_cross_entropy", "icl_score", "repeated_gain", "loss_by_position", "test_loss"}

@@ -1,26 +1,33 @@
 """Panels on beliefs: the simplex, R² beside its rivals, loss against the optimum, the mixed states, the tables."""
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
-from ontogeny.reports.belief_pictures import belief_colors, fig_simplex, site_colors
-from ontogeny.reports.belief_tables import (
+
+from ontogeny.reports import Page, insert_after, trajectory_panels, write_page
+from ontogeny.studies.belief_states.belief_figures import (
+    fig_belief_lengths,
+    fig_belief_r2,
+    fig_context_loss,
+    fig_rivals,
+)
+from ontogeny.studies.belief_states.belief_pictures import belief_colors, fig_simplex, site_colors
+from ontogeny.studies.belief_states.belief_tables import (
     distance_rows,
     excess_sentence,
     linear_in_law,
     regression_table,
     steering_sentences,
 )
-from ontogeny.reports.beliefs import fig_belief_lengths, fig_belief_r2, fig_context_loss, fig_rivals
-from ontogeny.reports.presentation_graph import MAX_NODES, drawn_levels, fig_presentation
-
-from ontogeny.reports import ReportContent, write_page
+from ontogeny.studies.belief_states.panels import belief_panels
+from ontogeny.studies.belief_states.presentation_graph import MAX_NODES, drawn_levels, fig_presentation
 
 SITES, AGAINST = ["embedding", "layer 0", "all sites"], ["beliefs", "next-token laws"]
 PREDICTORS = ["activations", "untrained", "random_projection", "next_token_law", "last_1", "last_2", "last_3"]
@@ -134,20 +141,27 @@ def make_trajectory() -> xr.Dataset:
     )
 
 
+def make_page(trajectory: xr.Dataset, **made: Any) -> Page:
+    panels = insert_after(trajectory_panels(trajectory), "stages", belief_panels(trajectory, **made))
+    return Page("Beliefs", panels=panels)
+
+
 @pytest.fixture
-def full() -> ReportContent:
-    return ReportContent(
-        title="Beliefs",
-        trajectory=make_trajectory(),
-        beliefs={"transformer": make_regressions(), "LSTM": make_regressions()},
-        picture=make_picture(),
-        presentation=make_presentation(),
-    )
+def full() -> dict[str, Any]:
+    return {
+        "trajectory": make_trajectory(),
+        "beliefs": {"transformer": make_regressions(), "LSTM": make_regressions()},
+        "picture": make_picture(),
+        "presentation": make_presentation(),
+    }
 
 
-def sections(content: ReportContent, folder: Path) -> list[str]:
-    html = write_page(folder / "report.html", content).read_text(encoding="utf-8")
-    return re.findall(r'<section id="([^"]+)">', html)
+def written(folder: Path, full: dict[str, Any], **changes: Any) -> str:
+    return write_page(folder / "report.html", make_page(**(full | changes))).read_text(encoding="utf-8")
+
+
+def sections(folder: Path, full: dict[str, Any], **changes: Any) -> list[str]:
+    return re.findall(r'<section id="([^"]+)">', written(folder, full, **changes))
 
 
 def texts(figure: go.Figure) -> str:
@@ -253,13 +267,20 @@ def test_only_the_first_levels_of_a_large_presentation_are_drawn_and_it_says_so(
 
 def test_the_table_names_every_control_and_the_rival_that_overtakes() -> None:
     columns, rows = regression_table({"transformer": make_regressions()})
-    assert [title for _, title, _ in columns][2:8] == ["R²", "Untrained", "Projection", "Law", "Last 2", "Last 3"]
+    assert [column.title for column in columns.values()][2:8] == [
+        "R²",
+        "Untrained",
+        "Projection",
+        "Law",
+        "Last 2",
+        "Last 3",
+    ]
     assert [row["overtaken"] for row in rows] == ["last 2 tokens", "last 3 tokens", "none of 3"]
     assert rows[0]["columns"] == "64 for 1,092"
     assert rows[0]["shuffled"] == "−0.0100"
     crowded = make_regressions().assign(too_many_columns=("site", [True, False, False]))
     columns, rows = regression_table({"transformer": crowded})
-    assert columns[-1][0] == "remarks"
+    assert list(columns)[-1] == "remarks"
     assert "any target" in rows[0]["remarks"]
 
 
@@ -273,38 +294,47 @@ def test_sentences_say_what_was_steered_and_where_each_network_ended() -> None:
     assert not linear_in_law({"transformer": make_regressions(linear=False)})
 
 
-def test_the_page_shows_all_panels_and_each_without_data_is_left_out(full: ReportContent, tmp_path: Path) -> None:
-    assert sections(full, tmp_path) == ["loss-llc", *PANELS]
-    short = full.trajectory.drop_vars(["belief_r2", "optimal_loss"])
-    lesser = {
-        "beliefs": replace(full, picture=None, trajectory=full.trajectory.drop_vars("belief_r2")),
-        "rivals": replace(full, beliefs={}),
-        "context-loss": replace(full, trajectory=full.trajectory.drop_vars("optimal_loss")),
-        "presentation": replace(full, presentation=None),
+def test_the_page_shows_all_panels_and_each_without_data_is_left_out(full: dict[str, Any], tmp_path: Path) -> None:
+    assert sections(tmp_path, full) == ["loss-llc", *PANELS]
+    trajectory = full["trajectory"]
+    lesser: dict[str, dict[str, Any]] = {
+        "beliefs": {"picture": None, "trajectory": trajectory.drop_vars("belief_r2")},
+        "rivals": {"beliefs": {}},
+        "context-loss": {"trajectory": trajectory.drop_vars("optimal_loss")},
+        "presentation": {"presentation": None},
     }
-    for gone, content in lesser.items():
-        assert sections(content, tmp_path) == ["loss-llc", *(panel for panel in PANELS if panel != gone)]
-    assert sections(ReportContent("Nothing", short), tmp_path) == ["loss-llc"]
+    for gone, changes in lesser.items():
+        assert sections(tmp_path, full, **changes) == ["loss-llc", *(panel for panel in PANELS if panel != gone)]
+    short = {"trajectory": trajectory.drop_vars(["belief_r2", "optimal_loss"])}
+    assert sections(tmp_path, short) == ["loss-llc"]
 
 
-def test_the_page_says_when_the_law_alone_explains_the_beliefs(full: ReportContent, tmp_path: Path) -> None:
+def test_the_page_says_when_the_law_alone_explains_the_beliefs(full: dict[str, Any], tmp_path: Path) -> None:
     sentence = "a linear map of the next-token law"
-    assert sentence in write_page(tmp_path / "a.html", full).read_text(encoding="utf-8")
-    other = replace(full, beliefs={"transformer": make_regressions(linear=False)})
-    assert sentence not in write_page(tmp_path / "b.html", other).read_text(encoding="utf-8")
+    assert sentence in written(tmp_path, full)
+    assert sentence not in written(tmp_path, full, beliefs={"transformer": make_regressions(linear=False)})
 
 
-def test_hostile_names_stay_text(full: ReportContent, tmp_path: Path) -> None:
+def test_hostile_names_stay_text(full: dict[str, Any], tmp_path: Path) -> None:
     picture = make_picture(site=HOSTILE).assign_coords(context=[HOSTILE] * 120)
     sites = [HOSTILE, "layer 0", "all sites"]
-    hostile = replace(
-        full,
-        trajectory=full.trajectory.assign_coords(site=sites),
-        beliefs={HOSTILE: make_regressions(sites=sites)},
-        picture=picture,
-        presentation=make_presentation().assign_attrs(process=HOSTILE),
-    )
-    html = write_page(tmp_path / "report.html", hostile).read_text(encoding="utf-8")
-    assert "<img" not in html
-    for figure in (fig_simplex(picture), fig_rivals(hostile.beliefs[HOSTILE]), fig_belief_lengths(hostile.beliefs)):
+    beliefs = {HOSTILE: make_regressions(sites=sites)}
+    hostile = {
+        "trajectory": full["trajectory"].assign_coords(site=sites),
+        "beliefs": beliefs,
+        "picture": picture,
+        "presentation": make_presentation().assign_attrs(process=HOSTILE),
+    }
+    assert "<img" not in written(tmp_path, hostile)
+    for figure in (fig_simplex(picture), fig_rivals(beliefs[HOSTILE]), fig_belief_lengths(beliefs)):
         assert "<img" not in figure.to_json().replace("\\u003c", "<")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_draws_every_panel(
+    width: int, full: dict[str, Any], in_browser: Callable[[Path, int], str], tmp_path: Path
+) -> None:
+    dom = in_browser(write_page(tmp_path / "report.html", make_page(**full)), width)
+    assert "data-errors" not in dom.partition("<body>")[0]
+    assert 'data-drawn="7"' in dom

@@ -53,7 +53,7 @@ def _stages_table(rows: list[dict[str, str]], quantity: str, run_title: str) -> 
 
 
 def _boundaries_table(rows: list[dict[str, str]], quantity: str, run_title: str) -> Table:
-    columns = {"run": Column(run_title, "value", head=True)} if run_title else {}
+    columns = {"run": Column(run_title, head=True)} if run_title else {}
     columns |= {
         "between": Column("Between stages", head=not run_title),
         "step": Column("Step", "number"),

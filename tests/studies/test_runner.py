@@ -185,8 +185,9 @@ def test_a_whole_config_is_a_config(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_made(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"name": STUDY, "out": tmp_path / "run"} | options
     with pytest.raises(og.InvalidArgument, match=told):
-        og.study(**{"name": STUDY, "out": tmp_path / "run"} | options)
+        og.study(**given)
     assert not (tmp_path / "run").exists()
 
 

@@ -120,10 +120,11 @@ class Claims:
 
     Args:
         source: papers that claims come from, where they name none of their own.
+        presets: that are large enough for claims that name none of their own; default all.
     """
 
-    def __init__(self, source: str = "") -> None:
-        self._source = source
+    def __init__(self, source: str = "", presets: Collection[str] | None = None) -> None:
+        self._source, self._presets = source, presets
         self._claims: dict[str, Claim] = {}
 
     def __iter__(self) -> Iterator[Claim]:
@@ -147,13 +148,13 @@ class Claims:
             expects: what must be measured for it to be met, fixed before the seeds that are reported.
             unit: of the effect.
             source: papers.
-            presets: names of those that are large enough to show it; default all.
+            presets: names of those that are large enough to show it; default those of all claims.
         """
         if id in self._claims:
             raise InvalidArgument("id", expected="an id of its own for each claim", found=f"{id!r} twice")
 
         def keep(test: Test) -> Test:
-            self._claims[id] = Claim(id, title, expects, test, unit, source or self._source, presets)
+            self._claims[id] = Claim(id, title, expects, test, unit, source or self._source, presets or self._presets)
             return test
 
         return keep

@@ -48,15 +48,16 @@ class Config(StudyConfig):
         singular_values: of the teacher T, which is diagonal; there is a plateau for each rank from 0 on.
         initial: size of a singular value of the initial weights, for networks of two layers and of more.
         training: plain gradient descent.
-        posterior: nβ and γ of every coefficient.
+        posterior: nβ and γ at the plateaus.
         sampler: of every coefficient.
-        points: ranks of the two layers at planted points, of layers of `point_widths` units.
+        points: ranks of the two layers at planted points, of layers of `point_widths` units. `point_posterior` holds
+            chains near them: with a γ of 1 they find the more degenerate points of the same fibre.
         error: largest relative distance from the exact value that counts as agreement.
         agreeing: least share of the plateaus that agree.
         near: largest distance from a saddle, relative to the singular value that is learned next, to have visited it.
     """
 
-    networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (8, 8, 8, 8), (9, 10, 10, 9))
+    networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (14, 6, 6, 14), (12, 5, 5, 12))
     singular_values: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
     initial: tuple[float, float] = (1e-5, 0.05)
     training: TrainingConfig = TrainingConfig(
@@ -71,8 +72,9 @@ class Config(StudyConfig):
     )
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1e5, localization=1.0)
     sampler: Calibrated | Fixed = Calibrated(error=0.015)
+    point_posterior: PosteriorConfig = PosteriorConfig(nbeta=1e7, localization=1e3)
     point_widths: tuple[int, int, int] = (8, 8, 8)
-    points: tuple[tuple[int, int], ...] = ((0, 0), (0, 8), (2, 2), (2, 8))
+    points: tuple[tuple[int, int], ...] = ((0, 8), (2, 8), (0, 6))
     error: float = 0.05
     agreeing: float = 0.9
     near: float = 0.1
@@ -100,7 +102,8 @@ def run(work: Workspace, config: Config) -> None:
     work.step("plateaus", plateaus, paths, measured)
     points = [DeepLinear(config.point_widths, ranks, len(ROWS), population=True) for ranks in config.points]
     planted = open_checkpoints([point.model().state_dict() for point in points])
-    work.measure("points", planted, partial(linear_network, config.point_widths, 1.0, 0), [own])
+    at_points = OwnFunction(config.point_posterior, config.sampler, work.seed("sampler", "points"))
+    work.measure("points", planted, partial(linear_network, config.point_widths, 1.0, 0), [at_points])
 
 
 def linear_network(widths: Widths, size: float, seed: int) -> nn.Sequential:
@@ -239,12 +242,19 @@ def plateaus(paths: dict[Widths, xr.Dataset], measured: dict[Widths, xr.Dataset]
     """One row a plateau: what was measured, the exact value, that of the next rank, and half the number of weights."""
     rows = []
     for widths, path in paths.items():
-        at = measured[widths].sel(step=path["saddle_step"].values).rename(step="plateau").reset_coords("plateau")
+        steps = path["saddle_step"].values
+        at = measured[widths].sel(step=steps).drop_vars("step").rename_dims(step="plateau")
         exact = [float(deep_linear(widths, rank)[0]) for rank in range(path.sizes["rank"] + 1)]
         half = [sum(a * b for a, b in pairwise(widths)) / 2] * path.sizes["rank"]
-        own = {"rank": path["rank"].values, "exact": exact[:-1], "next_rank": exact[1:], "half_parameters": half}
+        own = {
+            "step": steps,
+            "rank": path["rank"].values,
+            "exact": exact[:-1],
+            "next_rank": exact[1:],
+            "half_parameters": half,
+        }
         own |= {"network": [_name(widths)] * path.sizes["rank"]}
-        rows.append(at.rename(plateau="step").assign({name: ("plateau", values) for name, values in own.items()}))
+        rows.append(at.assign({name: ("plateau", values) for name, values in own.items()}))
     return xr.concat(rows, "plateau")
 
 

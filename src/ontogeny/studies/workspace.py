@@ -93,15 +93,18 @@ class Workspace:
         Returns:
             The artefact, or a `Missing`.
         """
-        common = {"store": self.directory / "measurements", "executor": self.executor, "progress": self.progress}
+        common: dict[str, Any] = {"executor": self.executor, "progress": self.progress}
+        common["store"] = self.directory / "measurements"
         if len(what) == 1 and _are_measurements(what[0]):
+            given = {"run": run, "make": make, "measurements": what[0], **options}
+            network = Run(run, make)
             return self._artefact(
                 name,
                 measure_parts,
-                {"run": run, "make": make, "measurements": what[0], **options},
-                lambda: measure_parts(Run(run, make), measurements=what[0], **{"steps": run.steps} | options, **common),
+                given,
+                lambda: measure_parts(network, options.pop("steps", run.steps), what[0], **options, **common),
             )
-        options = {"seed": self.seed("sampler")} | options
+        options.setdefault("seed", self.seed("sampler"))
         given = {"run": run, "make": make, "what": what, **options}
         return self._artefact(name, measure, given, lambda: measure(run, make, *what, **options, **common))
 

@@ -46,7 +46,7 @@ class Architecture(BaseModel):
     def transformer(self, vocabulary_size: int, context_length: int) -> TransformerConfig:
         own = self.model_dump(exclude={"recurrent_layers", "recurrent_width"})
         tokens = {"vocabulary_size": vocabulary_size, "context_length": context_length}
-        return TransformerConfig(**tokens, **own, positions="learned")
+        return TransformerConfig.model_validate(own | tokens | {"positions": "learned"})
 
     def recurrent(self, vocabulary_size: int) -> RecurrentConfig:
         return RecurrentConfig(
@@ -93,9 +93,10 @@ class BeliefConfig(StudyConfig):
     thresholds: Thresholds = Thresholds()
 
 
-def _both(num_steps: int, log: int, linear: int, **options: Any) -> dict[str, TrainingConfig]:
+def _both(num_steps: int, log: int, linear: int, **options: Any) -> dict[str, Any]:
     """The same training for both networks; of the control, only the ends are kept."""
-    given = {"num_steps": num_steps, "batch_size": 128, "optimizer": "adam", "learning_rate": 1e-3, **options}
+    given: dict[str, Any] = {"num_steps": num_steps, "batch_size": 128, "optimizer": "adam", "learning_rate": 1e-3}
+    given |= options
     return {
         "training": TrainingConfig(**given, checkpoints_log=log, checkpoints_linear=linear),
         "recurrent_training": TrainingConfig(**given, checkpoints_log=0, checkpoints_linear=0),

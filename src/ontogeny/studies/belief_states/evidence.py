@@ -12,7 +12,7 @@ from ontogeny.studies.findings import Findings
 Rng = np.random.Generator
 SHAI = "Shai et al., 2405.15943"
 
-claims = Claims(source=SHAI)
+claims = Claims(source=SHAI, presets=LARGE)
 
 
 @claims.add(
@@ -21,7 +21,6 @@ claims = Claims(source=SHAI)
     source=f"{SHAI}; Riechers et al., 2505.18373",
     expects="mean next-token loss within 0.005 nats of the optimum h(L)",
     unit="nats above the optimum, mean over positions",
-    presets=LARGE,
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     losses, optimum = found["trajectory"]["loss_by_length"], found["optimum"]["optimal_loss"]
@@ -36,7 +35,6 @@ def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     "Activations tell the belief better than the last two tokens",
     expects="held-out R² of beliefs at some site above that of the last-2-tokens rival",
     unit="R² of the best single site",
-    presets=LARGE,
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     beliefs, recurrent = _regressions(found), _regressions(found, "lstm")
@@ -56,6 +54,7 @@ def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     "Belief geometry is learned",
     expects="1 - R² of the untrained network at least three times that of the trained one, at some layer",
     unit="ratio of 1 - R² at the best layer",
+    presets={"quick", *LARGE},
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     beliefs = _regressions(found)
@@ -76,6 +75,7 @@ def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     "Shuffled beliefs cannot be read",
     expects="R² of shuffled beliefs near 0, permutation p below 0.01 at the best site",
     unit="R² of the shuffles, mean",
+    presets={"quick", *LARGE},
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     here = _regressions(found).sel(site=best_site(_regressions(found)))
@@ -91,7 +91,6 @@ def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     expects="R² of distances with beliefs above that with next-token laws by at least 0.3, and above the untrained "
     "network's by at least 0.3",
     unit="the smaller of the two differences",
-    presets=LARGE,
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     here = _regressions(found).sel(site=ALL)
@@ -110,7 +109,6 @@ def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     expects="moving the last layer towards another context's belief removes most of the divergence from that context's "
     "exact next-token law; a random direction of the same length does not",
     unit="share of the divergence removed",
-    presets=LARGE,
 )
 def _(found: Findings, config: BeliefConfig, rng: Rng) -> Evidence:
     told = _regressions(found).attrs

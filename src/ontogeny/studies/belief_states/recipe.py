@@ -41,14 +41,17 @@ def run(work: Workspace, config: BeliefConfig) -> None:
     data = sequences(config.process, work.seed("sequences"))
     behaviour = BeliefBehaviour(config.process, config.regression)
     options = {"posterior": config.posterior, "sampler": config.sampler, "behaviour": behaviour}
-    for name, training in ((TRANSFORMER, config.training), (RECURRENT, config.recurrent_training)):
-        seed = work.seed("weights", name)
-        make = partial(network, name, config.architecture, config.process, seed, config.device)
-        trained = work.train(name.lower(), make, data, next_token, training)
-        if name == TRANSFORMER:
-            trajectory = work.measure("trajectory", trained, make, data[:10_000], next_token, **options)
-        steering = work.seed("steering")
-        work.step(f"beliefs-{name.lower()}", read, trained, make, config.process, config.regression, steering)
+    shape, process, device = config.architecture, config.process, config.device
+    makes = {
+        name: partial(network, name, shape, process, work.seed("weights", name), device)
+        for name in (TRANSFORMER, RECURRENT)
+    }
+    transformer = work.train("transformer", makes[TRANSFORMER], data, next_token, config.training)
+    recurrent = work.train("lstm", makes[RECURRENT], data, next_token, config.recurrent_training)
+    trajectory = work.measure("trajectory", transformer, makes[TRANSFORMER], data[:10_000], next_token, **options)
+    for trained, name in ((transformer, TRANSFORMER), (recurrent, RECURRENT)):
+        given = (trained, makes[name], process, config.regression, work.seed("steering"))
+        work.step(f"beliefs-{name.lower()}", read, *given)
     work.step("optimum", optimum, config.process)
     work.step("presentation", presentation, config.process)
     work.step("stages", stages, trajectory)

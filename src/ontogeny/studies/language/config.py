@@ -25,7 +25,8 @@ class Architecture(BaseModel):
 
     def with_text(self, text: TextConfig, num_layers: int | None = None) -> TransformerConfig:
         tokens = {"vocabulary_size": text.vocabulary_size, "context_length": text.context_length}
-        return TransformerConfig(**self.model_dump() | tokens | {"num_layers": num_layers or self.num_layers})
+        layers = {"num_layers": num_layers or self.num_layers}
+        return TransformerConfig.model_validate(self.model_dump() | tokens | layers)
 
 
 class Probes(BaseModel):

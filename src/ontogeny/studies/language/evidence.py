@@ -13,14 +13,15 @@ from ontogeny.development.usable import coefficient_of, usable_curves, usable_po
 from ontogeny.studies.claims import Claims, Evidence, NotTested
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.language.config import LARGE, LanguageConfig, Thresholds
-from ontogeny.studies.language.recipe import CODE, PROSE, head_types
+from ontogeny.studies.language.recipe import head_types
+from ontogeny.studies.language.shown import CODE, PROSE
 
 Curves = Float[np.ndarray, "step sequence"]
 Rng = np.random.Generator
 INDUCTION = "prefix_matching"
 OLSSON, HOOGLAND, WANG = "Olsson et al., 2209.11895", "Hoogland et al., 2402.02364", "Wang et al., 2410.02984"
 
-claims = Claims()
+claims = Claims(presets=LARGE)
 
 
 @claims.add(
@@ -30,6 +31,7 @@ claims = Claims()
     expects="cross-entropy against bigrams has an interior minimum and later rises by more than 0.1 nats; against "
     "trigrams its minimum is later",
     unit="nats risen since the bigram minimum",
+    presets={"quick", *LARGE},
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     by_sequence, steps = found["trajectory"]["ngram_by_sequence"].transpose("order", "step", ...), _steps(found)
@@ -61,7 +63,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     source=f"{OLSSON}; {HOOGLAND} (stages LM3, LM4)",
     expects="the best previous-token head reaches half of its final score before the best prefix-matching head",
     unit="decades of step between the two",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     steps, trajectory = _steps(found), found["trajectory"]
@@ -85,7 +86,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     source=OLSSON,
     expects="steepest fall of the in-context-learning score within 0.2 decades of the steepest rise of prefix matching",
     unit="decades of step between the two",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     steps, trajectory, thresholds = _steps(found), found["trajectory"], config.thresholds
@@ -112,7 +112,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     source=OLSSON,
     expects="prefix matching of the one-layer control stays below 0.05",
     unit="largest prefix matching of the control",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     scores = found["control-curves"]["head_score_by_sequence"].sel(score=INDUCTION).transpose("repeat", ...).values
@@ -134,7 +133,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     expects="LLC rises over the run; behavioural changes lie nearer to stage boundaries than under circular shifts in "
     "log step",
     unit="median decades from a change to its nearest boundary",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     trajectory, stages = found["trajectory"], found["stages"]
@@ -163,7 +161,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     expects="clusters of the heads' curves agree with their types by head scores better than types permuted within "
     "layers",
     unit="adjusted Rand index",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     clusters = found["signatures"]
@@ -183,7 +180,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     source=WANG,
     expects="more than half of the heads end a tenth below their peak, by more than twice the error",
     unit="share of heads",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     heads = list(head_types(found["trajectory"], config.thresholds))
@@ -208,7 +204,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     expects="log ratio of the coefficient on code to that on prose differs between induction heads and others, beyond "
     "the same of the rise in loss under pure weight noise of their radius",
     unit="difference of mean log ratios, less that under noise",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     types, refined, noise = head_types(found["trajectory"], config.thresholds), found["refined"], found["responses"]
@@ -239,7 +234,6 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     expects="mean coefficient relative to the one-layer reference ends a tenth below its peak in layer 0, and within a "
     "tenth of it in layer 1",
     unit="relative fall from the peak, layer 0 less layer 1",
-    presets=LARGE,
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     heads, fallen = list(head_types(found["trajectory"], config.thresholds)), config.thresholds.fallen

@@ -6,7 +6,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ontogeny.circuits import attention_patterns
 from ontogeny.core.losses import next_token
 from ontogeny.core.seeds import generator
 from ontogeny.data import NgramTables, TextData, load_text, random_repeats, relative_to
@@ -16,12 +15,12 @@ from ontogeny.measurement import LanguageBehaviour, Responses, settings_in
 from ontogeny.models import Transformer, TransformerConfig, restrict
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement, Thresholds
+from ontogeny.studies.language.shown import CODE, PROSE, in_context, snippet
 from ontogeny.studies.workspace import Workspace
 
-BASE, CODE, PROSE = "mixed", "code", "prose"
+BASE = "mixed"
 OTHER = "other"  # heads that are of no type
 SNIPPET_LENGTH = 64
-CONTEXT_SHOWN = 24  # tokens before one that are shown with it
 
 
 def run(work: Workspace, config: LanguageConfig) -> None:
@@ -118,45 +117,6 @@ def clustered(refined: xr.Dataset, trajectory: xr.Dataset, thresholds: Threshold
     types = head_types(trajectory, thresholds)
     labels = types if len(set(types.values())) > 1 else None
     return signatures(refined, labels, components=list(types), config=SignatureConfig(seed=seed))
-
-
-def snippet(
-    run: Checkpoints, shape: TransformerConfig, tokens: Tensor, names: list[str], trajectory: xr.Dataset
-) -> xr.Dataset:
-    """Attention of the best head of each score on the start of a held-out sequence, at the last checkpoint."""
-    model = Transformer(shape, generator(0))
-    model.load_state_dict(run.load(run.steps[-1]))
-    patterns = attention_patterns(model, tokens)[:, 0]  # layer, head, query, key
-    with torch.no_grad():
-        losses = next_token(model, tokens)[0]
-    final = trajectory["head_score"].isel(step=-1)
-    heads: dict[tuple[int, int], str] = {}
-    for score in final["score"].values:
-        best = final.sel(score=score).argmax(("layer", "head"))
-        place = int(best["layer"]), int(best["head"])
-        heads[place] = f"{heads[place]}, {score}" if place in heads else str(score)
-    return xr.Dataset(
-        {
-            "attention": (("component", "query", "key"), torch.stack([patterns[place] for place in heads]).numpy()),
-            "token_loss": ("query", torch.cat([torch.tensor([torch.nan]), losses]).numpy()),
-        },
-        coords={
-            "component": [f"L{layer}H{head} ({scores.replace('_', ' ')})" for (layer, head), scores in heads.items()],
-            "token": ("query", names),
-            "key_token": ("key", names),
-        },
-    )
-
-
-def in_context(measured: xr.Dataset, strings: list[list[str]], each: int) -> xr.Dataset:
-    """Responses with every predicted token's string, the tokens before it, and its text."""
-    places = [(row, place) for row, text in enumerate(strings) for place in range(1, len(text))]
-    before = ["".join(strings[row][max(place - CONTEXT_SHOWN, 0) : place]) for row, place in places]
-    return measured.isel(step=0, drop=True).assign_coords(
-        token_text=("token", [strings[row][place] for row, place in places]),
-        context=("token", before),
-        token_dataset=("token", [CODE if row < each else PROSE for row, _ in places]),
-    )
 
 
 def _behaviour(config: LanguageConfig, text: TextData) -> LanguageBehaviour:

@@ -58,16 +58,16 @@ class Config(StudyConfig):
     """
 
     networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (14, 6, 6, 14), (12, 5, 5, 12))
-    singular_values: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
-    initial: tuple[float, float] = (1e-5, 0.05)
+    singular_values: tuple[float, ...] = (4.0, 2.5, 1.6, 1.0)
+    initial: tuple[float, float] = (1e-5, 0.03)
     training: TrainingConfig = TrainingConfig(
-        num_steps=4000,
+        num_steps=6000,
         batch_size=1,
         optimizer="sgd",
         betas=(0.0, 0.0),
         learning_rate=0.03,
         checkpoints_log=60,
-        checkpoints_linear=80,
+        checkpoints_linear=100,
         state_every=1000,
     )
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1e5, localization=1.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ontogeny.circuits import head_types
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.development import SignatureConfig
 from ontogeny.development.curves import falls
@@ -15,8 +16,9 @@ from ontogeny.studies.findings import Missing
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
 from ontogeny.studies.language.evidence import claims
-from ontogeny.studies.language.recipe import OTHER, clustered, head_types
+from ontogeny.studies.language.recipe import clustered
 
+OTHER = "other"
 TESTED = ("signatures", "rise-and-fall", "code-and-prose", "relative")
 
 STEPS = np.geomspace(1, 4000, 14).round().astype(int)
@@ -97,12 +99,12 @@ def p_value(found: Finding) -> float:
 
 
 def by_type() -> dict[str, np.ndarray]:
-    types = head_types(scores(), Thresholds())
+    types = head_types(scores()["head_score"].isel(step=-1), Thresholds().head_scores)
     return {head: FALLING if types[head] == OTHER else RISING for head in HEADS}
 
 
 def test_heads_are_of_the_first_type_whose_threshold_they_reach() -> None:
-    found = head_types(scores(), Thresholds())
+    found = head_types(scores()["head_score"].isel(step=-1), Thresholds().head_scores)
     assert [found[head] for head in ("L0H0", "L0H3", "L1H2")] == ["previous_token", OTHER, "prefix_matching"]
 
 

@@ -84,3 +84,17 @@ def spaced_in_log(steps: Sequence[int], count: int) -> list[int]:
     trained = np.array([step for step in steps if step >= 1])
     wanted = np.geomspace(trained[0], trained[-1], count)
     return sorted({int(trained[np.abs(np.log(trained / step)).argmin()]) for step in wanted})
+
+
+def log_ratio(
+    upper: Float[np.ndarray, " unit"],
+    upper_error: Float[np.ndarray, " unit"],
+    lower: Float[np.ndarray, " unit"],
+    lower_error: Float[np.ndarray, " unit"],
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """ln(upper / lower) and its standard error; NaN where either is not positive."""
+    ratio, error = np.full((2, len(upper)), np.nan)
+    at = (upper > 0) & (lower > 0)
+    ratio[at] = np.log(upper[at] / lower[at])
+    error[at] = np.hypot(upper_error[at] / upper[at], lower_error[at] / lower[at])
+    return ratio, error

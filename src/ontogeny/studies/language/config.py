@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ontogeny.data import TextConfig
 from ontogeny.development import StageConfig
+from ontogeny.measurement import TextProbes
 from ontogeny.models import TransformerConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
@@ -27,19 +28,6 @@ class Architecture(BaseModel):
         tokens = {"vocabulary_size": text.vocabulary_size, "context_length": text.context_length}
         layers = {"num_layers": num_layers or self.num_layers}
         return TransformerConfig.model_validate(self.model_dump() | tokens | layers)
-
-
-class Probes(BaseModel):
-    """Sizes of the fixed probes; positions of the in-context-learning score as parts of the context."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    held_out_sequences: int = 256
-    ngram_sequences: int = 64
-    repeat_sequences: int = 32
-    early: tuple[float, float] = (1 / 16, 1 / 8)
-    late: tuple[float, float] = (1 / 2, 1.0)
-    seed: int = 0
 
 
 class Refinement(BaseModel):
@@ -122,7 +110,7 @@ class LanguageConfig(StudyConfig):
     posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05)
     first_measured: int = 0
-    probes: Probes = Probes()
+    probes: TextProbes = TextProbes()
     refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
     thresholds: Thresholds = Thresholds()
@@ -147,7 +135,7 @@ PRESETS = {
             posterior=PosteriorConfig(nbeta=50, localization=300),
             sampler=_COARSE,
             first_measured=10,
-            probes=Probes(held_out_sequences=64),
+            probes=TextProbes(held_out_sequences=64),
             refinement=Refinement(
                 checkpoints=3,
                 first_measured=250,
@@ -179,7 +167,7 @@ PRESETS = {
             device="cuda",
             text=TextConfig(vocabulary_size=5000, context_length=1024),
             architecture=Architecture(d_model=256, init_std=0.02),
-            probes=Probes(ngram_sequences=8),
+            probes=TextProbes(ngram_sequences=8),
             training=_training(50_000, 100, 200, batch_size=100, learning_rate=1e-3, state_every=1000),
             control_training=_training(50_000, 30, 20, batch_size=100, learning_rate=1e-3, state_every=1000),
             posterior=PosteriorConfig(nbeta=30, localization=200),

@@ -1,19 +1,17 @@
 """The claims of the language study, and what one seed's curves say of each."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from scipy.stats import binomtest
 
+from ontogeny.circuits import head_types
 from ontogeny.development import curves, nulls
 from ontogeny.development.curves import half_time, steepest
 from ontogeny.development.usable import coefficient_of, usable_curves, usable_points
 from ontogeny.studies.claims import Claims, Evidence, NotTested
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.language.config import LARGE, LanguageConfig, Thresholds
-from ontogeny.studies.language.recipe import head_types
 from ontogeny.studies.language.shown import CODE, PROSE
 
 Curves = Float[np.ndarray, "step sequence"]
@@ -182,7 +180,7 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     unit="share of heads",
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
-    heads = list(head_types(found["trajectory"], config.thresholds))
+    heads = list(_types(found, config))
     values, errors = usable_curves(found["refined"], heads)
     fall, error = curves.falls(values, errors)
     known = np.isfinite(fall)
@@ -206,12 +204,14 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     unit="difference of mean log ratios, less that under noise",
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
-    types, refined, noise = head_types(found["trajectory"], config.thresholds), found["refined"], found["responses"]
+    types, refined, noise = _types(found, config), found["refined"], found["responses"]
     heads, induction = list(types), np.array([kind == INDUCTION for kind in types.values()])
     last = [[each[:, -1] for each in usable_curves(refined, heads, text)] for text in (CODE, PROSE)]
-    under_loss, error = _log_ratio(*last)
+    under_loss, error = curves.log_ratio(*last[0], *last[1])
     rises = [noise[name].sel(component=heads) for name in ("rise_noise", "rise_mcse_noise")]
-    under_noise, noise_error = _log_ratio(*([rise.sel(probe=text).values for rise in rises] for text in (CODE, PROSE)))
+    under_noise, noise_error = curves.log_ratio(
+        *(rise.sel(probe=text).values for text in (CODE, PROSE) for rise in rises)
+    )
     known = np.isfinite(under_loss) & np.isfinite(under_noise)
     if not induction[known].any() or induction[known].all():
         return NotTested("induction heads and others with usable estimates are not both there")
@@ -236,7 +236,7 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     unit="relative fall from the peak, layer 0 less layer 1",
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
-    heads, fallen = list(head_types(found["trajectory"], config.thresholds)), config.thresholds.fallen
+    heads, fallen = list(_types(found, config)), config.thresholds.fallen
     values, _ = usable_curves(found["relative"], heads)
     known, layers = np.isfinite(values).all(axis=1), np.array([head.partition("H")[0] for head in heads])
     first, second = (values[known & (layers == name)] for name in ("L0", "L1"))
@@ -279,22 +279,17 @@ def best_head(trajectory: xr.Dataset, score: str) -> Curves:
     return trajectory["head_score_by_sequence"].sel(score=score).isel(place).transpose("step", ...).values
 
 
+def _types(found: Findings, config: LanguageConfig) -> dict[str, str]:
+    """Head -> its type at the end."""
+    return head_types(found["trajectory"]["head_score"].isel(step=-1), config.thresholds.head_scores)
+
+
 def _steps(found: Findings) -> np.ndarray:
     return found["trajectory"]["step"].values
 
 
 def _steepest(steps: np.ndarray, curve: np.ndarray, thresholds: Thresholds) -> float:
     return steepest(steps, curve, smoothing=thresholds.smoothing, first_step=thresholds.first_step)
-
-
-def _log_ratio(code: Sequence[np.ndarray], prose: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Log of code over prose, each values and errors by component, and its error; NaN where either is not positive."""
-    ratio, error = np.full((2, len(code[0])), np.nan)
-    positive = (code[0] > 0) & (prose[0] > 0)
-    (upper, upper_error), (lower, lower_error) = ([each[positive] for each in pair] for pair in (code, prose))
-    ratio[positive] = np.log(upper / lower)
-    error[positive] = np.hypot(upper_error / upper, lower_error / lower)
-    return ratio, error
 
 
 def _difference(values: np.ndarray, chosen: np.ndarray) -> float:

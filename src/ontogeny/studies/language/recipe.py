@@ -6,12 +6,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from ontogeny.circuits import head_types
 from ontogeny.core.losses import next_token
 from ontogeny.core.seeds import generator
-from ontogeny.data import NgramTables, TextData, load_text, random_repeats, relative_to
+from ontogeny.data import TextData, load_text, random_repeats, relative_to
 from ontogeny.development import SignatureConfig, joint_pca, signatures, stages
 from ontogeny.development.curves import spaced_in_log
-from ontogeny.measurement import LanguageBehaviour, Responses, settings_in
+from ontogeny.measurement import Responses, language_behaviour, settings_in
 from ontogeny.models import Transformer, TransformerConfig, restrict
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement, Thresholds
@@ -19,7 +20,6 @@ from ontogeny.studies.language.shown import CODE, PROSE, in_context, snippet
 from ontogeny.studies.workspace import Workspace
 
 BASE = "mixed"
-OTHER = "other"  # heads that are of no type
 SNIPPET_LENGTH = 64
 
 
@@ -33,7 +33,11 @@ def run(work: Workspace, config: LanguageConfig) -> None:
     data = text.train[BASE]
     two_layer = work.train("two-layer", makes[0], data, next_token, config.training)
     control = work.train("control", makes[1], data, next_token, config.control_training)
-    options = {"behaviour": _behaviour(config, text), "posterior": config.posterior, "sampler": config.sampler}
+    options = {
+        "behaviour": language_behaviour(text, config.probes),
+        "posterior": config.posterior,
+        "sampler": config.sampler,
+    }
     steps = [[step for step in made.steps if step >= config.first_measured] for made in (two_layer, control)]
     trajectory = work.measure("trajectory", two_layer, makes[0], data, next_token, steps=steps[0], **options)
     work.measure("control-curves", control, makes[1], data, next_token, components=[], steps=steps[1], **options)
@@ -101,41 +105,11 @@ def heads_of(shape: TransformerConfig) -> list[str]:
     return [f"L{layer}H{head}" for layer in range(shape.num_layers) for head in range(shape.num_heads)]
 
 
-def head_types(trajectory: xr.Dataset, thresholds: Thresholds) -> dict[str, str]:
-    """Head -> the first score whose threshold its final value reaches, or "other"."""
-    final, types = trajectory["head_score"].isel(step=-1), {}
-    for layer in range(final.sizes["layer"]):
-        for head in range(final.sizes["head"]):
-            scores = final.isel(layer=layer, head=head)
-            reached = [name for name, least in thresholds.head_scores if float(scores.sel(score=name)) >= least]
-            types[f"L{layer}H{head}"] = reached[0] if reached else OTHER
-    return types
-
-
 def clustered(refined: xr.Dataset, trajectory: xr.Dataset, thresholds: Thresholds, seed: int) -> xr.Dataset:
     """Signatures of all heads on the main text, held against their types if there are several."""
-    types = head_types(trajectory, thresholds)
+    types = head_types(trajectory["head_score"].isel(step=-1), thresholds.head_scores)
     labels = types if len(set(types.values())) > 1 else None
     return signatures(refined, labels, components=list(types), config=SignatureConfig(seed=seed))
-
-
-def _behaviour(config: LanguageConfig, text: TextData) -> LanguageBehaviour:
-    probes, length = config.probes, config.text.context_length
-
-    def probe(sequences: Tensor) -> Tensor:
-        order = torch.randperm(len(sequences), generator=generator(probes.seed, "probe"))
-        return sequences[order[: probes.held_out_sequences]]
-
-    def window(part: tuple[float, float]) -> tuple[int, int]:
-        return round(part[0] * length), round(part[1] * length)
-
-    held_out = {name: probe(text.validation[name]) for name in (BASE, CODE, PROSE)}
-    tables = NgramTables.fit(text.train[BASE], config.text.vocabulary_size)
-    laws = tables.conditionals(held_out[BASE][: probes.ngram_sequences])
-    repeats = random_repeats(
-        _unigrams(config, text), probes.repeat_sequences, length, generator(probes.seed, "repeats")
-    )
-    return LanguageBehaviour(held_out, laws, repeats, window(probes.early), window(probes.late))
 
 
 def _probes(config: LanguageConfig, refinement: Refinement, text: TextData) -> dict[str, Tensor]:
@@ -145,12 +119,7 @@ def _probes(config: LanguageConfig, refinement: Refinement, text: TextData) -> d
     for name in (BASE, CODE, PROSE):
         sequences = text.validation[name]
         probes[name] = sequences[torch.randperm(len(sequences), generator=source)[:count]]
-    probes["repeats"] = random_repeats(_unigrams(config, text), count, config.text.context_length, source)
+    probes["repeats"] = random_repeats(text.unigrams(), count, config.text.context_length, source)
     shuffled = probes[BASE].flatten()
     probes["shuffled"] = shuffled[torch.randperm(len(shuffled), generator=source)].view_as(probes[BASE])
     return probes
-
-
-def _unigrams(config: LanguageConfig, text: TextData) -> Tensor:
-    counts = text.train[BASE].flatten().bincount(minlength=config.text.vocabulary_size).float()
-    return counts / counts.sum()

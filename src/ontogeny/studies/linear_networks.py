@@ -57,7 +57,7 @@ class Config(StudyConfig):
         near: largest distance from a saddle, relative to the singular value that is learned next, to have visited it.
     """
 
-    networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (14, 6, 6, 14), (12, 5, 5, 12))
+    networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (13, 6, 6, 13), (11, 5, 5, 11))
     singular_values: tuple[float, ...] = (4.0, 2.5, 1.6, 1.0)
     initial: tuple[float, float] = (1e-5, 0.03)
     training: TrainingConfig = TrainingConfig(

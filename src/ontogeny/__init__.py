@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from ontogeny.sampling import estimate_llc as estimate_llc
     from ontogeny.sampling import sample as sample
     from ontogeny.stores import open_checkpoints as open_checkpoints
-    from ontogeny.studies import Run as Run
-    from ontogeny.studies import study as study
+    from ontogeny.studies.runner import Run as Run
+    from ontogeny.studies.runner import study as study
     from ontogeny.training import TrainingConfig as TrainingConfig
     from ontogeny.training import train as train
 
@@ -89,7 +89,7 @@ _HOMES = {
         "sample",
     ),
     "ontogeny.stores": ("open_checkpoints",),
-    "ontogeny.studies": ("Run", "study"),
+    "ontogeny.studies.runner": ("Run", "study"),
     "ontogeny.training": ("TrainingConfig", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -112,8 +112,9 @@ def test_what_the_stages_left_out_is_said(stages: xr.Dataset) -> None:
 def test_claims_that_were_not_tested_are_sentences_and_no_rows() -> None:
     note = "not tested at this preset: it needs longer training"
     claims = [{"id": k, "title": k, "status": "not tested", "note": note} for k in "abcd"]
-    claims += [{"id": "e", "title": "e", "status": "held"}, {"id": "f", "title": "f", "status": "failed"}]
-    assert [row["id"] for row in claim_rows(claims)] == ["e"]
+    claims += [{"id": "e", "title": "e", "status": "held"}, {"id": "f", "title": "f", "status": "of old"}]
+    claims += [{"id": "g", "title": "g", "status": "failed", "note": "failed: ValueError"}]
+    assert [row["id"] for row in claim_rows(claims)] == ["e", "g"]  # a test that failed is shown, and not passed over
     assert untested_sentences(claims) == [
         "Four more claims were not tested (it needs longer training): “a”, “b”, “c” and “d”.",
         "One more claim was not tested: “f”.",
@@ -121,6 +122,9 @@ def test_claims_that_were_not_tested_are_sentences_and_no_rows() -> None:
     assert untested_sentences(claims[:1]) == ["One claim was not tested (it needs longer training): “a”."]
     (header,) = verdict(xr.Dataset(coords={"step": [1]}), None, claims[:4])
     assert (header.figure, header.text) == ("No claim", "was tested, of 4 claims.")
+    (header,) = verdict(None, None, claims[4:])
+    assert (header.figure, header.grade) == ("1 of 1", "poor")
+    assert header.text == "tested claims held; the test of 1 failed and 1 more was not tested."
 
 
 def test_a_page_shows_decomposition_and_withheld_share_in_its_table(

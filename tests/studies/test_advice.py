@@ -1,37 +1,35 @@
 """What errors of this room say to write instead."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.advice import Mistake, follow, mistakes
 
-from ontogeny.studies.language import preset
-from ontogeny.studies.registry import _claim_directory, override
+from ontogeny.studies.language import STUDY
+from ontogeny.studies.runner import _claim_directory
+from ontogeny.studies.study import override
 
 FOLDER = Path()  # of the mistake at hand
 
 
-def claimed(name: str, seed: int = 0) -> None:
-    folder = FOLDER / name
-    folder.mkdir(exist_ok=True)
-    config = preset("quick").model_copy(update={"seed": seed})
-    _claim_directory(folder, "language", config, 1)
-    said = {"study": "language", "seeds": 1, "config": config.model_dump(mode="json")}
-    (folder / "study.json").write_text(json.dumps(said))
+def claimed(name: str, batch_size: int = 16, remake: bool = False) -> None:
+    (FOLDER / name).mkdir(exist_ok=True)
+    _claim_directory(FOLDER / name, STUDY, quick(**{"training.batch_size": batch_size}), remake)
 
 
 def quick(**settings: Any) -> Any:
-    return override(preset("quick"), settings)
+    return override(STUDY.config("quick"), settings)
 
 
 # fmt: off
 MISTAKES = (
-    ("studies/registry.py:override", 'quick(sampler=\'{kernel = {name = "SGL"}}\')', "settings",
+    ("studies/study.py:override", 'quick(sampler=\'{kernel = {name = "SGL"}}\')', "settings",
      '{"name": "SGLD", "step_size": 1e-4}', "quick(sampler={'kernel': ADVICE})"),
-    ("studies/registry.py:_claim_directory", "(claimed('run'), claimed('run', 1))", "out", "another/folder",
-     "claimed('another', 1)"),
+    ("studies/runner.py:_claim_directory", "(claimed('run'), claimed('run', 8))", "out", "another/folder",
+     "claimed('another', 8)"),
+    ("studies/runner.py:_claim_directory", "(claimed('run'), claimed('run', 8))", "out", "--remake",
+     "claimed('run', 8, remake=True)"),
 )
 # fmt: on
 

@@ -6,9 +6,9 @@ import torch
 
 import ontogeny as og
 from ontogeny import compmech as cm
+from ontogeny.compmech import all_contexts, losses_by_length
 from ontogeny.models import RecurrentConfig, RecurrentNetwork, Transformer, TransformerConfig
-from ontogeny.studies.belief_states import geometry
-from ontogeny.studies.belief_states.contexts import activations, all_contexts, losses_by_length
+from ontogeny.studies.belief_states.recipe import ALL, read_sites, sites_of
 
 LENGTH = 5
 
@@ -29,12 +29,10 @@ def test_contexts_are_all_possible_words(process: cm.GHMM) -> None:
 
 def test_beliefs_are_those_of_the_filter(process: cm.GHMM) -> None:
     table = all_contexts(process, LENGTH)
-    filtered = process.beliefs(table.words.numpy())
+    filtered = process.beliefs(table.words)
     for context in np.random.default_rng(0).choice(len(table.first), 40):
         word, position = divmod(int(table.first[context]), LENGTH)
-        np.testing.assert_array_equal(
-            table.prefixes[context, : position + 1], table.words[word, : position + 1].numpy()
-        )
+        np.testing.assert_array_equal(table.prefixes[context, : position + 1], table.words[word, : position + 1])
         np.testing.assert_allclose(table.beliefs[context], filtered[word, position + 1], atol=1e-12)
         assert table.lengths[context] == position + 1
 
@@ -63,14 +61,15 @@ def network(process: cm.GHMM, recurrent: bool) -> torch.nn.Module:
 def test_activations_are_those_after_the_context(process: cm.GHMM, recurrent: bool) -> None:
     """Of every context run on its own."""
     model, table = network(process, recurrent), all_contexts(process, LENGTH)
-    sites = geometry.sites_of(model)
-    assert list(sites) == ["embedding", "layer 0", "layer 1"]
-    found = activations(model, table, list(sites.values()))
+    assert list(sites_of(model)) == ["embedding", "layer 0", "layer 1"]
+    found, logits = read_sites(model, table)
+    assert list(found) == ["embedding", "layer 0", "layer 1", ALL]
+    np.testing.assert_array_equal(found[ALL][:, :8], found["embedding"])
     for context in (0, len(table.lengths) // 2, len(table.lengths) - 1):
         tokens = torch.as_tensor(table.prefixes[context, : table.lengths[context]])[None]
         with torch.no_grad():
             alone = model(tokens)[0, -1].numpy()
-        np.testing.assert_allclose(found["logits"][context], alone, atol=1e-5)
+        np.testing.assert_allclose(logits[context], alone, atol=1e-5)
     assert all(len(values) == len(table.lengths) for values in found.values())
 
 

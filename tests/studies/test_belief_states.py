@@ -9,15 +9,15 @@ import pytest
 import xarray as xr
 
 import ontogeny as og
-from ontogeny.core.protocols import Silent
 from ontogeny.execution import Serial
 from ontogeny.stores import read_tree
-from ontogeny.studies import override, rewrite_report
-from ontogeny.studies.artefacts import place
-from ontogeny.studies.belief_states import BeliefConfig, preset, run
-from ontogeny.studies.belief_states.evidence import evidence
-from ontogeny.studies.belief_states.geometry import ALL
-from ontogeny.studies.claims import Evidence
+from ontogeny.studies import rewrite_report
+from ontogeny.studies.artefacts import place, read_artefact
+from ontogeny.studies.belief_states import STUDY
+from ontogeny.studies.belief_states.config import BeliefConfig
+from ontogeny.studies.belief_states.evidence import claims
+from ontogeny.studies.belief_states.recipe import ALL
+from ontogeny.studies.claims import Evidence, Finding, Findings
 
 SMALL = {
     "training.num_steps": 80,
@@ -44,10 +44,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> og.Run:
 
 
 def test_a_run_leaves_its_curves_claims_and_report(finished: og.Run) -> None:
-    trajectory = read_tree(finished.directory / "trajectory.zarr").to_dataset()
-    assert {"loss_by_length", "belief_r2", "llc", "optimal_loss"} <= set(trajectory.data_vars)
-    assert (trajectory["loss_by_length"] - trajectory["optimal_loss"] > 0).all()
-    beliefs = read_tree(finished.directory / "beliefs-transformer.zarr").to_dataset()
+    seed = finished.directory / "seed-0"
+    trajectory = read_tree(place(seed, "trajectory")).to_dataset()
+    assert {"loss_by_length", "belief_r2", "llc"} <= set(trajectory.data_vars)
+    optimum = read_tree(place(seed, "optimum")).to_dataset()["optimal_loss"]
+    assert (trajectory["loss_by_length"] - optimum > 0).all()
+    beliefs = read_tree(place(seed, "beliefs-transformer"))["regressions"].to_dataset()
     rivals = {"activations", "untrained", "next_token_law", "random_projection", "last_1", "last_3"}
     assert rivals <= set(beliefs["predictor"].values)
     assert float(beliefs["r2"].sel(site=ALL, predictor="next_token_law", target="belief")) == pytest.approx(1, abs=1e-6)
@@ -58,34 +60,37 @@ def test_a_run_leaves_its_curves_claims_and_report(finished: og.Run) -> None:
 
 
 def test_what_is_finished_is_not_made_again(finished: og.Run) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")}
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in finished.directory.glob("seed-0/**/manifest.json")}
+
+    before = kept()
     assert before
     again = og.study("belief-states", "quick", finished.directory, settings=SMALL, executor=Serial())
     assert again.claims == finished.claims
-    assert {path: path.stat().st_mtime_ns for path in finished.directory.glob("measurements/*/*")} == before
+    assert kept() == before
     assert rewrite_report(finished.directory) == finished.report
     assert json.loads((finished.directory / "study.json").read_text())["study"] == "belief-states"
 
 
-@pytest.mark.parametrize(
-    "missing", [("beliefs-transformer", "presentation"), ("picture", "beliefs-lstm", "trajectory")]
-)
-def test_a_run_that_was_killed_between_two_artefacts_goes_on(finished: og.Run, missing: tuple[str, ...]) -> None:
-    """As if killed before these were written: all others are there."""
-    paths = [place(finished.directory, name) for name in missing]
-    before = [read_tree(path).to_dataset() for path in paths]
-    for path in paths:
-        shutil.rmtree(path)
-    run(override(preset("quick"), SMALL), finished.directory, finished.directory / "text", Silent(), Serial())
-    for path, stored in zip(paths, before, strict=True):
-        xr.testing.assert_identical(read_tree(path).to_dataset(), stored)
+@pytest.mark.parametrize("missing", ["beliefs-transformer", "beliefs-lstm", "presentation", "trajectory", "optimum"])
+def test_a_run_that_was_killed_between_two_artefacts_goes_on(finished: og.Run, missing: str) -> None:
+    """As if killed before this one was written: all others are there."""
+    seed = finished.directory / "seed-0"
+    before = read_artefact(seed, missing)
+    shutil.rmtree(place(seed, missing))
+    again = og.study("belief-states", "quick", finished.directory, settings=SMALL, executor=Serial())
+    assert again.claims == finished.claims
+    after = read_artefact(seed, missing)
+    several = [(before, after)] if isinstance(before, xr.Dataset) else [(before[name], after[name]) for name in before]
+    for old, new in several:
+        xr.testing.assert_identical(new, old)
 
 
 @pytest.mark.slow
 def test_a_sampler_that_diverges_costs_its_own_claims_alone(finished: og.Run, tmp_path: Path) -> None:
     diverging = {"sampler": {"kernel": {"name": "SGLD", "step_size": 10.0}, "num_chains": 2, "num_draws": 9}}
     found = og.study("belief-states", "quick", tmp_path / "run", settings=SMALL | diverging, executor=Serial())
-    outcomes = read_tree(place(found.directory, "trajectory")).to_dataset()["llc_outcome"]
+    outcomes = read_tree(place(found.directory / "seed-0", "trajectory")).to_dataset()["llc_outcome"]
     assert (outcomes == "diverged").all()
     assert found.claims == finished.claims  # none of them needs a coefficient
     assert "Stages were not looked for" in found.report.read_text(encoding="utf-8")
@@ -96,10 +101,24 @@ def test_another_study_in_the_folder_is_refused(finished: og.Run) -> None:
         og.study("language", "quick", finished.directory)
 
 
+OPTIMUM = np.array([1.0, 0.9])
+
+
 def curves(excess: float) -> xr.Dataset:
-    optimum = np.array([1.0, 0.9])
-    losses = np.stack([optimum + 0.3, optimum + excess])
-    return xr.Dataset({"loss_by_length": (("step", "length"), losses), "optimal_loss": ("length", optimum)})
+    losses = np.stack([OPTIMUM + 0.3, OPTIMUM + excess])
+    return xr.Dataset({"loss_by_length": (("step", "length"), losses)})
+
+
+def evidence(
+    trajectory: xr.Dataset, beliefs: xr.Dataset, recurrent: xr.Dataset, config: BeliefConfig
+) -> dict[str, Finding]:
+    found = {
+        "trajectory": trajectory,
+        "beliefs-transformer": {"regressions": beliefs},
+        "beliefs-lstm": {"regressions": recurrent},
+        "optimum": xr.Dataset({"optimal_loss": ("length", OPTIMUM)}),
+    }
+    return claims.test(Findings(found), config)
 
 
 def regressions(r2: float = 0.99, untrained: float = 0.8, p: float = 0.005, distance: float = 0.9) -> xr.Dataset:
@@ -127,15 +146,15 @@ def regressions(r2: float = 0.99, untrained: float = 0.8, p: float = 0.005, dist
 
 @pytest.fixture(scope="module")
 def config() -> BeliefConfig:
-    return preset("standard")
+    return STUDY.config("standard")
 
 
 def test_claims_are_met_by_what_is_claimed(config: BeliefConfig) -> None:
     found = evidence(curves(0.003), regressions(), regressions(), config)
     assert all(isinstance(each, Evidence) and each.met for each in found.values())
-    measured = {name: each.measured for name, each in found.items() if isinstance(each, Evidence)}
-    assert measured["training"] == pytest.approx(20)
-    assert measured["distances"] == pytest.approx(0.5)
+    effects = {name: each.effect for name, each in found.items() if isinstance(each, Evidence)}
+    assert effects["training"] == pytest.approx(20)
+    assert effects["distances"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

@@ -40,16 +40,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> og.Run:
 
 
 def test_a_sampler_that_diverges_costs_its_own_claims_alone(finished: og.Run) -> None:
-    outcomes = read_tree(place(finished.directory, "trajectory")).to_dataset()["llc_outcome"]
+    outcomes = read_tree(place(finished.directory / "seed-0", "trajectory")).to_dataset()["llc_outcome"]
     assert (outcomes == "diverged").all()
     assert outcomes["step"].values[0] >= 2
-    assert read_tree(place(finished.directory, "refined")).to_dataset()["step"].values[0] >= 10
+    assert read_tree(place(finished.directory / "seed-0", "refined")).to_dataset()["step"].values[0] >= 10
     claims = {claim["id"]: claim for claim in finished.claims}
     assert claims["bigram-to-trigram"]["measured"] is not None
     for name in ("stages", "rise-and-fall", "relative", "one-layer-control"):
         assert claims[name]["status"] == "not tested"
     assert "diverged" in claims["stages"]["note"]
-    assert claims["relative"]["note"] == "not tested: relative coefficients of parts were not measured"
+    assert claims["relative"]["note"] == "not tested: relative was not made"
     assert claims["one-layer-control"]["note"] == "not tested: this preset is too small to show it"
     page = finished.report.read_text(encoding="utf-8")
     assert "Stages were not looked for" in page

@@ -1,5 +1,8 @@
 """What each attention head attends to: scores from attention patterns, one number a head and sequence."""
 
+from collections.abc import Sequence
+
+import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,3 +44,20 @@ def repeat_scores(
 def _mean_diagonal(patterns: Tensor, offset: int) -> Float[Tensor, "*layer head sequence"]:
     """Mean over queries q of the attention to key q + offset, q counted from the first row given."""
     return patterns.diagonal(offset, dim1=-2, dim2=-1).mean(dim=-1).transpose(-1, -2)
+
+
+def head_types(scores: xr.DataArray, least: Sequence[tuple[str, float]], other: str = "other") -> dict[str, str]:
+    """Name of each head, "L0H1" -> the first score that reaches its threshold.
+
+    Args:
+        scores: (score, layer, head).
+        least: score and threshold, in order.
+        other: the type of heads that reach none.
+    """
+    types = {}
+    for layer in range(scores.sizes["layer"]):
+        for head in range(scores.sizes["head"]):
+            own = scores.isel(layer=layer, head=head)
+            reached = [name for name, threshold in least if float(own.sel(score=name)) >= threshold]
+            types[f"L{layer}H{head}"] = reached[0] if reached else other
+    return types

@@ -38,21 +38,37 @@ def main() -> None:
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="Which study; `ontogeny studies` lists them.")],
-    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
+    name: Annotated[str, typer.Argument(help="Which study (`ontogeny studies` lists them), or a Python file of one.")],
+    preset: Annotated[str | None, typer.Option(help="quick, standard or what else it has; default standard.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was interrupted goes on.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with settings of the study.")] = None,
     settings: options.Settings = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds; claims are pooled over them.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; claims are pooled over all that are there.")] = 1,
     jobs: options.Jobs = None,
+    remake: Annotated[
+        bool, typer.Option("--remake", help="Take the folder of another config, and make it anew.")
+    ] = False,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
-    from ontogeny.studies import study as run_study
+    from ontogeny.studies.runner import study as run_study
 
     finished = run_study(
-        name, preset, out, settings=options.pairs(settings), seeds=seeds, executor=options.executor(jobs), progress=True
+        name,
+        preset,
+        out,
+        settings=options.pairs(settings),
+        seeds=seeds,
+        executor=options.executor(jobs),
+        progress=True,
+        config=config,
+        remake=remake,
     )
     _print_claims(finished.claims)
     typer.echo(f"report: {finished.report}")
+    for failure in finished.failures:
+        typer.echo(f"failed: {failure}", err=True)
+    if finished.failures:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -61,30 +77,33 @@ def studies() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ontogeny.studies import STUDIES
+    from ontogeny.studies import all_studies
 
     table = Table("study", "shows", "presets and time on two cores")
-    for name, about in STUDIES.items():
-        table.add_row(name, about.shows, "\n".join(f"{preset}: {time}" for preset, time in about.presets.items()))
+    for each in all_studies():
+        costs = "\n".join(f"{preset}: {about.cost}" for preset, about in each.presets.items())
+        table.add_row(each.name, each.shows, costs)
     Console().print(table)
 
 
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="Folder of a study's run.")]) -> None:
-    """Write the report of a study again, from what the run left."""
+    """Test the claims and write the reports of a study again, from what its seeds have left."""
     from ontogeny.studies import rewrite_report
 
     typer.echo(f"report: {rewrite_report(directory)}")
 
 
 @app.command()
-def claims(directories: Annotated[list[Path], typer.Argument(help="Folders of studies.")]) -> None:
-    """The claims of finished studies, with what was measured."""
-    from ontogeny.studies import read_claims
+def claims(
+    directories: Annotated[list[Path], typer.Argument(help="Folders of studies or of single seeds, of any machines.")],
+) -> None:
+    """The claims of studies over all seeds in these folders."""
+    from ontogeny.studies import pool
 
-    for directory in directories:
-        typer.echo(str(directory))
-        _print_claims(read_claims(directory))
+    for pooled in pool(directories):
+        typer.echo(pooled.title)
+        _print_claims([claim.record() for claim in pooled.claims])
 
 
 @app.command()
@@ -103,12 +122,13 @@ def _print_claims(records: list[dict]) -> None:
     from ontogeny.reports.tables import untested_sentences
 
     table = Table("claim", "status", "measured", "p (Holm)", "control")
-    colours = {"held": "green", "not held": "red"}
+    colours = {"held": "green", "not held": "red", "failed": "red"}
     for record in [each for each in records if each["status"] in colours]:
         measured = "" if record["measured"] is None else f"{record['measured']:.3g} {record['unit']}"
         p_value = "" if record["p_adjusted"] is None else f"{record['p_adjusted']:.2g}"
         status = f"[{colours[record['status']]}]{record['status']}[/]"
-        table.add_row(record["title"], status, measured, p_value, record["control"] or record["note"])
+        said = [record["note"]] if len(record["seeds"]) > 1 or not record["control"] else []
+        table.add_row(record["title"], status, measured, p_value, "; ".join([*said, record["control"]]).strip("; "))
     console = Console()
     if table.row_count:
         console.print(table)

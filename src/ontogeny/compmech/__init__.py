@@ -5,6 +5,7 @@ from ontogeny.compmech.belief_regression_result import BeliefRegression
 from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.bits import Bounded, entropy
 from ontogeny.compmech.composition import Factored, leaky, product, reverse, union, with_bos
+from ontogeny.compmech.contexts import ContextTable, all_contexts, losses_by_length
 from ontogeny.compmech.entropy_estimates import (
     estimate_block_entropies,
     grassberger_entropy,
@@ -29,6 +30,7 @@ from ontogeny.compmech.measures import (
 from ontogeny.compmech.presentation import MixedStates, Spectrum, mixed_states
 from ontogeny.compmech.reconstruction import Finding, Reconstruction, reconstruct
 from ontogeny.compmech.regression_distances import DistanceComparison, distance_comparison
+from ontogeny.compmech.site_regressions import describe_sites, r2_of_sites, regress_sites
 from ontogeny.compmech.zoo import process, process_names
 
 __all__ = [
@@ -37,14 +39,17 @@ __all__ = [
     "BeliefRegression",
     "BeliefRegressionConfig",
     "Bounded",
+    "ContextTable",
     "DistanceComparison",
     "Factored",
     "Finding",
     "MixedStates",
     "Reconstruction",
     "Spectrum",
+    "all_contexts",
     "block_entropies",
     "crypticity",
+    "describe_sites",
     "distance_comparison",
     "entropy",
     "entropy_rate",
@@ -54,6 +59,7 @@ __all__ = [
     "grassberger_entropy",
     "leaky",
     "log2_word_probabilities",
+    "losses_by_length",
     "markov_order",
     "mean_belief_entropies",
     "miller_madow_entropy",
@@ -65,8 +71,10 @@ __all__ = [
     "process",
     "process_names",
     "product",
+    "r2_of_sites",
     "reconstruct",
     "regress_beliefs",
+    "regress_sites",
     "reverse",
     "statistical_complexity",
     "synchronization_information",

@@ -11,10 +11,13 @@ def library_of(module: str) -> str | None:
     """What identifies the library that `module` belongs to, such as "torch 2.13.0"; None for the user's own code.
 
     Libraries are the standard library, ontogeny, and what lies where packages are installed. Build variants such as
-    `+cpu` are not told apart, and the standard library goes by its name alone.
+    `+cpu` are not told apart, and the standard library goes by its name alone. The studies of ontogeny count as the
+    user's: they are recipes, and what they made is made anew when they change.
     """
     top = module.partition(".")[0]
     if top == "ontogeny":
+        if module.startswith("ontogeny.studies."):
+            return None
         return f"ontogeny {own_version()}"
     if top in ("", "__main__", "__mp_main__"):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from jaxtyping import Int16
+from jaxtyping import Float, Int16
 from pydantic import Field, field_validator
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -104,6 +104,11 @@ class TextData:
     def decode(self, ids: Iterable[int] | Tensor) -> str:
         """The text of a sequence of token ids."""
         return self.tokenizer.decode(_as_list(ids), skip_special_tokens=False)
+
+    def unigrams(self) -> Float[Tensor, " vocabulary"]:
+        """Law of the tokens of the mixed training text."""
+        counts = self.train[MIXED].flatten().bincount(minlength=self.info["config"]["vocabulary_size"]).float()
+        return counts / counts.sum()
 
     def token_strings(self, ids: Iterable[int] | Tensor) -> list[str]:
         """Each token's own text made visible: space "·", newline "⏎", tab "⇥"."""

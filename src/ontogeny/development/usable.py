@@ -118,3 +118,20 @@ def _reason(value: float, error: float, error_known: bool, outcome: object) -> s
         return "" if finite else NOT_FINITE
     weighable = verdict == Outcome.TOO_FEW_DRAWS and finite and error_known and error > 0
     return "" if weighable else str(verdict)
+
+
+def usable_curves(
+    trajectory: xr.Dataset, components: Sequence[str], dataset: str | None = None
+) -> tuple[Float[np.ndarray, "component step"], Float[np.ndarray, "component step"]]:
+    """Coefficients of components and their errors along `step`, NaN where an estimate may not be used.
+
+    Raises:
+        InvalidArgument: for a component or dataset that was not measured.
+    """
+    coefficient, steps = coefficient_of(trajectory), trajectory["step"].values
+    values, errors = np.full((2, len(components), len(steps)), np.nan)
+    for row, component in enumerate(components):
+        points = usable_points(trajectory, coefficient, component, dataset)
+        at = np.searchsorted(steps, points.step)
+        values[row, at], errors[row, at] = points.value, points.error
+    return values, errors

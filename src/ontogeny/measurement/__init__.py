@@ -12,6 +12,8 @@ from ontogeny.measurement.quantities import Behaviour as Behaviour
 from ontogeny.measurement.quantities import Losses as Losses
 from ontogeny.measurement.quantities import settings_in as settings_in
 from ontogeny.measurement.responses import Responses as Responses
+from ontogeny.measurement.text_probes import TextProbes as TextProbes
+from ontogeny.measurement.text_probes import language_behaviour as language_behaviour
 from ontogeny.measurement.trajectory import choice_of as choice_of
 from ontogeny.measurement.trajectory import measure as measure
 from ontogeny.measurement.written import write_report as write_report

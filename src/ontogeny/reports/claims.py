@@ -8,11 +8,11 @@ from ontogeny.reports.blocks import Block, Column, Entry, Panel, Tag, Tone
 from ontogeny.reports.estimate_notes import notes
 from ontogeny.reports.tables import claim_rows, keyed_table, untested_sentences
 
-_TONES: dict[str, Tone] = {"held": "good", "not held": "poor"}
+_TONES: dict[str, Tone] = {"held": "good", "not held": "poor", "failed": "poor"}
 _COLUMNS = {
     "claim": Column("Claim", head=True),
     "status": Column("Status"),
-    "measured": Column("Measured [95 %]", "value"),
+    "measured": Column("Measured", "value"),
     "control": Column("Control", "small"),
     "p": Column("p", "number"),
     "p_adjusted": Column("adjusted p", "number"),
@@ -23,8 +23,9 @@ def claims_panel(records: Sequence[Mapping[str, Any]]) -> Panel:
     """The claims that were tested as rows, each at the address `#claim-ID`, and the others as sentences.
 
     Args:
-        records: of claims, with `id`, `title`, `status` (held, not held, or anything else for not tested) and, where
-            known, `expectation`, `measured`, `interval`, `unit`, `control`, `p_value`, `p_adjusted`, `note`, `source`.
+        records: of claims, with `id`, `title`, `status` (held, not held, failed, or anything else for not tested) and,
+            where known, `expectation`, `measured`, `interval`, `interval_of` (what kind of interval), `unit`,
+            `control`, `p_value`, `p_adjusted`, `note`, `source`.
     """
     blocks = list[Block]()
     rows = [_cells(row) for row in claim_rows(records)]
@@ -46,5 +47,5 @@ def _cells(row: Mapping[str, str]) -> dict[str, Any]:
         **row,
         "claim": Entry(row["title"], details, row["source"], anchor),
         "status": status,
-        "measured": Entry(row["measured"], [row["unit"]] if row["unit"] else []),
+        "measured": Entry(row["measured"], [row[name] for name in ("unit", "interval_of") if row[name]]),
     }

@@ -49,7 +49,7 @@ def summary(trajectory: xr.Dataset) -> str:
 
 
 def verdict(
-    trajectory: xr.Dataset,
+    trajectory: xr.Dataset | None,
     stages: xr.Dataset | None,
     claims: Sequence[Mapping[str, Any]],
     unstaged: str = "",
@@ -60,15 +60,17 @@ def verdict(
     any.
 
     Args:
-        trajectory: of one run or several.
+        trajectory: of one run or several; None leaves its sentences out.
         stages: found in it.
         claims: records of what was expected and what was measured.
         unstaged: why stages were not looked for.
         refined: coefficients of parts of the network, under the same loss; one that the trajectory has counts once.
         others: further coefficients that the page shows, by what they are called: "relative to the reference".
     """
-    sentences = [_on_estimates(trajectory, refined, others or {}), _on_posteriors(trajectory)]
-    sentences += [_on_stages(stages, unstaged, len(runs_of(trajectory))), _on_claims(claims)]
+    sentences = [_on_claims(claims)]
+    if trajectory is not None:
+        on_run = [_on_estimates(trajectory, refined, others or {}), _on_posteriors(trajectory)]
+        sentences = [*on_run, _on_stages(stages, unstaged, len(runs_of(trajectory))), *sentences]
     return [sentence for sentence in sentences if sentence is not None]
 
 
@@ -148,12 +150,15 @@ def _on_claims(claims: Sequence[Mapping[str, Any]]) -> Sentence | None:
         return None
     status = Counter(str(claim.get("status", "not tested")) for claim in claims)
     tested = status["held"] + status["not held"]
-    if not tested:
+    if not tested and not status["failed"]:
         return Sentence("plain", "No claim", f"was tested, of {counted(len(claims), 'claim')}.", "claims")
     parts = [f"{status['not held']} did not"] if status["not held"] else []
-    untested = len(claims) - tested
+    parts += [f"the {'test' if status['failed'] == 1 else 'tests'} of {status['failed']} failed"] * bool(
+        status["failed"]
+    )
+    untested = len(claims) - tested - status["failed"]
     parts += [f"{untested} more {'was' if untested == 1 else 'were'} not tested"] if untested else []
-    grade = "caution" if status["not held"] else "good"
+    grade = "poor" if status["failed"] else "caution" if status["not held"] else "good"
     text = "tested claims held" + (f"; {listed(parts)}." if parts else ".")
     return Sentence(grade, f"{status['held']} of {tested}", text, "claims")
 

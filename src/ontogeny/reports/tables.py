@@ -95,6 +95,7 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "expectation": str(claim.get("expectation") or ""),
             "measured": measured(claim.get("measured"), claim.get("interval")),
             "unit": str(claim.get("unit") or "") if claim.get("measured") is not None else "",
+            "interval_of": str(claim.get("interval_of") or "") if claim.get("interval") else "",
             "control": str(claim.get("control") or "–"),
             "p": p_value(claim.get("p_value")),
             "p_adjusted": p_value(claim.get("p_adjusted")),
@@ -124,7 +125,7 @@ def untested_sentences(claims: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _is_tested(claim: Mapping[str, Any]) -> bool:
-    return claim.get("status") in ("held", "not held")
+    return claim.get("status") in ("held", "not held", "failed")
 
 
 def diagnostics_rows(table: pd.DataFrame) -> list[dict[str, str]]:

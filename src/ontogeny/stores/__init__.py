@@ -7,10 +7,12 @@ from ontogeny.stores.files import write_atomically as write_atomically
 from ontogeny.stores.files import write_json as write_json
 from ontogeny.stores.layouts import read_weights as read_weights
 from ontogeny.stores.loading import load_into as load_into
+from ontogeny.stores.manifest import begin as begin
 from ontogeny.stores.manifest import read_manifest as read_manifest
 from ontogeny.stores.manifest import seal as seal
 from ontogeny.stores.manifest import sha256 as sha256
 from ontogeny.stores.opening import open_checkpoints as open_checkpoints
+from ontogeny.stores.temporaries import remove as remove
 from ontogeny.stores.trees import ZarrSink as ZarrSink
 from ontogeny.stores.trees import read_tree as read_tree
 from ontogeny.stores.trees import write_tree as write_tree

@@ -38,6 +38,10 @@ class Checkpoints(ABC):
     def checksum(self, step: int) -> str:
         """What identifies the content at `step` in the key of a cached measurement."""
 
+    def __fingerprint__(self) -> tuple[Any, ...]:
+        """What counts in a key: the weights, wherever they are."""
+        return ([(step, self.checksum(step)) for step in self.steps],)
+
     def _require(self, step: int) -> None:
         if step not in self.steps:
             shown = ", ".join(map(str, self.steps[:5])) + (" …" if len(self.steps) > 5 else "")

@@ -47,10 +47,14 @@ def seal(folder: Path, metadata: Mapping[str, Any] | None = None) -> None:
     _write(folder, {"complete": True, "files": files, "metadata": dict(metadata or {}), "versions": versions})
 
 
-def begin(folder: Path) -> str:
-    """Mark a folder that is still being written; the answer is in its manifest until it is sealed."""
+def begin(folder: Path, metadata: Mapping[str, Any] | None = None) -> str:
+    """Mark a folder that is still being written; the answer is in its manifest until it is sealed.
+
+    Args:
+        metadata: what is known before, as for `seal`.
+    """
     writer = secrets.token_hex(8)
-    _write(folder, {"complete": False, "writer": writer})
+    _write(folder, {"complete": False, "metadata": dict(metadata or {}), "writer": writer})
     return writer
 
 

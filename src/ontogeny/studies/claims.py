@@ -1,15 +1,22 @@
 """Claims of a study: what was expected, what was measured, against which control, and whether it held."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import traceback
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import combine_pvalues
+from scipy.stats import combine_pvalues, t
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.seeds import derive
+from ontogeny.development.nulls import Null as Null
+from ontogeny.studies.findings import Findings, Unavailable, needed_and_found
 
-Status = Literal["held", "not held", "not tested"]
+Status = Literal["held", "not held", "not tested", "failed"]
+FEWEST_FOR_INTERVAL = 3
+WITHIN, OVER = "95 % within the seed", "95 % over {} seeds (t)"
 
 
 @dataclass(frozen=True)
@@ -17,17 +24,18 @@ class Evidence:
     """What one seed says of one claim.
 
     Attributes:
-        measured, interval: the effect and its 95 % interval.
-        p_value: probability of as much under the claim's null.
-        met: whether the effect itself meets the expectation.
+        effect: what was measured.
+        met: whether it meets the expectation.
+        interval: its 95 % interval within the seed, by a bootstrap over probes, say.
         control: the control's own number, in words.
+        null: the effect held against chance; None for an exact check, which has no p-value.
     """
 
-    measured: float
-    interval: tuple[float, float] | None
-    p_value: float
+    effect: float
     met: bool
-    control: str
+    interval: tuple[float, float] | None = None
+    control: str = ""
+    null: Null | None = None
 
 
 @dataclass(frozen=True)
@@ -36,23 +44,48 @@ class NotTested:
 
     reason: str
 
-    @classmethod
-    def because(cls, error: InvalidArgument) -> "NotTested":
-        """What an analysis needed and did not find."""
-        return cls(f"it needs {error.expected}; found {error.found}".replace("`", ""))
+
+@dataclass(frozen=True)
+class Failed:
+    """The error that a test of a claim raised."""
+
+    error: str
 
 
-Finding = Evidence | NotTested
-Findings = Mapping[str, Finding]
+Finding = Evidence | NotTested | Failed
+Test = Callable[[Findings, Any, np.random.Generator], Evidence | NotTested]
 AT_PRESET = NotTested("this preset is too small to show it")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of `claims.json`.
+    """What a study expects. `presets`: those large enough to show it; None is all."""
 
-    `status` is "held" only if every seed was tested and meets it and the corrected pooled p is below 0.05. `interval`
-    is the 95 % interval of a single seed; the values of several stand in `note`.
+    id: str
+    title: str
+    expects: str
+    test: Test = field(repr=False)
+    unit: str = ""
+    source: str = ""
+    presets: Collection[str] | None = None
+
+    def tested_at(self, preset: str, tested: Collection[str] | None) -> bool:
+        """Whether a run tests it: `tested`, the ids of its config, decides before the presets of the claim."""
+        return self.id in tested if tested is not None else self.presets is None or preset in self.presets
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row of `claims.json`: a claim over all seeds, each of which is a replicate.
+
+    Attributes:
+        measured: mean of the effect over the seeds that were tested.
+        interval, interval_of: and of what it is an interval: within the only seed, or Student's t over three or more.
+        p_value: pooled by Fisher's method over the seeds that have a null; p_adjusted: corrected by Holm's for all
+            such claims. None where there is no null.
+        status: "held" only if every seed was tested and met it and, where there is a null, p_adjusted < 0.05.
+        note: how many seeds meet it, their values, and why others say nothing.
+        seeds: of each seed its status (met, not met, not tested, failed), its effect, interval, p-value and control.
     """
 
     id: str
@@ -60,57 +93,98 @@ class Claim:
     source: str
     expectation: str
     unit: str
-    measured: float | None = None
-    interval: tuple[float, float] | None = None
-    control: str = ""
-    p_value: float | None = None
-    p_adjusted: float | None = None
-    status: Status = "not tested"
-    note: str = ""
+    measured: float | None
+    interval: tuple[float, float] | None
+    interval_of: str
+    control: str
+    null: str
+    p_value: float | None
+    p_adjusted: float | None
+    status: Status
+    note: str
+    seeds: list[dict[str, Any]]
 
     def record(self) -> dict[str, Any]:
         """As written to `claims.json`."""
         return asdict(self)
 
 
-def find(tests: Mapping[str, Callable[[], Finding]], tested: Collection[str]) -> dict[str, Finding]:
-    """The finding of every claim: a test that its data do not suffice for costs its own claim and no other.
+class Claims:
+    """The claims of a study, in order.
+
+    >>> claims = Claims(source="Olsson et al., 2209.11895")
+    >>> @claims.add("falls", "The loss falls", expects="by more than 1 nat", unit="nats", presets={"standard"})
+    ... def _(found, config, rng):
+    ...     loss = found["trajectory"]["loss"]
+    ...     return Evidence(float(loss[0] - loss[-1]), met=bool(loss[0] - loss[-1] > 1))
 
     Args:
-        tests: claim id -> test.
-        tested: ids of the claims that the preset can show.
+        source: papers that claims come from, where they name none of their own.
+        presets: that are large enough for claims that name none of their own; default all.
     """
 
-    def one(name: str) -> Finding:
-        try:
-            return tests[name]() if name in tested else AT_PRESET
-        except InvalidArgument as error:
-            return NotTested.because(error)
+    def __init__(self, source: str = "", presets: Collection[str] | None = None) -> None:
+        self._source, self._presets = source, presets
+        self._claims: dict[str, Claim] = {}
 
-    return {name: one(name) for name in tests}
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(self._claims.values())
 
+    def add(
+        self,
+        id: str,
+        title: str,
+        *,
+        expects: str,
+        unit: str = "",
+        source: str = "",
+        presets: Collection[str] | None = None,
+    ) -> Callable[[Test], Test]:
+        """Decorates the test of a claim, `(found, config, rng) -> Evidence | NotTested`.
 
-def judge(claims: Sequence[Claim], found: Sequence[Findings], alpha: float = 0.05) -> list[Claim]:
-    """Claims filled in from the findings of every seed.
+        Args:
+            id: short and unique.
+            title: the claim, as a sentence.
+            expects: what must be measured for it to be met, fixed before the seeds that are reported.
+            unit: of the effect.
+            source: papers.
+            presets: names of those that are large enough to show it; default those of all claims.
+        """
+        if id in self._claims:
+            raise InvalidArgument("id", expected="an id of its own for each claim", found=f"{id!r} twice")
 
-    p-values are pooled over seeds by Fisher's method and corrected for the number of tested claims by Holm's. A claim
-    is tested if any seed has evidence of it; the note says how many have, and why others have not.
+        def keep(test: Test) -> Test:
+            self._claims[id] = Claim(id, title, expects, test, unit, source or self._source, presets or self._presets)
+            return test
 
-    Args:
-        claims: what is claimed.
-        found: for each seed, claim id -> finding.
-        alpha: level of the corrected test.
-    """
-    evidence = {claim.id: _evidence(found, claim.id) for claim in claims}
-    tested = [claim.id for claim in claims if evidence[claim.id]]
-    pooled = [_pool([item.p_value for item in evidence[name]]) for name in tested]
-    p_values = dict(zip(tested, zip(pooled, holm(pooled), strict=True), strict=True))
-    return [
-        _filled(claim, evidence[claim.id], _reasons(found, claim.id), len(found), *p_values[claim.id], alpha)
-        if claim.id in p_values
-        else replace(claim, note=f"not tested: {'; '.join(_reasons(found, claim.id))}")
-        for claim in claims
-    ]
+        return keep
+
+    def test(self, found: Findings, config: Any) -> dict[str, Finding]:
+        """What one seed says of each claim. A test that raises costs its own claim and no other.
+
+        Every test has random numbers of its own, from the seed and the id of its claim.
+        """
+        return {claim.id: _tested(claim, found, config) for claim in self}
+
+    def judge(self, by_seed: Mapping[int, Mapping[str, Finding]], alpha: float = 0.05) -> list[Judged]:
+        """Every claim over all seeds.
+
+        Args:
+            by_seed: seed -> what it says of each claim, as `test` gives it.
+            alpha: level of the corrected test.
+        """
+        pooled = {claim.id: _pooled(_evidence(by_seed, claim.id)) for claim in self}
+        with_null = [name for name, p_value in pooled.items() if p_value is not None]
+        adjusted = dict(zip(with_null, holm([float(pooled[name] or 0) for name in with_null]), strict=True))
+        return [
+            _judged(
+                claim,
+                {seed: found.get(claim.id, AT_PRESET) for seed, found in by_seed.items()},
+                (pooled[claim.id], adjusted.get(claim.id)),
+                alpha,
+            )
+            for claim in self
+        ]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -121,51 +195,105 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(stepped[np.flatnonzero(order == place)[0]]) for place in range(len(p_values))]
 
 
-def _evidence(found: Sequence[Findings], claim: str) -> list[Evidence]:
-    """What the seeds that could test a claim say of it."""
-    return [item for seed in found if isinstance(item := seed.get(claim), Evidence)]
+def _tested(claim: Claim, found: Findings, config: Any) -> Finding:
+    if not claim.tested_at(config.preset, config.tested):
+        return AT_PRESET
+    try:
+        finding: Any = claim.test(found, config, np.random.default_rng(derive(config.seed, "claims", claim.id)))
+    except Unavailable as error:
+        return NotTested(str(error))
+    except InvalidArgument as error:
+        return NotTested(needed_and_found(error))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return Failed(f"{type(error).__name__}: {error} ({place.name}, line {place.lineno})")
+    if isinstance(finding, (Evidence, NotTested, Failed)):
+        return finding
+    return Failed(f"its test returned {type(finding).__name__}, not Evidence or NotTested")
 
 
-def _reasons(found: Sequence[Findings], claim: str) -> list[str]:
-    """Why seeds have no evidence of a claim, each reason once."""
-    missing = [seed.get(claim, AT_PRESET) for seed in found]
-    return list(dict.fromkeys(item.reason for item in missing if isinstance(item, NotTested)))
+def _evidence(by_seed: Mapping[int, Mapping[str, Finding]], claim: str) -> list[Evidence]:
+    return [item for found in by_seed.values() if isinstance(item := found.get(claim), Evidence)]
 
 
-def _pool(p_values: Sequence[float]) -> float:
-    return float(combine_pvalues(np.clip(p_values, 1e-12, 1), method="fisher").pvalue)
+def _pooled(evidence: Sequence[Evidence]) -> float | None:
+    p_values = [item.null.p_value for item in evidence if item.null is not None]
+    return float(combine_pvalues(np.clip(p_values, 1e-12, 1), method="fisher").pvalue) if p_values else None
 
 
-def _filled(
-    claim: Claim,
-    evidence: Sequence[Evidence],
-    reasons: Sequence[str],
-    num_seeds: int,
-    p_value: float,
-    p_adjusted: float,
-    alpha: float,
-) -> Claim:
-    met = sum(item.met for item in evidence)
-    values = [item.measured for item in evidence]
-    complete = len(evidence) == num_seeds
-    return replace(
-        claim,
-        measured=float(np.mean(values)),
-        interval=evidence[0].interval if len(evidence) == 1 else None,
-        control="; ".join(dict.fromkeys(item.control for item in evidence)),
-        p_value=p_value,
-        p_adjusted=p_adjusted,
-        status="held" if complete and met == num_seeds and p_adjusted < alpha else "not held",
-        note=_note(met, values, num_seeds, reasons),
+def _judged(
+    claim: Claim, by_seed: Mapping[int, Finding], p_values: tuple[float | None, float | None], alpha: float
+) -> Judged:
+    evidence = [item for item in by_seed.values() if isinstance(item, Evidence)]
+    values = [float(item.effect) for item in evidence]
+    all_met = len(evidence) == len(by_seed) and all(item.met for item in evidence)
+    significant = p_values[1] is None or p_values[1] < alpha
+    failed = any(isinstance(item, Failed) for item in by_seed.values())
+    status: Status = "held" if all_met and significant else "not held"
+    if not evidence:
+        status = "failed" if failed else "not tested"
+    interval, interval_of = _interval(evidence)
+    return Judged(
+        claim.id,
+        claim.title,
+        claim.source,
+        claim.expects,
+        claim.unit,
+        _finite(np.mean(values)) if values else None,
+        interval,
+        interval_of,
+        "; ".join(dict.fromkeys(item.control for item in evidence if item.control)),
+        "; ".join(dict.fromkeys(item.null.name for item in evidence if item.null)),
+        *p_values,
+        status,
+        _note(list(by_seed.values()), evidence),
+        [{"seed": seed} | _record(item) for seed, item in by_seed.items()],
     )
 
 
-def _note(met: int, values: Sequence[float], num_seeds: int, reasons: Sequence[str]) -> str:
-    """How many seeds meet a claim, their values, and why the others could not test it."""
-    if num_seeds == 1:
+def _interval(evidence: Sequence[Evidence]) -> tuple[tuple[float, float] | None, str]:
+    """That of the only seed within it, or Student's t over three or more; two seeds have a range and no interval."""
+    values = np.array([item.effect for item in evidence], dtype=float)
+    if len(values) == 1 and evidence[0].interval is not None:
+        low, high = evidence[0].interval
+        return (float(low), float(high)), WITHIN
+    if len(values) < FEWEST_FOR_INTERVAL or not np.isfinite(values).all():
+        return None, ""
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return (float(values.mean() - half), float(values.mean() + half)), OVER.format(len(values))
+
+
+def _record(item: Finding) -> dict[str, Any]:
+    if not isinstance(item, Evidence):
+        told = ("failed", item.error) if isinstance(item, Failed) else ("not tested", item.reason)
+        return {"status": told[0], "note": told[1]}
+    null = {} if item.null is None else {"null": item.null.name, "p_value": item.null.p_value}
+    interval = None if item.interval is None else [_finite(each) for each in item.interval]
+    effect = {"measured": _finite(item.effect), "interval": interval, "control": item.control}
+    return {"status": "met" if item.met else "not met"} | effect | null
+
+
+def _note(found: Sequence[Finding], evidence: Sequence[Evidence]) -> str:
+    """How many seeds meet a claim, their values, and why the others say nothing."""
+    silent = Counter(
+        (
+            "failed" if isinstance(item, Failed) else "not tested",
+            item.error if isinstance(item, Failed) else item.reason,
+        )
+        for item in found
+        if not isinstance(item, Evidence)
+    )
+    if not evidence:
+        return "; ".join(f"{kind}: {reason}" for kind, reason in silent)
+    met = sum(bool(item.met) for item in evidence)
+    if len(found) == 1:
         return "met" if met else "not met"
-    tested = len(values)
-    said = f"{met} of {tested} seeds meet it; seeds: {', '.join(f'{value:.3g}' for value in values)}"
-    if tested < num_seeds:
-        said += f"; {num_seeds - tested} of {num_seeds} seeds could not test it: {'; '.join(reasons)}"
-    return said
+    values = ", ".join(f"{item.effect:.3g}" for item in evidence)
+    said = [f"{met} of {len(evidence)} seeds meet it; seeds: {values}"]
+    verb = {"failed": "failed", "not tested": "could not test it"}
+    said += [f"{count} of {len(found)} seeds {verb[kind]}: {reason}" for (kind, reason), count in silent.items()]
+    return "; ".join(said)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,6 +1,6 @@
 """The belief-state study's one frozen config, and its presets."""
 
-from typing import Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -8,9 +8,8 @@ from ontogeny.compmech import GHMM, BeliefRegressionConfig, process
 from ontogeny.core.settings import Settings
 from ontogeny.models import RecurrentConfig, TransformerConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
-
-Preset = Literal["quick", "standard", "paper"]
 
 
 class ProcessConfig(Settings):
@@ -42,16 +41,9 @@ class Architecture(Settings):
     recurrent_width: int = 64
 
     def transformer(self, vocabulary_size: int, context_length: int) -> TransformerConfig:
-        return TransformerConfig(
-            vocabulary_size=vocabulary_size,
-            context_length=context_length,
-            num_layers=self.num_layers,
-            d_model=self.d_model,
-            num_heads=self.num_heads,
-            d_mlp=self.d_mlp,
-            init_std=self.init_std,
-            positions="learned",
-        )
+        own = self.model_dump(exclude={"recurrent_layers", "recurrent_width"})
+        tokens = {"vocabulary_size": vocabulary_size, "context_length": context_length}
+        return TransformerConfig.model_validate(own | tokens | {"positions": "learned"})
 
     def recurrent(self, vocabulary_size: int) -> RecurrentConfig:
         return RecurrentConfig(
@@ -78,99 +70,62 @@ class Thresholds(Settings):
     level: float = 0.01
 
 
-class BeliefConfig(Settings):
+class BeliefConfig(StudyConfig):
     """Everything that the belief-state study depends on.
 
     Attributes:
-        seed: of initial weights, training sequences, folds and sampling.
         posterior: nβ and γ of every coefficient; where they are None they are chosen from pilot checkpoints.
         regression: of beliefs at the last checkpoint; at earlier ones with fewer shuffles.
-        device: where networks are trained, as torch names it.
-        tested: ids of the claims that this preset is large enough to test.
     """
 
-    preset: Preset
-    seed: int = 0
     process: ProcessConfig = ProcessConfig()
     architecture: Architecture = Architecture()
     training: TrainingConfig
     recurrent_training: TrainingConfig
-    posterior: PosteriorConfig = PosteriorConfig()
-    sampler: Calibrated | Fixed = Calibrated(error=0.05)
+    posterior: PosteriorConfig = PosteriorConfig(nbeta=100, localization=300)
+    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=100_000)
     regression: BeliefRegressionConfig = BeliefRegressionConfig()
     thresholds: Thresholds = Thresholds()
-    device: str = "cpu"
-    tested: tuple[str, ...] = ("optimal-loss", "beyond-last-tokens", "training", "shuffles", "distances", "steering")
 
 
-def preset(name: Preset) -> BeliefConfig:
-    """`quick` for a look in minutes, `standard` for the claims on two cores, `paper` for the published lengths."""
-    return {"quick": _quick, "standard": _standard, "paper": _paper}[name]()
+def _both(num_steps: int, log: int, linear: int, **options: Any) -> dict[str, Any]:
+    """The same training for both networks; of the control, only the ends are kept."""
+    given: dict[str, Any] = {"num_steps": num_steps, "batch_size": 128, "optimizer": "adam", "learning_rate": 1e-3}
+    given |= options
+    return {
+        "training": TrainingConfig(**given, checkpoints_log=log, checkpoints_linear=linear),
+        "recurrent_training": TrainingConfig(**given, checkpoints_log=0, checkpoints_linear=0),
+    }
 
 
-def _quick() -> BeliefConfig:
-    training = TrainingConfig(
-        num_steps=600,
-        batch_size=128,
-        optimizer="adam",
-        learning_rate=1e-3,
-        warmup_steps=50,
-        schedule="cosine",
-        checkpoints_log=8,
-        checkpoints_linear=2,
-    )
-    return BeliefConfig(
-        preset="quick",
-        process=ProcessConfig(context_length=7, num_sequences=50_000),
-        architecture=Architecture(num_layers=2, d_model=32, d_mlp=128, recurrent_width=32),
-        training=training,
-        recurrent_training=training.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 0}),
-        posterior=PosteriorConfig(nbeta=100, localization=300),
-        sampler=Calibrated(error=0.05, budget=30_000),
-        regression=BeliefRegressionConfig(num_permutations=99, max_last_tokens=5),
-        tested=("training", "shuffles"),
-    )
-
-
-def _standard() -> BeliefConfig:
-    training = TrainingConfig(
-        num_steps=10_000,
-        batch_size=128,
-        optimizer="adam",
-        learning_rate=1e-3,
-        warmup_steps=200,
-        schedule="cosine",
-        checkpoints_log=14,
-        checkpoints_linear=6,
-        state_every=500,
-    )
-    return BeliefConfig(
-        preset="standard",
-        training=training,
-        recurrent_training=training.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 0}),
-        posterior=PosteriorConfig(nbeta=100, localization=300),
-        sampler=Calibrated(error=0.05, budget=100_000),
-    )
-
-
-def _paper() -> BeliefConfig:
+PRESETS = {
+    "quick": Preset(
+        "3 minutes",
+        BeliefConfig(
+            **_both(600, 8, 2, warmup_steps=50, schedule="cosine"),
+            process=ProcessConfig(context_length=7, num_sequences=50_000),
+            architecture=Architecture(num_layers=2, d_model=32, d_mlp=128, recurrent_width=32),
+            sampler=Calibrated(error=0.05, budget=30_000),
+            regression=BeliefRegressionConfig(num_permutations=99, max_last_tokens=5),
+        ),
+    ),
+    "standard": Preset(
+        "30 minutes a seed",
+        BeliefConfig(**_both(10_000, 14, 6, warmup_steps=200, schedule="cosine", state_every=500)),
+    ),
     # Shai et al., 2405.15943: SGD 0.01, batch 64, a million steps.
-    training = TrainingConfig(
-        num_steps=1_000_000,
-        batch_size=64,
-        optimizer="sgd",
-        learning_rate=1e-2,
-        betas=(0.0, 0.0),
-        checkpoints_log=30,
-        checkpoints_linear=20,
-        state_every=10_000,
-    )
-    return _standard().model_copy(
-        update={
-            "preset": "paper",
-            "device": "cuda",
-            "training": training,
-            "process": ProcessConfig(num_sequences=10_000_000),
-            "recurrent_training": training.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 0}),
-        }
-    )
+    "paper": Preset(
+        "hours on a GPU",
+        BeliefConfig(
+            **_both(
+                *(1_000_000, 30, 20),
+                **{"batch_size": 64, "optimizer": "sgd", "learning_rate": 1e-2, "betas": (0.0, 0.0)},
+                state_every=10_000,
+            ),
+            device="cuda",
+            process=ProcessConfig(num_sequences=10_000_000),
+        ),
+    ),
+}
+LARGE = {"standard", "paper"}
+"""The presets that are large enough for most claims."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from ontogeny.reports import Choice, Column, Figure, Heading, Panel, Prose, Table, literal
+from ontogeny.reports import Choice, Column, Figure, Heading, Panel, Prose, Table, insert_after, literal
 from ontogeny.reports.blocks import Block
 from ontogeny.reports.estimate_notes import notes
 from ontogeny.reports.runs import figures_by_run, run_title
@@ -24,6 +24,23 @@ from ontogeny.studies.belief_states.belief_tables import (
     steering_sentences,
 )
 from ontogeny.studies.belief_states.presentation_graph import fig_presentation
+from ontogeny.studies.belief_states.recipe import RECURRENT, TRANSFORMER
+from ontogeny.studies.findings import Findings
+from ontogeny.studies.pages import trajectory_panels
+
+
+def panels(found: Findings) -> list[Panel]:
+    """What the report of one seed shows, of what was made."""
+    read = {name: found.get(f"beliefs-{name.lower()}") for name in (TRANSFORMER, RECURRENT)}
+    beliefs = {name: parts["regressions"] for name, parts in read.items() if parts}
+    own = belief_panels(
+        found["trajectory"].merge(found.get("optimum", xr.Dataset())),
+        stages=found.get("stages"),
+        beliefs=beliefs,
+        picture=read[TRANSFORMER]["picture"] if TRANSFORMER in beliefs else None,
+        presentation=found.get("presentation"),
+    )
+    return insert_after(trajectory_panels(found), "stages", own)
 
 
 def belief_panels(

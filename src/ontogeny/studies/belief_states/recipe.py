@@ -1,250 +1,212 @@
-"""The belief-state study: train on a process whose beliefs are known, read them out along training, test the claims."""
+"""The belief-state study: train on a process whose beliefs are known, and read them out along training."""
 
-import json
-import platform
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ontogeny.compmech import BeliefRegression, mixed_states, myopic_entropies
-from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.losses import next_token
-from ontogeny.core.protocols import Progress
-from ontogeny.core.seeds import derive, generator
-from ontogeny.development import joint_pca, stages
-from ontogeny.execution import Executor
-from ontogeny.measurement import choice_of, measure
-from ontogeny.models import RecurrentNetwork, Transformer
-from ontogeny.reports import Page, claims_panel, insert_after, summary, trajectory_panels, verdict, write_page
-from ontogeny.stores import Checkpoints, write_json, write_tree
-from ontogeny.studies.artefacts import (
-    attempt,
-    keep_analysis,
-    make_once,
-    place,
-    read,
-    read_analysis,
-    shown,
-    unstaged,
+from ontogeny.compmech import (
+    BeliefRegression,
+    BeliefRegressionConfig,
+    ContextTable,
+    all_contexts,
+    describe_sites,
+    losses_by_length,
+    myopic_entropies,
+    r2_of_sites,
+    regress_sites,
 )
-from ontogeny.studies.belief_states import geometry
-from ontogeny.studies.belief_states.behaviour import BeliefBehaviour, contexts
-from ontogeny.studies.belief_states.config import BeliefConfig
-from ontogeny.studies.belief_states.contexts import activations
-from ontogeny.studies.belief_states.evidence import CLAIMS, evidence
-from ontogeny.studies.belief_states.panels import belief_panels
-from ontogeny.studies.claims import Findings, judge
-from ontogeny.studies.clock import Clock
-from ontogeny.training import TrainingConfig, train
+from ontogeny.core.losses import next_token
+from ontogeny.development import joint_pca, stages
+from ontogeny.models import RecurrentNetwork, Transformer, intervene, run_with_cache
+from ontogeny.stores import Checkpoints
+from ontogeny.studies.belief_states.config import Architecture, BeliefConfig, ProcessConfig
+from ontogeny.studies.belief_states.shown import picture, presentation
+from ontogeny.studies.workspace import Workspace
 
 TRANSFORMER, RECURRENT = "transformer", "LSTM"
+ALL = "all sites"
+Activations = dict[str, Float[np.ndarray, "context _"]]
+_BATCH, _OUTPUTS, _MAX_PAIRS = 4096, 64, 512  # words a pass; contexts of trajectory PCA; pairs that are steered
 
 
-def run(
-    config: BeliefConfig, directory: Path, cache: Path, progress: Progress, executor: Executor | None = None
-) -> None:
-    """Train and measure one seed into `directory`, going on from whatever is there.
-
-    Leaves `config.json`, `transformer/` and `lstm/` (checkpoints, metrics), `measurements/`, `trajectory.zarr`,
-    `beliefs-*.zarr`, `picture.zarr` and `presentation.zarr`, each looked for by itself.
+def run(work: Workspace, config: BeliefConfig) -> None:
+    """Makes the networks `transformer` and `lstm`; `trajectory`, `optimum`, `stages`, `pca`; `beliefs-transformer` and
+    `beliefs-lstm`, each with `regressions` and a `picture`; `presentation`.
     """
-    clock = Clock(directory)
-    write_json(directory / "config.json", config.model_dump(mode="json"))
-    data = clock.time("sequences", lambda: sequences(config))
-    networks = {name: _model_fn(config, name) for name in (TRANSFORMER, RECURRENT)}
-    runs = {
-        name: clock.time(f"training the {name}", partial(_train, config, name, data, directory, progress))
-        for name in networks
+    data = sequences(config.process, work.seed("sequences"))
+    behaviour = BeliefBehaviour(config.process, config.regression)
+    options = {"posterior": config.posterior, "sampler": config.sampler, "behaviour": behaviour}
+    shape, process, device = config.architecture, config.process, config.device
+    makes = {
+        name: partial(network, name, shape, process, work.seed("weights", name), device)
+        for name in (TRANSFORMER, RECURRENT)
     }
-    trajectory = clock.time(
-        "measuring",
-        lambda: measure(
-            runs[TRANSFORMER],
-            networks[TRANSFORMER],
-            data[:10_000],
-            next_token,
-            behaviour=BeliefBehaviour(config.process, config.regression),
-            posterior=config.posterior,
-            sampler=config.sampler,
-            seed=derive(config.seed, "sampler"),
-            store=directory / "measurements",
-            executor=executor,
-            progress=progress,
-        ),
-    )
-    optimum = myopic_entropies(config.process.make(), config.process.context_length)[1:] * np.log(2)
-    trajectory = trajectory.assign(optimal_loss=("length", optimum)).assign_attrs(
-        trajectory.attrs | {"facts": json.dumps(_facts(config, data, networks))}
-    )
-    write_tree(place(directory, "trajectory"), trajectory)
-    for name in networks:
-        reading = Reading(config, name, runs[name], networks[name])
-        clock.time(f"reading the {name}", partial(make_once, directory, _beliefs(name), reading.described))
-        if name == TRANSFORMER:
-            clock.time(f"reading the {name}", partial(make_once, directory, "picture", reading.picture))
-    make_once(directory, "presentation", lambda: _presentation(config))
+    transformer = work.train("transformer", makes[TRANSFORMER], data, next_token, config.training)
+    recurrent = work.train("lstm", makes[RECURRENT], data, next_token, config.recurrent_training)
+    trajectory = work.measure("trajectory", transformer, makes[TRANSFORMER], data[:10_000], next_token, **options)
+    for trained, name in ((transformer, TRANSFORMER), (recurrent, RECURRENT)):
+        given = (trained, makes[name], process, config.regression, work.seed("steering"))
+        work.step(f"beliefs-{name.lower()}", read, *given)
+    work.step("optimum", optimum, config.process)
+    work.step("presentation", presentation, config.process)
+    work.step("stages", stages, trajectory)
+    work.step("pca", joint_pca, trajectory["outputs"], seed=config.seed)
 
 
-def analyse(config: BeliefConfig, directory: Path) -> Findings:
-    """Find the stages of the curves that `run` left in `directory`, and what it says of each claim."""
-    trajectory = read(directory, "trajectory")
-    keep_analysis(directory, "stages", attempt(lambda: stages(trajectory)))
-    beliefs = {name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)}
-    return evidence(trajectory, beliefs[TRANSFORMER], beliefs[RECURRENT], config)
-
-
-def report(config: BeliefConfig, directory: Path, title: str, target: Path, seeds: Sequence[Findings]) -> Path:
-    """Judge the claims over `seeds` and write `claims.json` and `report.html` into `target`."""
-    claims = [claim.record() for claim in judge(CLAIMS, seeds)]
-    write_json(target / "claims.json", claims)
-    trajectory, picture, presentation = (read(directory, name) for name in ("trajectory", "picture", "presentation"))
-    analysed = read_analysis(directory, "stages")
-    found, reason = shown(analysed), unstaged(analysed)
-    panels = trajectory_panels(
-        trajectory,
-        stages=found,
-        unstaged=reason,
-        pca=shown(attempt(lambda: joint_pca(trajectory["outputs"], seed=config.seed))),
-        choice=choice_of(trajectory),
-    )
-    beliefs = {name: read(directory, _beliefs(name)) for name in (TRANSFORMER, RECURRENT)}
-    own = belief_panels(trajectory, stages=found, beliefs=beliefs, picture=picture, presentation=presentation)
-    page = Page(
-        title,
-        verdict(trajectory, found, claims, reason),
-        json.loads(trajectory.attrs["facts"]),
-        insert_after(panels, "stages", [claims_panel(claims), *own]),
-        f"ontogeny study belief-states --preset {config.preset} --seeds {len(seeds)}",
-        summary(trajectory),
-    )
-    return write_page(target / "report.html", page)
-
-
-def sequences(config: BeliefConfig) -> Tensor:
+def sequences(process: ProcessConfig, seed: int) -> Tensor:
     """Training sequences, begun in the stationary state."""
-    process = config.process
-    return torch.as_tensor(
-        process.make().sample(process.num_sequences, process.context_length, seed=derive(config.seed, "sequences"))
-    )
+    return torch.as_tensor(process.make().sample(process.num_sequences, process.context_length, seed=seed))
 
 
-def _model_fn(config: BeliefConfig, name: str) -> Callable[[], nn.Module]:
-    tokens, length = config.process.make().num_tokens, config.process.context_length
-
-    def make() -> nn.Module:
-        weights = generator(config.seed, "weights", name)
-        if name == RECURRENT:
-            return RecurrentNetwork(config.architecture.recurrent(tokens), weights).to(config.device)
-        return Transformer(config.architecture.transformer(tokens, length), weights).to(config.device)
-
-    return make
-
-
-def _train(config: BeliefConfig, name: str, data: Tensor, directory: Path, progress: Progress) -> Checkpoints:
-    training: TrainingConfig = config.recurrent_training if name == RECURRENT else config.training
-    seeded = training.model_copy(update={"seed": derive(config.seed, "training")})
-    return train(_model_fn(config, name)(), data, next_token, seeded, directory / name.lower(), progress)
+def network(name: str, shape: Architecture, process: ProcessConfig, seed: int, device: str) -> nn.Module:
+    """A network of either kind with its initial weights."""
+    weights, tokens = torch.Generator().manual_seed(seed), process.make().num_tokens
+    if name == RECURRENT:
+        return RecurrentNetwork(shape.recurrent(tokens), weights).to(device)
+    return Transformer(shape.transformer(tokens, process.context_length), weights).to(device)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Beliefs read from the last checkpoint of a network, with every control, the first one being the untrained
-    network. The regressions are made when the first artefact asks for them.
+class BeliefBehaviour:
+    """A behaviour for `measure`: the expected loss after contexts of each length, and R² of beliefs at each site.
+
+    | variable | meaning |
+    |---|---|
+    | `loss_by_length` (length) | expected next-token loss in nats, over all possible contexts |
+    | `belief_r2` (site) | held-out R² of the exact beliefs, contexts weighted by probability |
+    | `belief_distance_r2` (site, against) | R² of pairwise distances with those of beliefs and of next-token laws |
+    | `outputs` (output) | log-probabilities after the most probable of the longest contexts, for trajectory PCA |
+
+    Args:
+        process: the process; contexts are all of its words that a network of this context length is trained on.
+        regression: how beliefs are read.
     """
 
-    config: BeliefConfig
-    name: str
-    checkpoints: Checkpoints
-    model_fn: Callable[[], nn.Module]
+    process: ProcessConfig
+    regression: BeliefRegressionConfig
 
-    def described(self) -> xr.Dataset:
-        """The regressions over `site`, the distances, and whether moving activations along them moves the output."""
-        config, table, model = self.config, contexts(self.config.process), self._at(self.checkpoints.steps[-1])
-        (untrained, _), (_, logits) = self._activations
-        sites, results = geometry.sites_of(model), self._results
-        last = list(sites)[-1]
-        found = geometry.describe(results, table).assign(
-            untrained_distance_r2=geometry.r2_alone(untrained, table, config.regression)["belief_distance_r2"],
-            final_loss_by_length=geometry.expected_losses(logits, table),
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> xr.Dataset:
+        table = contexts(self.process)
+        found, logits = read_sites(model, table)
+        likeliest = (-table.probabilities * (table.lengths == table.lengths.max())).argsort()[:_OUTPUTS]
+        outputs = torch.as_tensor(logits[likeliest]).log_softmax(-1).flatten().float()
+        return r2_of_sites(found, table, self.regression).assign(
+            loss_by_length=expected_losses(logits, table), outputs=("output", outputs.numpy())
         )
-        steered = geometry.steer(model, sites[last], results[last], table, derive(config.seed, "steering"))
-        return found.assign_attrs(steered | {"steered_site": last})
-
-    def picture(self) -> xr.Dataset:
-        """True beliefs beside those read at the best single site."""
-        best = max((site for site in self._results if site != geometry.ALL), key=lambda site: self._results[site].r2)
-        found = geometry.picture(self._results[best], contexts(self.config.process))
-        return found.assign_attrs(site=best, process=self.config.process.name)
-
-    def _at(self, step: int) -> nn.Module:
-        model = self.model_fn()
-        model.load_state_dict(self.checkpoints.load(step))
-        return model
-
-    @cached_property
-    def _activations(self) -> list[tuple[geometry.Activations, np.ndarray]]:
-        """Of the first and of the last checkpoint: activations by site, and logits."""
-        found: list[tuple[geometry.Activations, np.ndarray]] = []
-        for step in (self.checkpoints.steps[0], self.checkpoints.steps[-1]):
-            model = self._at(step)
-            sites = geometry.sites_of(model)
-            every = activations(model, contexts(self.config.process), list(sites.values()))
-            named = geometry.with_all({name: every[site] for name, site in sites.items()}, list(sites))
-            found.append((named, every["logits"]))
-        return found
-
-    @cached_property
-    def _results(self) -> dict[str, BeliefRegression]:
-        (untrained, _), (trained, _) = self._activations
-        return geometry.regress(trained, untrained, contexts(self.config.process), self.config.regression)
 
 
-def _presentation(config: BeliefConfig) -> xr.Dataset:
-    """The mixed-state presentation as a graph, where it is small enough to draw; else its first levels."""
-    process = config.process.make()
-    try:
-        graph, complete = mixed_states(process, max_states=500), True
-    except InvalidArgument:
-        graph, complete = mixed_states(process, max_depth=4), False
-    rows, tokens = np.nonzero(graph.successors >= 0)
-    found = xr.Dataset(
-        {
-            "source": ("edge", rows),
-            "target": ("edge", graph.successors[rows, tokens]),
-            "token": ("edge", tokens),
-            "probability": ("edge", graph.laws[rows, tokens]),
-            "depth": ("node", graph.first_depth),
-            "belief": (("node", "state"), graph.beliefs),
-            "recurrent": ("node", np.isin(np.arange(graph.num_states), graph.recurrent if complete else [])),
-        },
-        attrs={"complete": int(complete), "process": config.process.name},
+def read(
+    run: Checkpoints, make: "partial[nn.Module]", process: ProcessConfig, regression: BeliefRegressionConfig, seed: int
+) -> dict[str, xr.Dataset]:
+    """Beliefs read from the last checkpoint with every control, the first one being the untrained network: the
+    `regressions` over `site`, whether moving activations along them moves the output, and a `picture` of the best site.
+    """
+    table, model = contexts(process), make()
+    model.load_state_dict(run.load(run.steps[0]))
+    untrained, _ = read_sites(model, table)
+    model.load_state_dict(run.load(run.steps[-1]))
+    trained, logits = read_sites(model, table)
+    results, sites = regress_sites(trained, untrained, table, regression), sites_of(model)
+    last, best = list(sites)[-1], max((site for site in results if site != ALL), key=lambda site: results[site].r2)
+    found = describe_sites(results, table).assign(
+        untrained_distance_r2=r2_of_sites(untrained, table, regression)["belief_distance_r2"],
+        final_loss_by_length=expected_losses(logits, table),
     )
-    if not complete:
-        return found
-    return found.assign(transient_modulus=("mode", np.sort(np.abs(graph.spectrum().transient))[::-1]))
+    steered = steer(model, sites[last], results[last], table, seed)
+    drawn = picture(results[best], table).assign_attrs(site=best, process=process.name)
+    return {"regressions": found.assign_attrs(steered | {"steered_site": last}), "picture": drawn}
 
 
-def _facts(config: BeliefConfig, data: Tensor, networks: dict[str, Callable[[], nn.Module]]) -> dict[str, str]:
-    sizes = {name: sum(tensor.numel() for tensor in make().parameters()) for name, make in networks.items()}
-    process, training, shape = config.process, config.training, config.architecture
-    given = ", ".join(f"{name} {value:g}" for name, value in process.parameters.items())
+def optimum(process: ProcessConfig) -> xr.Dataset:
+    """The least loss that any predictor can have after so many tokens, in nats."""
+    least = myopic_entropies(process.make(), process.context_length)[1:] * np.log(2)
+    return xr.Dataset({"optimal_loss": ("length", least)}, coords={"length": np.arange(1, len(least) + 1)})
+
+
+def contexts(process: ProcessConfig) -> ContextTable:
+    """All contexts that a network of this context length is trained on; made once."""
+    return _contexts(process.model_dump_json())
+
+
+@lru_cache(maxsize=2)
+def _contexts(text: str) -> ContextTable:
+    process = ProcessConfig.model_validate_json(text)
+    return all_contexts(process.make(), process.context_length - 1)
+
+
+def sites_of(model: nn.Module) -> dict[str, str]:
+    """Name of each site -> the submodule whose output it is, in the order of the forward pass."""
+    layers, place = ("layers", "hook_state") if isinstance(model, RecurrentNetwork) else ("blocks", "hook_resid_post")
+    depth = len(getattr(model, layers))
+    return {"embedding": "hook_embed"} | {f"layer {i}": f"{layers}.{i}.{place}" for i in range(depth)}
+
+
+def read_sites(model: nn.Module, table: ContextTable) -> tuple[Activations, Float[np.ndarray, "context token"]]:
+    """Activations after every context at each site, and at all of them side by side; the network's logits."""
+    sites, found = sites_of(model), dict[str, list[Tensor]]()
+    device = next(model.parameters()).device
+    for batch in torch.as_tensor(table.words).split(_BATCH):
+        logits, cache = run_with_cache(model, batch.to(device), names=list(sites.values()))
+        for site, values in (cache | {"logits": logits}).items():
+            found.setdefault(site, []).append(values.cpu())
+    every = {site: torch.cat(parts).flatten(0, 1)[table.first].double().numpy() for site, parts in found.items()}
+    named = {name: every[site] for name, site in sites.items()}
+    return named | {ALL: np.concatenate(list(named.values()), axis=1)}, every["logits"]
+
+
+def expected_losses(logits: Float[np.ndarray, "context token"], table: ContextTable) -> xr.DataArray:
+    """Expected next-token loss after contexts of each length, in nats."""
+    lengths = {"length": np.unique(table.lengths)}
+    return xr.DataArray(losses_by_length(table, logits), dims="length", coords=lengths, name="loss_by_length")
+
+
+def steer(
+    model: nn.Module, site: str, result: BeliefRegression, table: ContextTable, seed: int
+) -> dict[str, float | int]:
+    """Move the activations of one context by the belief directions towards another's belief, and look at the output.
+
+    For pairs (c, d) of contexts of one length, the last position's activation of c is moved by
+    (b(d) - b(c)) · directions, or as far in a random direction. Returned is the share of Σ KL(p(·|d) ‖ q) that each
+    removes, q being the network's law after c: 1 where it predicts as after d, 0 where nothing changed.
+    """
+    generator = np.random.default_rng(seed)
+    length = int(table.lengths.max())
+    full = np.flatnonzero(table.lengths == length)
+    chance = table.probabilities[full] / table.probabilities[full].sum()
+    pairs = generator.choice(full, size=(_MAX_PAIRS, 2), p=chance)
+    change = (table.beliefs[pairs[:, 1]] - table.beliefs[pairs[:, 0]]) @ result.readout.directions
+    other = generator.normal(size=change.shape)
+    other *= np.linalg.norm(change, axis=1, keepdims=True) / np.linalg.norm(other, axis=1, keepdims=True)
+    tokens, wanted = torch.as_tensor(table.prefixes[pairs[:, 0]]), table.laws[pairs[:, 1]]
+    divergence = [_divergence(model, site, tokens, moved, wanted) for moved in (0 * change, change, other)]
     return {
-        "Process": f"{process.name}{f' ({given})' if given else ''}, begun in its stationary state",
-        "Models": f"{shape.num_layers}-layer transformer, d_model {shape.d_model}, {sizes[TRANSFORMER]:,} parameters; "
-        f"LSTM, width {shape.recurrent_width}, {sizes[RECURRENT]:,} parameters",
-        "Data": f"{len(data):,} sequences of {process.context_length} tokens",
-        "Training": f"{training.num_steps:,} steps of {training.batch_size}, {training.optimizer}, "
-        f"learning rate {training.learning_rate:g}",
-        "Seed": str(config.seed),
-        "Versions": f"Python {platform.python_version()}, torch {torch.__version__}, threads {torch.get_num_threads()}",
+        "steered": 1 - divergence[1] / divergence[0],
+        "steered_at_random": 1 - divergence[2] / divergence[0],
+        "steered_pairs": _MAX_PAIRS,
     }
 
 
-def _beliefs(name: str) -> str:
-    return f"beliefs-{name.lower()}"
+def _divergence(
+    model: nn.Module,
+    site: str,
+    tokens: Tensor,
+    moved: Float[np.ndarray, "pair column"],
+    wanted: Float[np.ndarray, "pair token"],
+) -> float:
+    """Mean KL(wanted ‖ output at the last position) with the last position's activation moved."""
+    device = next(model.parameters()).device
+    shift = torch.as_tensor(moved, dtype=torch.float32, device=device)
+
+    def move(activation: Tensor) -> Tensor:
+        return torch.cat([activation[:, :-1], activation[:, -1:] + shift[:, None]], dim=1)
+
+    with torch.no_grad(), intervene(model, {site: move}):
+        log_q = model(tokens.to(device))[:, -1].double().log_softmax(-1).cpu().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.where(wanted > 0, wanted * (np.log(wanted) - log_q), 0).sum(1).mean())

@@ -1,7 +1,18 @@
 """A small transformer on real text: bigrams, n-grams, previous-token heads, induction, and the stages of its LLC."""
 
-from ontogeny.studies.language.config import LanguageConfig as LanguageConfig
-from ontogeny.studies.language.config import preset as preset
-from ontogeny.studies.language.recipe import analyse as analyse
-from ontogeny.studies.language.recipe import report as report
-from ontogeny.studies.language.recipe import run as run
+from ontogeny.studies.language.config import PRESETS
+from ontogeny.studies.language.evidence import claims
+from ontogeny.studies.language.panels import panels
+from ontogeny.studies.language.recipe import run
+from ontogeny.studies.study import Study
+
+STUDY = Study(
+    "language",
+    title="How a small language model develops",
+    shows="A two-layer transformer on real text passes through bigrams, n-grams, previous-token heads and induction; "
+    "its LLC stages are held against these changes, with a one-layer control.",
+    presets=PRESETS,
+    run=run,
+    claims=claims,
+    panels=panels,
+)

@@ -5,11 +5,11 @@ from typing import Literal
 from ontogeny.core.settings import Settings
 from ontogeny.data import TextConfig
 from ontogeny.development import StageConfig
+from ontogeny.measurement import TextProbes
 from ontogeny.models import TransformerConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
-
-Preset = Literal["quick", "standard", "paper"]
 
 
 class Architecture(Settings):
@@ -25,17 +25,6 @@ class Architecture(Settings):
         tokens = {"vocabulary_size": text.vocabulary_size, "context_length": text.context_length}
         layers = {"num_layers": num_layers or self.num_layers}
         return TransformerConfig.model_validate(self.model_dump() | tokens | layers)
-
-
-class Probes(Settings):
-    """Sizes of the fixed probes; positions of the in-context-learning score as parts of the context."""
-
-    held_out_sequences: int = 256
-    ngram_sequences: int = 64
-    repeat_sequences: int = 32
-    early: tuple[float, float] = (1 / 16, 1 / 8)
-    late: tuple[float, float] = (1 / 2, 1.0)
-    seed: int = 0
 
 
 class Refinement(Settings):
@@ -72,8 +61,8 @@ class Thresholds(Settings):
         coincidence: largest distance between the in-context fall and the induction rise, in decades.
         control_prefix: largest prefix matching of the one-layer control.
         widest_boundary: boundaries with a wider 95 % interval are not counted, in decades.
-        smoothing: standard deviation of the Gaussian kernel in log10 step, in decades.
-        first_step: steepest slopes are looked for from this step on.
+        smoothing, first_step: of `ontogeny.development.curves.steepest`.
+        bootstrap: resamples over probe sequences.
         head_scores: final scores from which a head is of a type; the first that it reaches is its type.
         fallen: relative fall from the peak, beyond twice its error, from which a curve counts as rising and falling.
     """
@@ -93,12 +82,10 @@ class Thresholds(Settings):
     fallen: float = 0.1
 
 
-class LanguageConfig(Settings):
-    """Everything that the language study depends on.
+class LanguageConfig(StudyConfig):
+    """Everything that the language study depends on; the text and the probes are the same for all seeds.
 
     Attributes:
-        seed: of initial weights, order of training data, and sampling; the text and the probes are the same for all
-            seeds.
         posterior: nβ and γ of every coefficient of the study, of the whole and of parts; where they are None they are
             chosen from pilot checkpoints of the whole.
         sampler: of the whole network's coefficients.
@@ -106,115 +93,80 @@ class LanguageConfig(Settings):
             no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
         refinement: of parts of the network; None leaves them out.
-        device: where networks are trained and sampled, as torch names it: `cpu` or `cuda`.
-        tested: ids of the claims that this preset is large enough to test.
     """
 
-    preset: Preset
-    seed: int = 0
     text: TextConfig = TextConfig()
     architecture: Architecture = Architecture()
     control_layers: int = 1
-    device: str = "cpu"
     training: TrainingConfig
     control_training: TrainingConfig
     posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05)
     first_measured: int = 0
-    probes: Probes = Probes()
+    probes: TextProbes = TextProbes()
     refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
     thresholds: Thresholds = Thresholds()
-    tested: tuple[str, ...] = (
-        "bigram-to-trigram",
-        "previous-before-induction",
-        "icl-with-induction",
-        "one-layer-control",
-        "stages",
-        "signatures",
-        "rise-and-fall",
-        "code-and-prose",
-        "relative",
-    )
 
 
-def preset(name: Preset) -> LanguageConfig:
-    """`quick` for a look in minutes, `standard` for the claims on two cores, `paper` for the published 3M-parameter
-    setting on a GPU.
-    """
-    return {"quick": _quick, "standard": _standard, "paper": _paper}[name]()
+def _training(num_steps: int, log: int, linear: int, **options: float) -> TrainingConfig:
+    steps = {"num_steps": num_steps, "checkpoints_log": log, "checkpoints_linear": linear}
+    return TrainingConfig.model_validate({"weight_decay": 0.05, **steps, **options})
 
 
-def _quick() -> LanguageConfig:
+_COARSE = Calibrated(error=0.05, budget=20_000)
+
+PRESETS = {
     # A network of 26,000 weights on contexts of 32 tokens learns bigrams, then trigrams, within 2,000 small steps.
-    training = TrainingConfig(
-        num_steps=2000,
-        batch_size=16,
-        learning_rate=5e-3,
-        weight_decay=0.05,
-        checkpoints_log=20,
-        checkpoints_linear=3,
-    )
-    sampler = Calibrated(error=0.05, budget=20_000)
-    return LanguageConfig(
-        preset="quick",
-        text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
-        architecture=Architecture(d_model=32, num_heads=4),
-        training=training,
-        control_training=training.model_copy(update={"num_steps": 300, "checkpoints_log": 5, "checkpoints_linear": 0}),
-        posterior=PosteriorConfig(nbeta=50, localization=300),
-        sampler=sampler,
-        first_measured=10,
-        probes=Probes(held_out_sequences=64),
-        refinement=Refinement(
-            checkpoints=3,
-            first_measured=250,
-            components=("L0H0", "L1H0", "L1.attn", "unembed"),
-            datasets=(),
-            sampler=sampler,
-            relative=False,
+    "quick": Preset(
+        "4 minutes",
+        LanguageConfig(
+            text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
+            architecture=Architecture(d_model=32, num_heads=4),
+            training=_training(2000, 20, 3, batch_size=16, learning_rate=5e-3),
+            control_training=_training(300, 5, 0, batch_size=16, learning_rate=5e-3),
+            posterior=PosteriorConfig(nbeta=50, localization=300),
+            sampler=_COARSE,
+            first_measured=10,
+            probes=TextProbes(held_out_sequences=64),
+            refinement=Refinement(
+                checkpoints=3,
+                first_measured=250,
+                components=("L0H0", "L1H0", "L1.attn", "unembed"),
+                datasets=(),
+                sampler=_COARSE,
+                relative=False,
+            ),
         ),
-        tested=("bigram-to-trigram",),
-    )
-
-
-def _standard() -> LanguageConfig:
-    training = TrainingConfig(
-        num_steps=4000, learning_rate=3e-3, weight_decay=0.05, checkpoints_log=40, checkpoints_linear=10
-    )
-    return LanguageConfig(
-        preset="standard",
-        training=training,
-        control_training=training.model_copy(update={"checkpoints_log": 16, "checkpoints_linear": 10}),
-        posterior=PosteriorConfig(nbeta=30, localization=300),
-        sampler=Calibrated(error=0.05, budget=16_000),
-        refinement=Refinement(
-            checkpoints=14,
-            sampler=Calibrated(error=0.05, budget=4000),
-            responses=Calibrated(error=0.05, budget=16_000),
+    ),
+    "standard": Preset(
+        "hours a seed",
+        LanguageConfig(
+            training=_training(4000, 40, 10, learning_rate=3e-3),
+            control_training=_training(4000, 16, 10, learning_rate=3e-3),
+            posterior=PosteriorConfig(nbeta=30, localization=300),
+            sampler=Calibrated(error=0.05, budget=16_000),
+            refinement=Refinement(
+                checkpoints=14,
+                sampler=Calibrated(error=0.05, budget=4000),
+                responses=Calibrated(error=0.05, budget=16_000),
+            ),
         ),
-    )
-
-
-def _paper() -> LanguageConfig:
+    ),
     # Hoogland et al., 2402.02364: 3M parameters, AdamW 1e-3, batch 100, 50k steps; nβ and γ of Wang et al., 2410.02984.
-    training = TrainingConfig(
-        num_steps=50_000,
-        batch_size=100,
-        learning_rate=1e-3,
-        weight_decay=0.05,
-        checkpoints_log=100,
-        checkpoints_linear=200,
-        state_every=1000,
-    )
-    return LanguageConfig(
-        preset="paper",
-        device="cuda",
-        text=TextConfig(vocabulary_size=5000, context_length=1024),
-        architecture=Architecture(d_model=256, init_std=0.02),
-        probes=Probes(ngram_sequences=8),
-        training=training,
-        control_training=training.model_copy(update={"checkpoints_log": 30, "checkpoints_linear": 20}),
-        posterior=PosteriorConfig(nbeta=30, localization=200),
-        sampler=Calibrated(error=0.05, budget=32_000),
-    )
+    "paper": Preset(
+        "hours on a GPU",
+        LanguageConfig(
+            device="cuda",
+            text=TextConfig(vocabulary_size=5000, context_length=1024),
+            architecture=Architecture(d_model=256, init_std=0.02),
+            probes=TextProbes(ngram_sequences=8),
+            training=_training(50_000, 100, 200, batch_size=100, learning_rate=1e-3, state_every=1000),
+            control_training=_training(50_000, 30, 20, batch_size=100, learning_rate=1e-3, state_every=1000),
+            posterior=PosteriorConfig(nbeta=30, localization=200),
+            sampler=Calibrated(error=0.05, budget=32_000),
+        ),
+    ),
+}
+LARGE = {"standard", "paper"}
+"""The presets that are large enough for heads to form, and so for most claims."""

@@ -1,240 +1,296 @@
-"""What one seed's trajectory says of each claim: the effect, its bootstrap interval over probe sequences, its
-p-value.
-"""
-
-from collections.abc import Callable
+"""The claims of the language study, and what one seed's curves say of each."""
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy.stats import binomtest
 
-from ontogeny.core.seeds import derive
-from ontogeny.development.usable import coefficient_of, usable_points
-from ontogeny.studies.artefacts import Analysis
-from ontogeny.studies.claims import Claim, Evidence, Finding, NotTested, find
-from ontogeny.studies.language.config import LanguageConfig, Thresholds
+from ontogeny.circuits import head_types
+from ontogeny.development import curves, nulls
+from ontogeny.development.curves import half_time, steepest
+from ontogeny.development.usable import coefficient_of, usable_curves, usable_points
+from ontogeny.studies.claims import Claims, Evidence, NotTested
+from ontogeny.studies.findings import Findings
+from ontogeny.studies.language.config import LARGE, LanguageConfig, Thresholds
+from ontogeny.studies.language.shown import CODE, PROSE
 
 Curves = Float[np.ndarray, "step sequence"]
+Rng = np.random.Generator
+INDUCTION = "prefix_matching"
+OLSSON, HOOGLAND, WANG = "Olsson et al., 2209.11895", "Hoogland et al., 2402.02364", "Wang et al., 2410.02984"
 
-CLAIMS = (
-    Claim(
-        id="bigram-to-trigram",
-        title="The model passes through the bigram solution, then moves on",
-        source="Hoogland et al., 2402.02364 (stages LM1, LM2)",
-        expectation="cross-entropy against bigrams has an interior minimum and later rises by more than 0.1 nats; "
-        "against trigrams its minimum is later",
-        unit="nats risen since the bigram minimum",
-    ),
-    Claim(
-        id="previous-before-induction",
-        title="A previous-token head forms before the induction head",
-        source="Olsson et al., 2209.11895; Hoogland et al., 2402.02364 (stages LM3, LM4)",
-        expectation="the best previous-token head reaches half of its final score before the best prefix-matching head",
-        unit="decades of step between the two",
-    ),
-    Claim(
-        id="icl-with-induction",
-        title="In-context learning arrives with induction",
-        source="Olsson et al., 2209.11895",
-        expectation="steepest fall of the in-context-learning score within 0.2 decades of the steepest rise of "
-        "prefix matching",
-        unit="decades of step between the two",
-    ),
-    Claim(
-        id="one-layer-control",
-        title="One layer does not learn induction",
-        source="Olsson et al., 2209.11895",
-        expectation="prefix matching of the one-layer control stays below 0.05",
-        unit="largest prefix matching of the control",
-    ),
-    Claim(
-        id="stages",
-        title="The LLC rises, and its stage boundaries fall where behaviour changes",
-        source="Hoogland et al., 2402.02364",
-        expectation="LLC rises over the run; behavioural changes lie nearer to stage boundaries than under circular "
-        "shifts in log step",
-        unit="median decades from a change to its nearest boundary",
-    ),
+claims = Claims(presets=LARGE)
+
+
+@claims.add(
+    "bigram-to-trigram",
+    "The model passes through the bigram solution, then moves on",
+    source=f"{HOOGLAND} (stages LM1, LM2)",
+    expects="cross-entropy against bigrams has an interior minimum and later rises by more than 0.1 nats; against "
+    "trigrams its minimum is later",
+    unit="nats risen since the bigram minimum",
+    presets={"quick", *LARGE},
 )
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
+    by_sequence, steps = found["trajectory"]["ngram_by_sequence"].transpose("order", "step", ...), _steps(found)
+    bigram, trigram = (by_sequence.sel(order=order).values for order in ("bigram", "trigram"))
+    # the minimum is found on one half of the probes, the rise on the other
+    chosen = bigram[:, ::2].mean(axis=1).argmin()
+    rises, least, count = (
+        bigram[-1, 1::2] - bigram[chosen, 1::2],
+        config.thresholds.bigram_rise,
+        config.thresholds.bootstrap,
+    )
+    resampled = curves.bootstrap(lambda sample: float(rises[sample].mean()), len(rises), count, rng)
+
+    def later(sample: np.ndarray) -> float:
+        return float(trigram[:, sample].mean(axis=1).argmin() - bigram[:, sample].mean(axis=1).argmin())
+
+    orders, whole = curves.bootstrap(later, bigram.shape[1], count, rng), np.arange(bigram.shape[1])
+    interval = curves.interval(resampled)
+    met = 0 < chosen < len(steps) - 1 and later(whole) > 0 and interval[0] > least
+    at = [steps[each.mean(axis=1).argmin()] for each in (bigram, trigram)]
+    control = f"minimum against bigrams at step {at[0]}, against trigrams at step {at[1]}"
+    null = nulls.either(nulls.bootstrapped(resampled, least), nulls.bootstrapped(orders))
+    return Evidence(float(rises.mean()), bool(met), interval, control, null)
 
 
-def evidence(
-    trajectory: xr.Dataset, control: xr.Dataset, stages: Analysis, config: LanguageConfig
-) -> dict[str, Finding]:
-    """Claim id -> what this seed says of it.
+@claims.add(
+    "previous-before-induction",
+    "A previous-token head forms before the induction head",
+    source=f"{OLSSON}; {HOOGLAND} (stages LM3, LM4)",
+    expects="the best previous-token head reaches half of its final score before the best prefix-matching head",
+    unit="decades of step between the two",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
+    steps, trajectory = _steps(found), found["trajectory"]
+    previous, prefix = best_head(trajectory, "previous_token"), best_head(trajectory, INDUCTION)
 
-    Args:
-        stages: of the trajectory, or why there are none.
-    """
-    rng = np.random.default_rng(derive(config.seed, "claims"))
-    tests: dict[str, Callable[[], Finding]] = {
-        "bigram-to-trigram": lambda: _bigram_to_trigram(trajectory, config.thresholds, rng),
-        "previous-before-induction": lambda: _previous_before_induction(trajectory, config.thresholds, rng),
-        "icl-with-induction": lambda: _icl_with_induction(trajectory, config.thresholds, rng),
-        "one-layer-control": lambda: _one_layer_control(trajectory, control, config.thresholds, rng),
-        "stages": lambda: _stages(trajectory, stages, config),
-    }
-    return find(tests, config.tested)
+    def lead(sample: np.ndarray) -> float:
+        first, second = (half_time(steps, scores[:, sample].mean(axis=1)) for scores in (previous, prefix))
+        return float(np.log10(second / first))
+
+    size = previous.shape[1]
+    resampled, whole = curves.bootstrap(lead, size, config.thresholds.bootstrap, rng), lead(np.arange(size))
+    formed = prefix[-1].mean() > config.thresholds.control_prefix
+    control = f"final scores: previous token {previous[-1].mean():.2f}, prefix matching {prefix[-1].mean():.2f}"
+    null = nulls.bootstrapped(resampled)
+    return Evidence(whole, bool(whole > 0 and formed), curves.interval(resampled), control, null)
+
+
+@claims.add(
+    "icl-with-induction",
+    "In-context learning arrives with induction",
+    source=OLSSON,
+    expects="steepest fall of the in-context-learning score within 0.2 decades of the steepest rise of prefix matching",
+    unit="decades of step between the two",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
+    steps, trajectory, thresholds = _steps(found), found["trajectory"], config.thresholds
+    prefix, icl = best_head(trajectory, INDUCTION), trajectory["icl_by_sequence"].transpose("step", ...).values
+
+    def changes(in_prefix: np.ndarray, in_icl: np.ndarray) -> tuple[float, float]:
+        fall = _steepest(steps, -icl[:, in_icl].mean(axis=1), thresholds)
+        return fall, _steepest(steps, prefix[:, in_prefix].mean(axis=1), thresholds)
+
+    def apart(fall: float, rise: float) -> float:
+        return float(abs(np.log10(fall / rise)))
+
+    samples = [curves.resamples(each.shape[1], thresholds.bootstrap, rng) for each in (prefix, icl)]
+    interval = curves.interval(np.array([apart(*changes(*pair)) for pair in zip(*samples, strict=True)]))
+    fall, rise = changes(np.arange(prefix.shape[1]), np.arange(icl.shape[1]))
+    null = nulls.anywhere_in_log_step(fall, rise, thresholds.first_step, steps[-1])
+    control = f"a fall anywhere in log step lies as near with probability {null.p_value:.2g}"
+    return Evidence(apart(fall, rise), apart(fall, rise) <= thresholds.coincidence, interval, control, null)
+
+
+@claims.add(
+    "one-layer-control",
+    "One layer does not learn induction",
+    source=OLSSON,
+    expects="prefix matching of the one-layer control stays below 0.05",
+    unit="largest prefix matching of the control",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
+    scores = found["control-curves"]["head_score_by_sequence"].sel(score=INDUCTION).transpose("repeat", ...).values
+
+    def largest(sample: np.ndarray) -> float:
+        return float(scores[sample].mean(axis=0).max())
+
+    whole, limit = largest(np.arange(len(scores))), config.thresholds.control_prefix
+    resampled = curves.bootstrap(largest, len(scores), config.thresholds.bootstrap, rng)
+    control = f"with two layers it reaches {float(found['trajectory']['head_score'].sel(score=INDUCTION).max()):.2f}"
+    null = nulls.bootstrapped(-resampled, -limit)
+    return Evidence(whole, whole < limit, curves.interval(resampled), control, null)
+
+
+@claims.add(
+    "stages",
+    "The LLC rises, and its stage boundaries fall where behaviour changes",
+    source=HOOGLAND,
+    expects="LLC rises over the run; behavioural changes lie nearer to stage boundaries than under circular shifts in "
+    "log step",
+    unit="median decades from a change to its nearest boundary",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
+    trajectory, stages = found["trajectory"], found["stages"]
+    main = usable_points(trajectory, coefficient_of(trajectory, config.stages.coefficient), config.stages.component)
+    rise, error = float(main.value[-1] - main.value[0]), float(np.hypot(main.error[-1], main.error[0]))
+    width = np.log10(stages["boundary_high"].values / stages["boundary_low"].values)
+    boundaries = np.log10(stages["boundary_step"].values[width <= config.thresholds.widest_boundary])
+    changes = np.log10(list(behavioural_changes(trajectory, config.thresholds).values()))
+    control = f"the coefficient rises by {rise:.1f} (z = {rise / error:.0f}); {len(boundaries)} boundaries counted"
+    if not len(boundaries):
+        return Evidence(np.nan, False, None, control, nulls.Null("circular shifts in log step", 1.0))
+
+    def apart(places: np.ndarray) -> float:
+        return float(np.median(np.abs(changes[:, None] - places).min(axis=1)))
+
+    shifts = nulls.circular_shifts(apart, boundaries, 0.0, float(np.log10(_steps(found)[-1])))
+    met = rise > 0 and apart(boundaries) < (shifts.typical or 0)
+    control += f"; under circular shifts the median is {shifts.typical:.2f} decades"
+    return Evidence(apart(boundaries), met, None, control, nulls.either(shifts, nulls.gaussian_error(rise, error)))
+
+
+@claims.add(
+    "signatures",
+    "Curves of the refined coefficient tell types of heads apart",
+    source=WANG,
+    expects="clusters of the heads' curves agree with their types by head scores better than types permuted within "
+    "layers",
+    unit="adjusted Rand index",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
+    clusters = found["signatures"]
+    if "agreement" not in clusters.attrs:
+        return NotTested("no head scores high enough to be of a type")
+    agreement, typical, p_value = (float(clusters.attrs[name]) for name in ("agreement", "null_mean", "p_value"))
+    stability = float(clusters["stability"].sel(num_clusters=clusters.attrs["chosen"]))
+    control = f"permuted within layers {typical:.2f} on average; {clusters.attrs['chosen']} clusters, "
+    control += f"stability {stability:.2f}"
+    met = agreement > typical + 1e-9  # clusters that are the layers agree as well with every permutation
+    return Evidence(agreement, met, None, control, nulls.Null("labels permuted within groups", p_value, typical))
+
+
+@claims.add(
+    "rise-and-fall",
+    "Refined coefficients of heads rise and then fall",
+    source=WANG,
+    expects="more than half of the heads end a tenth below their peak, by more than twice the error",
+    unit="share of heads",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
+    heads = list(_types(found, config))
+    values, errors = usable_curves(found["refined"], heads)
+    fall, error = curves.falls(values, errors)
+    known = np.isfinite(fall)
+    if known.mean() < 0.5:
+        return NotTested(f"only {known.sum()} of {len(heads)} heads have a curve of usable estimates")
+    fall, error, first = fall[known], error[known], np.nanargmax(values[known], axis=1) == 0
+    count, size = int(((fall > config.thresholds.fallen) & (fall > 2 * error) & ~first).sum()), len(fall)
+    interval = binomtest(count, size).proportion_ci(method="wilson")
+    control = f"median fall {np.median(fall):.2f}; {int(first.sum())} peak at the first checkpoint"
+    control += f"; {len(heads) - size} heads without a usable curve" if size < len(heads) else ""
+    limits = (float(interval.low), float(interval.high))
+    return Evidence(count / size, count > size / 2, limits, control, nulls.even_odds(count, size))
+
+
+@claims.add(
+    "code-and-prose",
+    "Induction heads are of other complexity on code than on prose",
+    source=WANG,
+    expects="log ratio of the coefficient on code to that on prose differs between induction heads and others, beyond "
+    "the same of the rise in loss under pure weight noise of their radius",
+    unit="difference of mean log ratios, less that under noise",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
+    types, refined, noise = _types(found, config), found["refined"], found["responses"]
+    heads, induction = list(types), np.array([kind == INDUCTION for kind in types.values()])
+    last = [[each[:, -1] for each in usable_curves(refined, heads, text)] for text in (CODE, PROSE)]
+    under_loss, error = curves.log_ratio(*last[0], *last[1])
+    rises = [noise[name].sel(component=heads) for name in ("rise_noise", "rise_mcse_noise")]
+    under_noise, noise_error = curves.log_ratio(
+        *(rise.sel(probe=text).values for text in (CODE, PROSE) for rise in rises)
+    )
+    known = np.isfinite(under_loss) & np.isfinite(under_noise)
+    if not induction[known].any() or induction[known].all():
+        return NotTested("induction heads and others with usable estimates are not both there")
+    beyond, chosen = (under_loss - under_noise)[known], induction[known]
+    layers = np.array([head.partition("H")[0] for head in heads])[known]
+    effect, squares = _difference(beyond, chosen), (error**2 + noise_error**2)[known]
+    half = 1.96 * float(np.sqrt(sum(squares[part].sum() / part.sum() ** 2 for part in (chosen, ~chosen))))
+    control = (
+        f"{int(chosen.sum())} induction heads; under the loss alone {_difference(under_loss[known], chosen):.3f}, "
+    )
+    control += f"under noise {_difference(under_noise[known], chosen):.3f}; {int((~known).sum())} heads without a ratio"
+    null = nulls.permutations(lambda labels: _difference(beyond, labels), chosen, rng, within=layers, two_sided=True)
+    return Evidence(effect, abs(effect) > half, (effect - half, effect + half), control, null)
+
+
+@claims.add(
+    "relative",
+    "Relative to one layer, layer 0 peaks and falls while layer 1 keeps rising",
+    source=WANG,
+    expects="mean coefficient relative to the one-layer reference ends a tenth below its peak in layer 0, and within a "
+    "tenth of it in layer 1",
+    unit="relative fall from the peak, layer 0 less layer 1",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
+    heads, fallen = list(_types(found, config)), config.thresholds.fallen
+    values, _ = usable_curves(found["relative"], heads)
+    known, layers = np.isfinite(values).all(axis=1), np.array([head.partition("H")[0] for head in heads])
+    first, second = (values[known & (layers == name)] for name in ("L0", "L1"))
+    if min(len(first), len(second)) < 2:
+        counted = f"{len(first)} of layer 0 and {len(second)} of layer 1"
+        return NotTested(f"too few heads are usable at every checkpoint, {counted}")
+
+    def fall(rows: np.ndarray) -> float:
+        mean = rows.mean(axis=0)
+        return float((mean.max() - mean[-1]) / mean.max())
+
+    def resampled(rows: np.ndarray) -> np.ndarray:
+        return curves.bootstrap(lambda sample: fall(rows[sample]), len(rows), config.thresholds.bootstrap, rng)
+
+    difference, whole = resampled(first) - resampled(second), (fall(first), fall(second))
+    control = f"layer 0 falls by {whole[0]:.2f} of its peak, layer 1 by {whole[1]:.2f}"
+    if not known.all():
+        control += f"; {int((~known).sum())} heads left out, whose estimates are not all usable"
+    met, null = whole[0] > fallen > whole[1], nulls.bootstrapped(difference)
+    return Evidence(whole[0] - whole[1], met, curves.interval(difference), control, null)
 
 
 def behavioural_changes(trajectory: xr.Dataset, thresholds: Thresholds) -> dict[str, float]:
     """Name -> step of each change that stage boundaries are compared with."""
-    steps = trajectory["step"].values
-    laws = {order: trajectory["ngram_cross_entropy"].sel(order=order).values for order in ("bigram", "trigram")}
-    previous, prefix = (best_head(trajectory, score).mean(axis=1) for score in ("previous_token", "prefix_matching"))
+    steps, laws = trajectory["step"].values, trajectory["ngram_cross_entropy"]
+    previous, prefix = (best_head(trajectory, score).mean(axis=1) for score in ("previous_token", INDUCTION))
     return {
-        "bigram minimum": float(steps[laws["bigram"].argmin()]),
-        "trigram minimum": float(steps[laws["trigram"].argmin()]),
+        "bigram minimum": float(steps[laws.sel(order="bigram").values.argmin()]),
+        "trigram minimum": float(steps[laws.sel(order="trigram").values.argmin()]),
         "previous-token half": half_time(steps, previous),
-        "prefix-matching rise": steepest(steps, prefix, thresholds),
-        "in-context fall": steepest(steps, -trajectory["icl_score"].values, thresholds),
+        "prefix-matching rise": _steepest(steps, prefix, thresholds),
+        "in-context fall": _steepest(steps, -trajectory["icl_score"].values, thresholds),
     }
 
 
 def best_head(trajectory: xr.Dataset, score: str) -> Curves:
     """Curves (step, sequence) of the head whose score is largest at the end."""
-    final = trajectory["head_score"].sel(score=score).isel(step=-1)
-    best = final.argmax(("layer", "head"))
-    curves = (
-        trajectory["head_score_by_sequence"].sel(score=score).isel(layer=int(best["layer"]), head=int(best["head"]))
-    )
-    return curves.transpose("step", ...).values
+    best = trajectory["head_score"].sel(score=score).isel(step=-1).argmax(("layer", "head"))
+    place = {name: int(index) for name, index in best.items()}
+    return trajectory["head_score_by_sequence"].sel(score=score).isel(place).transpose("step", ...).values
 
 
-def half_time(steps: np.ndarray, curve: np.ndarray) -> float:
-    """Step at which a curve first reaches half of its final value, interpolated in log step."""
-    reached = np.flatnonzero(curve >= curve[-1] / 2)[0]
-    if reached == 0:
-        return float(max(steps[0], 1))
-    low, high = np.log10(np.maximum(steps[reached - 1 : reached + 1], 1))
-    part = (curve[-1] / 2 - curve[reached - 1]) / (curve[reached] - curve[reached - 1])
-    return float(10 ** (low + part * (high - low)))
+def _types(found: Findings, config: LanguageConfig) -> dict[str, str]:
+    """Head -> its type at the end."""
+    return head_types(found["trajectory"]["head_score"].isel(step=-1), config.thresholds.head_scores)
 
 
-def steepest(steps: np.ndarray, curve: np.ndarray, thresholds: Thresholds) -> float:
-    """Step at which a curve, smoothed by a Gaussian kernel in log step, rises most per decade."""
-    x = np.log10(np.maximum(steps, 0.5))
-    grid = np.linspace(np.log10(thresholds.first_step), x[-1], 400)
-    weights = np.exp(-0.5 * ((grid[:, None] - x) / thresholds.smoothing) ** 2)
-    smooth = weights @ curve / weights.sum(axis=1)
-    return float(10 ** grid[np.gradient(smooth, grid).argmax()])
+def _steps(found: Findings) -> np.ndarray:
+    return found["trajectory"]["step"].values
 
 
-def _bigram_to_trigram(trajectory: xr.Dataset, thresholds: Thresholds, rng: np.random.Generator) -> Evidence:
-    curves = trajectory["ngram_by_sequence"].transpose("order", "step", ...)
-    bigram, trigram, steps = (
-        curves.sel(order="bigram").values,
-        curves.sel(order="trigram").values,
-        trajectory["step"].values,
-    )
-    chosen = (
-        bigram[:, ::2].mean(axis=1).argmin()
-    )  # the minimum is found on one half of the probes, the rise on the other
-    rises = bigram[-1, 1::2] - bigram[chosen, 1::2]
-    resampled = np.array([rises[sample].mean() for sample in _resamples(len(rises), thresholds, rng)])
-    orders = [
-        trigram[:, sample].mean(axis=1).argmin() - bigram[:, sample].mean(axis=1).argmin()
-        for sample in _resamples(bigram.shape[1], thresholds, rng)
-    ]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    later = trigram.mean(axis=1).argmin() > bigram.mean(axis=1).argmin()
-    met = bool(0 < chosen < len(steps) - 1 and later and low > thresholds.bigram_rise)
-    p_value = max(_share(resampled <= thresholds.bigram_rise), _share(np.array(orders) <= 0))
-    at = {name: steps[curve.mean(axis=1).argmin()] for name, curve in {"bigram": bigram, "trigram": trigram}.items()}
-    control = f"minimum against bigrams at step {at['bigram']}, against trigrams at step {at['trigram']}"
-    return Evidence(float(rises.mean()), (float(low), float(high)), p_value, met, control)
+def _steepest(steps: np.ndarray, curve: np.ndarray, thresholds: Thresholds) -> float:
+    return steepest(steps, curve, smoothing=thresholds.smoothing, first_step=thresholds.first_step)
 
 
-def _previous_before_induction(trajectory: xr.Dataset, thresholds: Thresholds, rng: np.random.Generator) -> Evidence:
-    steps = trajectory["step"].values
-    previous, prefix = best_head(trajectory, "previous_token"), best_head(trajectory, "prefix_matching")
-
-    def lead(sample: np.ndarray) -> float:
-        times = [half_time(steps, curves[:, sample].mean(axis=1)) for curves in (previous, prefix)]
-        return float(np.log10(times[1] / times[0]))
-
-    resampled = np.array([lead(sample) for sample in _resamples(previous.shape[1], thresholds, rng)])
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    whole = lead(np.arange(previous.shape[1]))
-    control = f"final scores: previous token {previous[-1].mean():.2f}, prefix matching {prefix[-1].mean():.2f}"
-    formed = prefix[-1].mean() > thresholds.control_prefix
-    return Evidence(whole, (float(low), float(high)), _share(resampled <= 0), bool(whole > 0 and formed), control)
-
-
-def _icl_with_induction(trajectory: xr.Dataset, thresholds: Thresholds, rng: np.random.Generator) -> Evidence:
-    steps = trajectory["step"].values
-    prefix, icl = best_head(trajectory, "prefix_matching"), trajectory["icl_by_sequence"].transpose("step", ...).values
-
-    def distance(chosen_prefix: np.ndarray, chosen_icl: np.ndarray) -> float:
-        fall = steepest(steps, -icl[:, chosen_icl].mean(axis=1), thresholds)
-        rise = steepest(steps, prefix[:, chosen_prefix].mean(axis=1), thresholds)
-        return float(abs(np.log10(fall / rise)))
-
-    pairs = zip(_resamples(prefix.shape[1], thresholds, rng), _resamples(icl.shape[1], thresholds, rng), strict=True)
-    resampled = np.array([distance(*pair) for pair in pairs])
-    whole = distance(np.arange(prefix.shape[1]), np.arange(icl.shape[1]))
-    decades = np.log10(steps[-1] / thresholds.first_step)
-    # null: the fall could be anywhere in log step; the chance of lying as near to the rise as it does
-    p_value = float(min(1.0, 2 * whole / decades))
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    control = f"a fall anywhere in log step lies as near with probability {p_value:.2g}"
-    return Evidence(whole, (float(low), float(high)), p_value, whole <= thresholds.coincidence, control)
-
-
-def _one_layer_control(
-    trajectory: xr.Dataset, control: xr.Dataset, thresholds: Thresholds, rng: np.random.Generator
-) -> Evidence:
-    curves = control["head_score_by_sequence"].sel(score="prefix_matching").transpose("repeat", ...).values
-
-    def largest(sample: np.ndarray) -> float:
-        return float(curves[sample].mean(axis=0).max())
-
-    resampled = np.array([largest(sample) for sample in _resamples(len(curves), thresholds, rng)])
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    whole = largest(np.arange(len(curves)))
-    two_layers = float(trajectory["head_score"].sel(score="prefix_matching").max())
-    p_value = _share(resampled >= thresholds.control_prefix)
-    met = whole < thresholds.control_prefix
-    return Evidence(whole, (float(low), float(high)), p_value, met, f"with two layers it reaches {two_layers:.2f}")
-
-
-def _stages(trajectory: xr.Dataset, stages: Analysis, config: LanguageConfig) -> Finding:
-    if isinstance(stages, NotTested):
-        return stages
-    thresholds = config.thresholds
-    main = usable_points(trajectory, coefficient_of(trajectory, config.stages.coefficient), config.stages.component)
-    rise = float(main.value[-1] - main.value[0])
-    z = rise / float(np.hypot(main.error[-1], main.error[0]))
-    width = np.log10(stages["boundary_high"].values / stages["boundary_low"].values)
-    boundaries = np.log10(stages["boundary_step"].values[width <= thresholds.widest_boundary])
-    changes = np.log10(list(behavioural_changes(trajectory, thresholds).values()))
-    start, stop = 0.0, float(np.log10(trajectory["step"].values[-1]))
-    said = f"the coefficient rises by {rise:.1f} (z = {z:.0f}); {len(boundaries)} boundaries counted"
-    if not len(boundaries):
-        return Evidence(np.nan, None, 1.0, False, said)
-    observed = _median_distance(changes, boundaries)
-    offsets = np.linspace(0, stop - start, 1000, endpoint=False)
-    shifted = np.array(
-        [_median_distance(changes, start + (boundaries - start + offset) % (stop - start)) for offset in offsets]
-    )
-    p_value = max(_share(shifted <= observed), _normal_tail(z))
-    control = f"{said}; under circular shifts the median is {np.median(shifted):.2f} decades"
-    return Evidence(observed, None, p_value, bool(rise > 0 and observed < np.median(shifted)), control)
-
-
-def _median_distance(changes: np.ndarray, boundaries: np.ndarray) -> float:
-    return float(np.median(np.abs(changes[:, None] - boundaries).min(axis=1)))
-
-
-def _resamples(size: int, thresholds: Thresholds, rng: np.random.Generator) -> np.ndarray:
-    return rng.integers(size, size=(thresholds.bootstrap, size))
-
-
-def _share(hits: np.ndarray) -> float:
-    return float((np.sum(hits) + 1) / (len(hits) + 1))
-
-
-def _normal_tail(z: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.sf(z))
+def _difference(values: np.ndarray, chosen: np.ndarray) -> float:
+    return float(values[chosen].mean() - values[~chosen].mean())

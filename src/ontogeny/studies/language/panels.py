@@ -2,12 +2,45 @@
 
 import xarray as xr
 
-from ontogeny.reports import Choice, Figure, Panel, TokenView
+from ontogeny.reports import (
+    Choice,
+    Figure,
+    Panel,
+    TokenView,
+    component_panels,
+    insert_after,
+    susceptibility_panels,
+)
 from ontogeny.reports.blocks import Block
 from ontogeny.reports.estimate_notes import converged_sentence, negative_sentence, notes
 from ontogeny.reports.estimates import estimates
+from ontogeny.studies.findings import Findings
 from ontogeny.studies.language.data_refinement import dataset_pairs, fig_data_refinement
+from ontogeny.studies.language.recipe import BASE
 from ontogeny.studies.language.relative_curves import fig_relative_llc
+from ontogeny.studies.pages import trajectory_panels
+
+
+def panels(found: Findings) -> list[Panel]:
+    """What the report of one seed shows, of what was made."""
+    stages, signatures = found.get("stages"), found.get("signatures")
+    controls = {"one layer": found["control-curves"]} if "control-curves" in found else {}
+    shown = trajectory_panels(found, controls=controls, parts="refined" in found or "relative" in found)
+    parts = list[Panel]()
+    if "refined" in found:
+        refined = _with_base(found["refined"])
+        parts += component_panels(refined, signatures=signatures, stages=stages)
+        parts.append(data_panel(refined, signatures))
+    parts += [relative_panel(_with_base(found["relative"]), stages)] if "relative" in found else []
+    parts += susceptibility_panels(found["responses"]) if "responses" in found else []
+    shown = insert_after(shown, "refined", parts)
+    return insert_after(shown, "trajectory", [snippet_panel(found["snippet"])] if "snippet" in found else [])
+
+
+def _with_base(measured: xr.Dataset) -> xr.Dataset:
+    """With the main dataset under the name that the text has here."""
+    names = [BASE if name == "data" else str(name) for name in measured["dataset"].values]
+    return measured.assign_coords(dataset=names)
 
 
 def snippet_panel(snippet: xr.Dataset) -> Panel:

@@ -1,18 +1,14 @@
-"""All contexts of a process that a network is asked about, with their probabilities, beliefs and next-token laws."""
+"""All contexts of a process, with their probabilities, exact beliefs and next-token laws."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
 
-from ontogeny.compmech import GHMM
+from ontogeny.compmech.hmm import GHMM
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.models import run_with_cache
 
 MAX_WORDS = 100_000
-_BATCH = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +23,7 @@ class ContextTable:
         beliefs: (context, state); laws: (context, token), exact.
     """
 
-    words: Int[Tensor, "word position"]
+    words: Int[np.ndarray, "word position"]
     first: Int[np.ndarray, " context"]
     prefixes: Int[np.ndarray, "context position"]
     lengths: Int[np.ndarray, " context"]
@@ -61,7 +57,7 @@ def all_contexts(process: GHMM, length: int) -> ContextTable:
         words, states = np.column_stack([words[rows], tokens]), joint[kept]
         if len(words) > MAX_WORDS:
             expected = f"a length at which the process has at most {MAX_WORDS} words"
-            raise InvalidArgument("context_length", expected=expected, found=f"{len(words)} of {size} tokens")
+            raise InvalidArgument("length", expected=expected, found=f"{len(words)} of {size} tokens")
         probabilities.append(states @ process.final)
         beliefs.append(states / probabilities[-1][:, None])
         lengths.append(np.full(len(words), size))
@@ -71,7 +67,7 @@ def all_contexts(process: GHMM, length: int) -> ContextTable:
         starts = np.flatnonzero(np.r_[True, (words[1:, :size] != words[:-1, :size]).any(axis=1)])
         first.append(starts * length + size - 1)
     return ContextTable(
-        words=torch.as_tensor(words),
+        words=words,
         first=np.concatenate(first),
         prefixes=np.concatenate(prefixes),
         lengths=np.concatenate(lengths),
@@ -79,17 +75,6 @@ def all_contexts(process: GHMM, length: int) -> ContextTable:
         beliefs=flat_beliefs,
         laws=flat_beliefs @ process.readout,
     )
-
-
-def activations(model: nn.Module, table: ContextTable, sites: list[str]) -> dict[str, Float[np.ndarray, "context _"]]:
-    """Activations of every distinct context at each site, and the network's `logits`."""
-    found: dict[str, list[Tensor]] = {site: [] for site in [*sites, "logits"]}
-    device = next(model.parameters()).device
-    for batch in table.words.split(_BATCH):
-        logits, cache = run_with_cache(model, batch.to(device), names=sites)
-        for site, values in (cache | {"logits": logits}).items():
-            found[site].append(values.cpu())
-    return {site: torch.cat(parts).flatten(0, 1)[table.first].double().numpy() for site, parts in found.items()}
 
 
 def losses_by_length(table: ContextTable, logits: Float[np.ndarray, "context token"]) -> Float[np.ndarray, " length"]:

@@ -1,0 +1,114 @@
+"""Null distributions of claims about a development, each a named function that gives the p-value of what was seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import binom, norm
+
+from ontogeny.development.clusters import permuted_within
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Null:
+    """What was seen, held against chance.
+
+    Attributes:
+        name: what varies under the null, in words.
+        p_value: probability of as much as was seen, or more.
+        typical: median of the statistic under the null; None where it is not simulated.
+    """
+
+    name: str
+    p_value: float
+    typical: float | None = None
+
+
+def circular_shifts(
+    statistic: Callable[[Float[np.ndarray, " place"]], float],
+    places: Float[np.ndarray, " place"],
+    start: float,
+    stop: float,
+    count: int = 1000,
+) -> Null:
+    """Places keep their distances, and all move round the same way: small values of the statistic count as much.
+
+    Args:
+        statistic: of the places.
+        places: such as boundaries in log step.
+        start, stop: ends of the circle.
+        count: shifts, evenly spaced over it.
+    """
+    length = stop - start
+    offsets = np.linspace(0, length, count, endpoint=False)
+    shifted = np.array([statistic(start + (places - start + offset) % length) for offset in offsets])
+    return Null("circular shifts in log step", _share(shifted <= statistic(places)), float(np.median(shifted)))
+
+
+def anywhere_in_log_step(step: float, other: float, first: float, last: float) -> Null:
+    """A change could be at any step, evenly in log step: the chance that it lies as near to another change.
+
+    Args:
+        step: of the change.
+        other: of the one that it is held against.
+        first, last: ends of the steps at which it could be.
+    """
+    x, y, low, high = (float(np.log10(each)) for each in (step, other, first, last))
+    distance = abs(x - y)
+    covered = min(y + distance, high) - max(y - distance, low)
+    return Null("anywhere in log step", float(np.clip(covered / (high - low), 0, 1)))
+
+
+def permutations(
+    statistic: Callable[[np.ndarray], float],
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    within: np.ndarray | None = None,
+    two_sided: bool = False,
+    count: int = 4999,
+) -> Null:
+    """Labels in random order, within groups if there are any: large values of the statistic count as much.
+
+    Args:
+        statistic: of the labels.
+        labels: one a unit.
+        within: group of each unit; labels stay in their group.
+        two_sided: large absolute values count.
+        count: permutations.
+    """
+    groups = np.zeros(len(labels)) if within is None else within
+    size: Callable[[float], float] = abs if two_sided else float
+    seen = size(statistic(labels))
+    drawn = np.array([size(statistic(permuted_within(labels, groups, rng))) for _ in range(count)])
+    name = "labels permuted" if within is None else "labels permuted within groups"
+    return Null(name, _share(drawn >= seen - _ROUNDING), float(np.median(drawn)))
+
+
+def even_odds(count: int, size: int) -> Null:
+    """Each of `size` units shows it with probability one half: the chance that `count` or more do."""
+    return Null("even odds for each", float(binom.sf(count - 1, size, 0.5)), size / 2)
+
+
+def bootstrapped(resampled: Float[np.ndarray, " count"], least: float = 0.0) -> Null:
+    """The true value is no larger than `least`: the share of a bootstrap's values that are not."""
+    return Null("bootstrap over probes", _share(np.asarray(resampled) <= least))
+
+
+def gaussian_error(value: float, error: float) -> Null:
+    """Nothing but a Gaussian error of known size: the chance of a value as large."""
+    return Null("its own error", float(norm.sf(value / error)))
+
+
+def either(*nulls: Null) -> Null:
+    """Chance of what is claimed if any of several nulls holds: the largest p-value of those that a claim must beat."""
+    worst = max(nulls, key=lambda null: null.p_value)
+    return Null(" or ".join(null.name for null in nulls), worst.p_value, worst.typical)
+
+
+def _share(hits: np.ndarray) -> float:
+    """Of a simulated null, what was seen counted in, so that it is never 0."""
+    return float((np.sum(hits) + 1) / (len(hits) + 1))

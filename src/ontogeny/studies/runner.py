@@ -1,0 +1,253 @@
+"""Runs a study over seeds, judges its claims over whatever seeds there are, and writes its report."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.protocols import Progress
+from ontogeny.execution import Executor
+from ontogeny.stores import write_json
+from ontogeny.studies.artefacts import read_steps, stored_findings
+from ontogeny.studies.claims import Finding, Judged
+from ontogeny.studies.findings import Findings
+from ontogeny.studies.pages import write_study_page
+from ontogeny.studies.study import Study, StudyConfig, find_study, override, read_config
+from ontogeny.studies.workspace import Workspace
+from ontogeny.terminal import as_progress
+
+_STUDY, _CLAIMS, _REPORT = "study.json", "claims.json", "report.html"
+_known: dict[str, Study] = {}  # those that were run as values in this process, and so can be found by name
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study that was run.
+
+    Attributes:
+        directory: its folder.
+        report: path of its page.
+        claims: over all seeds there, as records.
+        failures: what raised, as "seed 0, STEP: why".
+    """
+
+    directory: Path
+    report: Path
+    claims: list[dict[str, Any]]
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One seed of a study, as its folder holds it."""
+
+    directory: Path
+    study: Study
+    config: StudyConfig
+    found: Findings
+    says: Mapping[str, Finding]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Seeds of one study at one config, and its claims over them."""
+
+    seeds: Sequence[Seed]
+    claims: Sequence[Judged]
+
+    @property
+    def title(self) -> str:
+        first, numbers = self.seeds[0], [str(seed.config.seed) for seed in self.seeds]
+        return f"{first.study.name} · {first.config.preset} · seed{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+
+
+def study(
+    name: str | Path | Study,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int = 1,
+    executor: Executor | None = None,
+    progress: Progress | bool = False,
+    config: str | Path | Mapping[str, Any] | StudyConfig | None = None,
+    remake: bool = False,
+) -> Run:
+    """Run a study, or go on with one that was interrupted, and write its report.
+
+    Each seed has a folder of its own, `OUT/seed-N`, with a report of its own; claims, and `OUT/report.html`, are over
+    all seeds that are there, whenever and on whatever machine they were made.
+
+    Args:
+        name: such as `language` (see `ontogeny studies`); a Python file that defines `STUDY`; or a `Study`.
+        preset: `quick`, `standard` or what else it has; default that of the config, or `standard`.
+        out: folder of the study; default `runs/NAME-PRESET`.
+        settings: overrides of the config by dotted name, such as `{"training.num_steps": 500}`.
+        seeds: how many to run, counted up from the config's own.
+        executor: who runs the measurements: `execution.Serial()` or `execution.Processes(n)`; default one process a
+            core. The numbers are the same, bit for bit.
+        progress: a `Progress`, or True for bars in the terminal.
+        config: settings that come before `settings`: a TOML file, nested tables, or a whole config.
+        remake: whether a folder with a run of another config is taken: what the change reaches is made anew.
+
+    Returns:
+        The run. A step that raises costs what needs it; what there is is reported, and `failures` says what is not.
+
+    Raises:
+        InvalidArgument: for an unknown study, preset or setting, or a folder of another study or config.
+        Exception: whatever stopped a study that made no artefact at all.
+    """
+    chosen = find_study(name) if str(name) not in _known else _known[str(name)]
+    _known[chosen.name] = chosen
+    settled = _settled(chosen, preset, config, settings or {})
+    directory = Path(out or f"runs/{chosen.name}-{settled.preset}")
+    _claim_directory(directory, chosen, settled, remake)
+    reporter, errors = as_progress(progress), list[Exception]()
+    for number in range(settled.seed, settled.seed + seeds):
+        seeded = settled.model_copy(update={"seed": number})
+        place = directory / f"seed-{number}"
+        write_json(place / _STUDY, _identity(chosen, seeded))
+        work = Workspace(place, number, cache=directory / "cache", executor=executor, progress=reporter)
+        try:
+            chosen.run(work, seeded)
+        except Exception as error:
+            work.ended(error)
+        errors += work.errors if not work.findings() else []
+    if len(errors) >= seeds and not any(stored_findings(place) for place in _seed_folders(directory)):
+        raise errors[0]
+    return _reported(directory)
+
+
+def rewrite_report(directory: str | Path) -> Path:
+    """Test the claims and write the reports of a study again, from what its seeds have left."""
+    return _reported(Path(directory)).report
+
+
+def read_claims(directory: str | Path) -> list[dict[str, Any]]:
+    """The claims that a run left in `claims.json`."""
+    path = Path(directory) / _CLAIMS
+    if not path.exists():
+        raise InvalidArgument("directory", expected="the folder of a finished study", found=f"no {path}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def pool(directories: Sequence[str | Path]) -> list[Pooled]:
+    """The claims of studies over all seeds in these folders, which may come from several machines.
+
+    Args:
+        directories: of studies, or of single seeds.
+
+    Returns:
+        One for each study and config; seeds of different configs are never pooled.
+
+    Raises:
+        InvalidArgument: for a folder without a seed, or a seed of one config that two folders hold.
+    """
+    groups: dict[str, list[Seed]] = {}
+    for place in [place for directory in directories for place in _seed_folders(Path(directory))]:
+        seed = _read_seed(place)
+        same = [seed.study.name, seed.config.model_dump(mode="json", exclude={"seed"})]
+        groups.setdefault(json.dumps(same, sort_keys=True), []).append(seed)
+    return [_pooled(seeds) for seeds in groups.values()]
+
+
+def _settled(
+    chosen: Study, preset: str | None, config: str | Path | Mapping[str, Any] | StudyConfig | None, settings: Any
+) -> Any:
+    """The config that preset, file and settings make, each before the next."""
+    if isinstance(config, StudyConfig):
+        return override(config if preset is None else config.model_copy(update={"preset": preset}), settings)
+    table = dict(read_config(config) if isinstance(config, (str, Path)) else config or {})
+    named = table.pop("preset", None)
+    return override(override(chosen.config(preset or named), table), settings)
+
+
+def _pooled(seeds: Sequence[Seed]) -> Pooled:
+    ordered = sorted(seeds, key=lambda seed: seed.config.seed)
+    numbers = [seed.config.seed for seed in ordered]
+    if len(set(numbers)) < len(numbers):
+        twice = [str(seed.directory) for seed in ordered if numbers.count(seed.config.seed) > 1]
+        raise InvalidArgument("directories", expected="each seed once", found=", ".join(twice))
+    claims = ordered[0].study.claims.judge({seed.config.seed: seed.says for seed in ordered})
+    return Pooled(ordered, claims)
+
+
+def _reported(directory: Path) -> Run:
+    """Reports and claims of every seed in a folder, and of all of them together."""
+    groups = pool([directory])
+    if len(groups) > 1:
+        found = "; ".join(group.title for group in groups)
+        raise InvalidArgument("directory", expected="seeds of one study at one config", found=found)
+    for seed in groups[0].seeds:
+        _write(_pooled([seed]), seed.directory)
+    failures = [
+        f"seed {seed.config.seed}, {step['name']}: {step['reason']}"
+        for seed in groups[0].seeds
+        for step in read_steps(seed.directory)
+        if step["state"] == "failed"
+    ]
+    claims = _write(groups[0], directory)
+    return Run(directory, directory / _REPORT, claims, failures)
+
+
+def _write(pooled: Pooled, directory: Path) -> list[dict[str, Any]]:
+    records = json.loads(json.dumps([claim.record() for claim in pooled.claims]))
+    write_json(directory / _CLAIMS, records)
+    write_study_page(directory / _REPORT, pooled.seeds, records)
+    return records
+
+
+def _seed_folders(directory: Path) -> list[Path]:
+    """The folders of seeds in that of a study, in order; or the folder itself, if it is that of a seed."""
+    if (directory / _STUDY).exists() and "seed" in _read(directory)["config"]:
+        return [directory]
+    found = [path for path in directory.glob("seed-*") if (path / _STUDY).exists()]
+    if not found:
+        raise InvalidArgument(
+            "directory", expected="the folder of a finished study", found=f"no seed-*/{_STUDY} in {directory}"
+        )
+    return found
+
+
+def _read_seed(place: Path) -> Seed:
+    stored = _read(place)
+    known = _known.get(stored["study"])
+    chosen = known or find_study(stored["file"] or stored["study"])
+    values = stored["config"]
+    config = type(chosen.config(values["preset"])).model_validate(values)
+    found = stored_findings(place)
+    return Seed(place, chosen, config, found, chosen.claims.test(found, config))
+
+
+def _read(place: Path) -> Any:
+    return json.loads((place / _STUDY).read_text(encoding="utf-8"))
+
+
+def _identity(chosen: Study, config: StudyConfig) -> dict[str, Any]:
+    """A study and its config, and the file that it can be read from again if it is not one of this package."""
+    module = sys.modules.get(chosen.run.__module__)
+    own = chosen.run.__module__.startswith("ontogeny.studies.")
+    file = "" if own else str(Path(getattr(module, "__file__", None) or "").resolve())
+    return {"study": chosen.name, "file": file, "config": config.model_dump(mode="json")}
+
+
+def _claim_directory(directory: Path, chosen: Study, config: StudyConfig, remake: bool) -> None:
+    """A folder belongs to one study, and to one config unless what a change reaches shall be made anew."""
+    path = directory / _STUDY
+    content = _identity(chosen, config)
+    del content["config"]["seed"]
+    content = json.loads(json.dumps(content))
+    if path.exists():
+        stored = _read(directory)
+        other = stored.get("study") != content["study"]
+        if other or (stored.get("config") != content["config"] and not remake):
+            raise InvalidArgument(
+                "out",
+                expected="a new folder, or one with a run of the same config",
+                found=f"{directory} with another",
+                instead="--out another/folder" + ("" if other else ", or --remake to make anew what a change reaches"),
+            )
+    write_json(path, content)

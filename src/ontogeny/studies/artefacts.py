@@ -45,13 +45,13 @@ def write_artefact(directory: Path, name: str, made: Any, metadata: Mapping[str,
 
 
 def read_artefact(directory: Path, name: str) -> Artefact:
-    """An artefact, checked against its manifest.
+    """An artefact, checked against its manifest; several Datasets of one step are in the order of their names.
 
     Raises:
         CorruptFile: if it is damaged.
     """
     tree = read_tree(place(directory, name))
-    return {label: part.to_dataset() for label, part in tree.children.items()} or tree.to_dataset()
+    return {label: part.to_dataset() for label, part in sorted(tree.children.items())} or tree.to_dataset()
 
 
 def begin_training(folder: Path, key: str) -> None:

@@ -14,7 +14,7 @@ from ontogeny.sampling import PosteriorConfig
 
 CURVATURES = np.geomspace(0.01, 30.0, 40)  # of the loss in nats
 SLOPES = np.full(40, 0.3)
-ERRORS = np.array([0.0, 0.0])  # of a trial at nβ 1, of the two pilots; their squares go with nβ as batches do
+ERRORS = np.array([0.0, 0.0])  # of a trial at nβ 1, of the two pilots; they go with nβ as batches do
 
 
 def trial(nbeta: float, localization: float) -> xr.Dataset:
@@ -22,7 +22,7 @@ def trial(nbeta: float, localization: float) -> xr.Dataset:
     held = nbeta * CURVATURES + localization
     complexity = float((nbeta * CURVATURES / held).sum() / 2)
     descent = float(nbeta**2 * (SLOPES**2 * (held + localization) / held**2).sum() / 2)
-    columns = {"complexity": [complexity, complexity], "descent": [descent, 0.0], "error": ERRORS * math.sqrt(nbeta)}
+    columns = {"complexity": [complexity, complexity], "descent": [descent, 0.0], "error": ERRORS * nbeta}
     return xr.Dataset({name: ("step", column) for name, column in columns.items()})
 
 
@@ -52,7 +52,7 @@ def test_a_budget_that_does_not_suffice_asks_for_a_smaller_ratio_and_temperature
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nbeta, localization = search().chosen()
-    error = choice.AFFORDED * float(trial(nbeta, localization)["complexity"].max()) / math.sqrt(nbeta)
+    error = choice.AFFORDED * float(trial(nbeta, localization)["complexity"].max()) / nbeta
     monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 0.1]) * error)  # one pilot may have any error
     assert search().chosen() == (nbeta, localization)
     monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 3.0]) * error)

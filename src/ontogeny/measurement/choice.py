@@ -34,6 +34,7 @@ PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and
 FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
 FACTOR = 4.0  # from one trial's ratio to the next
 MOST_TRIALS = 6
+MOST_CHECKS = 3  # of what was chosen, each at a smaller ρ where the budget did not suffice
 AFFORDED = 0.15  # error of a trial at which the budget of an estimate, five times as large, suffices
 _RULE = 3  # raised whenever the rule changes
 LEAST_LOCALIZATION = 1.0
@@ -112,6 +113,8 @@ def choose(
        of the largest or of a nat. A smaller ρ has a smaller complexity, so that rule 1 asks for a smaller nβ, of which
        minibatch noise is smaller too.
 
+    What is chosen is tried itself, and at a smaller ρ again where the budget does not suffice after all.
+
     Trials vary ρ by factors of four from 0.1 on until both sides of the last two rules are seen; between them descent,
     error and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power
     of ten. Values that the caller gave are kept. Where the run gains nothing, nβ is n / log n.
@@ -144,9 +147,13 @@ def choose(
     search = _Search(posterior, float(losses[0] - losses.min()), len(Samples.of(data)))
     while (setting := search.next()) is not None:
         search.add(*setting, trial(*setting))
-    nbeta, localization = search.chosen()
-    last = trial(nbeta, localization)
-    search.add(nbeta, localization, last)
+    most = math.inf
+    for _ in range(MOST_CHECKS):
+        nbeta, localization = search.chosen(most)
+        search.add(nbeta, localization, last := trial(nbeta, localization))
+        if (excess := search.unaffordable(last)) <= 1:
+            break
+        most = nbeta / localization / max(excess, 1.5)
     table = search.table(pilots, nbeta, localization)
     if kept is not None and table is not None:
         write_tree(kept, table)
@@ -212,8 +219,8 @@ class _Search:
     def add(self, nbeta: float, localization: float, found: xr.Dataset) -> None:
         self.rows.append((nbeta, localization, found))
 
-    def chosen(self) -> tuple[float, float]:
-        """nβ and γ by both rules, rounded; the caller's where there are such."""
+    def chosen(self, most: float = math.inf) -> tuple[float, float]:
+        """nβ and γ by the rules, rounded, their ratio at most this; the caller's where there are such."""
         if not self.rows:
             nbeta = self._default if self._given.nbeta is None else self._given.nbeta
             localization = LEAST_LOCALIZATION if self._given.localization is None else self._given.localization
@@ -222,12 +229,17 @@ class _Search:
         ratios = np.log([self.rows[number][0] / self.rows[number][1] for number in order])
         excess = np.log(np.maximum([self._excess(number) for number in order], 1e-12))
         complexities = np.log([self._complexity(self.rows[number][2]) for number in order])
-        ratio = _crossing(ratios, excess, 0.0)
+        ratio = min(_crossing(ratios, excess, 0.0), math.log(most))
         complexity = math.exp(np.interp(ratio, ratios, complexities))
         nbeta = self._given.nbeta or rounded(complexity / (RISE * self.gain))
         if self._given.localization is not None:
             return nbeta, self._given.localization
         return nbeta, max(rounded(nbeta / math.exp(ratio)), LEAST_LOCALIZATION)
+
+    def unaffordable(self, found: xr.Dataset) -> float:
+        """By how much a trial at what was chosen exceeds the error at which the budget suffices; 0 where it is moot."""
+        given = self._given.nbeta is not None or self._given.localization is not None
+        return 0.0 if given or self.gain <= 0 else self._relative_error(found) / AFFORDED
 
     def table(self, pilots: Sequence[int], nbeta: float, localization: float) -> xr.Dataset | None:
         """The trials as `reports.fig_choice` draws them."""
@@ -252,14 +264,18 @@ class _Search:
         return max(self._descent(number) / (DESCENT * RISE * self.gain), self._error(number) / AFFORDED)
 
     def _error(self, number: int) -> float:
-        """The largest error but one over the pilots, at the nβ that rule 1 asks for at this ρ: the batches that keep
-        noise down grow with nβ, and the square of the error with them.
+        """The error at the nβ that rule 1 asks for at this ρ: batches that keep noise down grow with nβ, and chains of
+        few steps have errors that grow as fast.
         """
         nbeta, _, found = self.rows[number]
+        return self._relative_error(found) * self._nbeta(found) / nbeta
+
+    def _relative_error(self, found: xr.Dataset) -> float:
+        """The largest but one over the pilots."""
         values = np.abs(np.nan_to_num(found["complexity"].values))
         errors = np.nan_to_num(found["error"].values, nan=math.inf)
         relative = np.sort(errors / np.maximum(values, max(float(values.max()) / 4, PILOT_RESOLUTION)))
-        return float(relative[-2:][0]) * math.sqrt(self._nbeta(found) / nbeta)
+        return float(relative[-2:][0])
 
     def _descent(self, number: int) -> float:
         """The most that a pilot descends, in nats: to ŵ, and its chains below the tangent there."""

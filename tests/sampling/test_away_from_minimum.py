@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import ontogeny as og
+from ontogeny.core.seeds import generator
+from ontogeny.sampling.curvature import Curvature
+from ontogeny.sampling.descent import descend
 from ontogeny.testing import Point
+from ontogeny.testing.cases import CASES
 
 NUM_SAMPLES = 16  # all of them in every gradient, so that only the chains' own noise is left
 ROUNDING = 1e-6
@@ -128,3 +132,19 @@ def test_the_spectrum_says_what_a_thousandth_of_the_localization_would_leave() -
     assert found.withheld == pytest.approx(exact, abs=1e-3)
     assert found.withheld_mcse == 0
     assert f"γ takes {exact:.0%} or more" in str(found)
+
+
+def test_descent_that_follows_the_noise_of_a_batch_is_made_again_on_all_samples() -> None:
+    """Labels of much noise: on 64 samples the corrected loss falls without end along flat directions."""
+    model, data, loss = next(case for case in CASES if case.name == "linear-10x5x10-generic-n1e4-noise1").build()
+    posterior = og.LocalPosterior(model, data, loss)
+    posterior.center_gradient()
+    scale = Curvature(posterior, generator(0, "curvature"), 256).diagonal(probes=8).rsqrt()
+    exact = descend(posterior.at(batch_size=posterior.samples.stored), scale, seed=0)
+    few = posterior.at(batch_size=64)
+    found, unknown = descend(few, scale, seed=0, whole=16), descend(few, scale, seed=0)
+    assert found.value == pytest.approx(exact.value, abs=0.05)
+    assert found.error < 0.05
+    torch.testing.assert_close(found.position, exact.position, atol=0.01, rtol=0)
+    assert unknown.error > posterior.num_parameters  # nothing is known, and chains start at w*
+    assert torch.equal(unknown.position, posterior.center)

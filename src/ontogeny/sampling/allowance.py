@@ -35,6 +35,7 @@ class Allowance:
         control_variate: whether the gradient at w* on all samples is taken; None where the noise at w* decides.
         curvature: samples that a product with the Hessian is taken on.
         descent, descent_iterations: samples of a gradient of the descent from w*, and how many it may take.
+        descent_whole: gradients of it on all samples that may be taken in any case.
         spectrum: samples that the spectrum at w* is taken on; 0 for none.
         noise_samples: per-sample gradients that measuring the noise at w* took.
         inflation: share of the complexity that minibatches may add.
@@ -48,6 +49,7 @@ class Allowance:
     curvature: int = 256
     descent: int = TUNING.descent_samples[1]
     descent_iterations: int = TUNING.descent_iterations
+    descent_whole: int = TUNING.whole_gradients
     spectrum: int = TUNING.spectrum_samples
     noise_samples: int = 0
     inflation: float = TUNING.inflation
@@ -122,6 +124,7 @@ def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_
         curvature=max(16, min(256, left // 1000)),
         descent=descent,
         descent_iterations=max(4, min(TUNING.descent_iterations, int(TUNING.descent_share * left / descent))),
+        descent_whole=0,
         spectrum=0,
         inflation=TUNING.budget_inflation,
     )

@@ -41,6 +41,7 @@ def descend(
     scale: Float[Tensor, " parameters"],
     seed: int,
     iterations: int = TUNING.descent_iterations,
+    whole: int = 0,
 ) -> Descent:
     """Minimise U from w* by L-BFGS (scipy) on one batch of the posterior's size.
 
@@ -52,6 +53,7 @@ def descend(
         scale: coordinates of the descent: curvature of U to the -½, one number a parameter.
         seed: of the samples.
         iterations: gradients taken at most.
+        whole: gradients on all samples that may be taken in any case, where those on a batch lead nowhere.
     """
     order = generator(seed, "descent")
     indices = None if posterior.full_batch else _distinct(posterior, posterior.batch_size, order)
@@ -85,25 +87,25 @@ def descend(
         error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
         spent += more
         rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
-        if rise > 2 * noise + TUNING.risen:
-            return _on_all_samples(posterior, scale, seed, iterations, spent, rise)
+        # An error of a nat for every weight says nothing: noise of the batch was followed along flat directions.
+        if rise > 2 * noise + TUNING.risen or noise > posterior.num_parameters:
+            affordable = max(iterations * posterior.batch_size // posterior.samples.stored, whole)
+            return _on_all_samples(posterior, scale, seed, affordable, spent, max(rise, noise))
     return Descent(value, error, position, spent)
 
 
 def _on_all_samples(
-    posterior: LocalPosterior, scale: Tensor, seed: int, iterations: int, spent: int, rise: float
+    posterior: LocalPosterior, scale: Tensor, seed: int, affordable: int, spent: int, error: float
 ) -> Descent:
-    """Descent for as many gradients, after one on a batch has ended higher than at w*.
+    """Descent on all samples after one on a batch has ended higher than at w*, or nobody knows where.
 
     Noise of the batch has been fitted; or the correction, which is linear in w - w*, falls without end along curved
-    valleys, as of rescaled layers. Where no more than a few gradients on all samples would be as many, nothing is known
-    of what lies below w*.
+    valleys, as of rescaled layers. Where no more than a few gradients are affordable, nothing is known of what lies
+    below w*.
     """
-    stored = posterior.samples.stored
-    affordable = iterations * posterior.batch_size // stored
     if affordable < TUNING.fewest_gradients:
-        return Descent(0.0, rise, posterior.center, spent)
-    found = descend(posterior.at(batch_size=stored), scale, seed, affordable)
+        return Descent(0.0, error, posterior.center, spent)
+    found = descend(posterior.at(batch_size=posterior.samples.stored), scale, seed, affordable)
     return replace(found, gradient_evaluations=found.gradient_evaluations + spent)
 
 

@@ -67,6 +67,7 @@ class Tuning:
     compared_samples: int = 1024  # [hand] samples that losses at w* and ŵ are compared on, at least
     compared_blocks: int = 4  # [hand] blocks of them, for the error
     risen: float = 1e-3  # [hand] of U: a rise that is more than rounding
+    whole_gradients: int = 16  # [truths] on all samples, without a budget, after a descent on fewer that was none
     fewest_gradients: int = 8  # [hand] on all samples, with which a descent is worth beginning
     fixed_share: float = 0.25  # [hand] gradients of a fixed sampler's descent, as a share of those of its chains
     fixed_samples: tuple[int, int] = (64, 1024)  # [hand] samples of a gradient of that descent

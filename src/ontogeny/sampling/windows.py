@@ -59,9 +59,8 @@ class Search:
         if allowed.control_variate and not posterior.full_batch and not posterior.center_gradient_known:
             posterior.center_gradient()
             self.spent += posterior.samples.stored
-        found = descend(
-            posterior.at(batch_size=allowed.descent), self.mass.rsqrt(), self.seed, allowed.descent_iterations
-        )
+        there, scale = posterior.at(batch_size=allowed.descent), self.mass.rsqrt()
+        found = descend(there, scale, self.seed, allowed.descent_iterations, allowed.descent_whole)
         self.spent += found.gradient_evaluations
         return found
 

@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(INSTALLED) ## follow a small language model through its stages, in three to four minutes
+demo: $(INSTALLED) ## follow a small language model through its stages, in one to four minutes
 	$(BIN)/ontogeny study language --preset quick --out runs/demo
 
 test: $(INSTALLED) ## run the quick tests

@@ -58,8 +58,8 @@ def measure(
 
     One nβ and one γ hold for all checkpoints and parts, or their values would not compare. Unless given, they are
     chosen from trials at four pilot checkpoints: the posterior's mean loss lies a tenth of what the run gains
-    above that of the checkpoint, and descent is at most a fifth of that rise (`ontogeny.measurement.choose`). With a
-    store, a choice once made is kept for a run that grows.
+    above that of the checkpoint, descent is at most a fifth of that rise, and the budget suffices
+    (`ontogeny.measurement.choose`). With a store, a choice once made is kept for a run that grows.
 
     Args:
         run: from `open_checkpoints`.

@@ -97,7 +97,7 @@ def descend(
 def _on_all_samples(
     posterior: LocalPosterior, scale: Tensor, seed: int, affordable: int, spent: int, error: float
 ) -> Descent:
-    """Descent on all samples after one on a batch has ended higher than at w*, or nobody knows where.
+    """Descent on all samples after one on a batch has ended higher than at w*, or at a height that is not known.
 
     Noise of the batch has been fitted; or the correction, which is linear in w - w*, falls without end along curved
     valleys, as of rescaled layers. Where no more than a few gradients are affordable, nothing is known of what lies

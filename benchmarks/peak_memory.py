@@ -15,8 +15,8 @@ from benchmarks.__main__ import write_section
 
 TITLE = "Peak memory of whole calls"
 HEADER = """
-Command: `python -m benchmarks.peak_memory`. `og.estimate_llc(model, tokens, loss_fn)` on GPT-2 configurations with random
-weights, one thread; peak resident memory above that after imports, data and model included.
+Command: `python -m benchmarks.peak_memory`. `og.estimate_llc(model, tokens, loss_fn)` on GPT-2 configurations with
+random weights, one thread; peak resident memory above that after imports, data and model included.
 
 | network | weights | n | budget | gradients | minutes | peak above imports | outcome |
 |---|---|---|---|---|---|---|---|

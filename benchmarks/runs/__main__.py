@@ -20,6 +20,7 @@ from benchmarks.runs.networks import NAMES, Network, network
 from ontogeny.execution import Serial
 from ontogeny.measurement import choice_of
 from ontogeny.measurement.choice import pilot_steps
+from ontogeny.measurement.quantities import LEAST, RESOLVED
 from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
 
 TITLE = "Runs measured with no settings"
@@ -29,12 +30,14 @@ HEADER = """
 Command: `python -m benchmarks.runs`. `og.measure(run, model_fn, data, loss_fn)` with parts named and nothing else set,
 one thread. Converged: checkpoints of the whole, and checkpoints times parts. Gradients: median per-sample gradients of
 a converged estimate of the whole, calibration included. References are `og.estimate_llc` of ten times the gradients and
-another seed at the same nβ and γ, of the whole and one part at some checkpoints of the first seed; only pairs of which
-both converged count. Further seeds are measured at the four pilot checkpoints alone, since they are there to show how
-nβ and γ vary. An interval covers if the difference is below 1.96 times both errors.
+another seed at the same nβ and γ, of the whole and one part at checkpoints of the first seed that are evenly spaced by
+number; only pairs of which both converged count. Further seeds are measured at the four pilot checkpoints alone, since
+they are there to show how nβ and γ vary. An interval covers if the difference is below 1.96 times both errors. Errors
+are shares of a reference above the resolution of its curve, a quarter of the largest complexity of that part in the run
+and a quarter of a nat at least, of which the median is told, and in nats below it, of which the worst.
 
-| network | weights | seed | nβ | γ | whole converged | parts converged | gradients | minutes | covered | median error |
-|---|---|---|---|---|---|---|---|---|---|---|
+| network | weights | seed | nβ | γ | whole converged | parts converged | gradients | minutes | covered | median above | worst below |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -113,10 +116,7 @@ def _row(name: str, seed: int, folder: Path) -> str:
     good = found["llc_outcome"].isel(dataset=0) == "converged"
     whole, parts = good.sel(component="all"), good.drop_sel(component="all")
     spent = float(found["llc_gradients"].isel(dataset=0).sel(component="all").where(whole).median())
-    pairs = list(_pairs(found, folder))
-    covered = [abs(value - known) < 1.96 * np.hypot(error, other) for value, error, known, other in pairs]
-    errors = [abs(value / known - 1) for value, _, known, _ in pairs]
-    compared = f"{sum(covered)} of {len(pairs)} | {np.median(errors):.1%}" if pairs else "– | –"
+    compared = _compared(list(_pairs(found, folder)))
     weights = json.loads(found.attrs["settings"])["num_parameters"] if "settings" in found.attrs else "–"
     return (
         f"| {name} | {weights} | {seed} | {choice.attrs['nbeta']:g} | {choice.attrs['localization']:g} | "
@@ -125,21 +125,34 @@ def _row(name: str, seed: int, folder: Path) -> str:
     )
 
 
+def _compared(pairs: list[tuple[float, float, float, float, float]]) -> str:
+    """How many intervals cover, the median error above the resolution with its number, the largest below."""
+    if not pairs:
+        return "– | – | –"
+    covered = [abs(value - known) < 1.96 * np.hypot(error, other) for value, error, known, other, _ in pairs]
+    above = [abs(value / known - 1) for value, _, known, _, resolved in pairs if known >= resolved]
+    below = [abs(value - known) for value, _, known, _, resolved in pairs if known < resolved]
+    median = f"{np.median(above):.1%} of {len(above)}" if above else "–"
+    return f"{sum(covered)} of {len(pairs)} | {median} | " + (f"{max(below):.2f} of {len(below)}" if below else "–")
+
+
 def _pairs(found: xr.Dataset, folder: Path) -> Any:
-    """Complexity and error of an estimate and of its reference, where both converged."""
+    """Complexity and error of an estimate and of its reference, where both converged, and the curve's resolution."""
     for path in sorted((folder / "references").glob("*.json")):
         step, _, component = path.stem.partition("_")
         here = found.isel(dataset=0).sel(step=int(step), component=component)
         value, error, outcome = json.loads(path.read_text(encoding="utf-8"))
         if outcome == here["llc_outcome"].item() == "converged":
-            yield here["llc_complexity"].item(), here["llc_complexity_mcse"].item(), value, error
+            largest = float(found["llc_complexity"].sel(component=component).max())
+            resolved = max(RESOLVED * largest, LEAST)
+            yield here["llc_complexity"].item(), here["llc_complexity_mcse"].item(), value, error, resolved
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--references", type=int, default=3, help="checkpoints of the first seed that have one")
+    parser.add_argument("--references", type=int, default=6, help="checkpoints of the first seed that have one")
     return parser.parse_args()
 
 

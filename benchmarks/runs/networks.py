@@ -94,9 +94,10 @@ def _language() -> Network:
     from ontogeny.core.seeds import generator
     from ontogeny.data import load_text
     from ontogeny.models import Transformer
-    from ontogeny.studies import language
+    from ontogeny.studies.language.config import PRESETS, LanguageConfig
 
-    config = language.preset("quick")
+    config = PRESETS["quick"].config
+    assert isinstance(config, LanguageConfig)
     text = load_text(config.text, Path("runs/runs/text"), Silent())
     shape = config.architecture.with_text(config.text)
 

@@ -27,14 +27,15 @@ TITLE = "Runs measured with no settings"
 FOLDER = Path("runs/runs")
 MORE = 10  # draws of a reference, times those of the estimate
 HEADER = """
-Command: `python -m benchmarks.runs`. `og.measure(run, model_fn, data, loss_fn)` with parts named and nothing else set,
-one thread. Whole and parts: converged checkpoints, and checkpoints times parts. Gradients: median per-sample
-gradients of a converged estimate of the whole, calibration included. References are `og.estimate_llc` of ten times the gradients and
-another seed at the same nβ and γ, of the whole and one part at checkpoints of the first seed that are evenly spaced by
-number; only pairs of which both converged count. Further seeds are measured at the four pilot checkpoints alone, since
-they are there to show how nβ and γ vary. An interval covers if the difference is below 1.96 times both errors. Errors
-are shares of a reference above the resolution of its curve, a quarter of the largest complexity of that part in the run
-and a quarter of a nat at least, of which the median is told, and in nats below it, of which the worst.
+Command: `python -m benchmarks.runs`. `og.measure(run, model_fn, data, loss_fn)` with parts named and nothing else
+set, one thread. Whole and parts: converged checkpoints, and checkpoints times parts. Gradients: median per-sample
+gradients of a converged estimate of the whole, calibration included. References are `og.estimate_llc` of ten times
+the gradients and another seed at the same nβ and γ, of the whole and one part at checkpoints of the first seed that
+are evenly spaced by number; only pairs of which both converged count. Further seeds are measured at the four pilot
+checkpoints alone, since they are there to show how nβ and γ vary. An interval covers if the difference is below 1.96
+times both errors. Errors are shares of a reference above the resolution of its curve, a quarter of the largest
+complexity of that part in the run and a quarter of a nat at least, of which the median is told, and in nats below it,
+of which the worst.
 
 | network | weights | seed | nβ | γ | whole | parts | gradients | minutes | covered | median above | worst below |
 |---|---|---|---|---|---|---|---|---|---|---|---|

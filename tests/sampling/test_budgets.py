@@ -38,3 +38,14 @@ def test_a_budget_is_kept_on_many_samples(share: float) -> None:
     assert settings.gradient_evaluations <= 1.02 * budget
     assert settings.gradient_evaluations > 0.5 * budget
     assert loss.samples == pytest.approx(settings.gradient_evaluations, rel=0.02)
+
+
+@pytest.mark.parametrize("budget", [100, 4000])
+def test_what_a_budget_too_small_for_any_estimate_costs_is_bounded_and_said(budget: int) -> None:
+    posterior = og.LocalPosterior(TARGET.model(), TARGET.data(), TARGET.loss)
+    estimate = og.llc(og.Calibrated(budget=budget).draw(posterior))
+    assert estimate.settings is not None
+    assert estimate.settings.gradient_evaluations < 1600 * 5
+    assert estimate.outcome is not og.Outcome.CONVERGED
+    assert estimate.draws is not None
+    assert estimate.draws["posterior"].sizes["draw"] < 20

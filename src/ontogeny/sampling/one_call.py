@@ -86,7 +86,8 @@ def estimate_llc(
         data: samples of any kind in the table of `ontogeny.Samples`: tensors, arrays, dicts, rows, datasets, a
             `DataLoader`; with `num_samples` an iterable.
         sampler: `Calibrated()` by default, or `Fixed(...)` for settings of your own.
-        budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain.
+        budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain. Below 8,000 see
+            `Calibrated`.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
         strict: raise `EstimateNotTrusted` unless the outcome is `converged`.

@@ -47,7 +47,9 @@ class Calibrated(Settings):
         error: relative Monte Carlo error, of the complexity, at which sampling stops once the chains agree.
         resolution: complexity, in nats, below which errors and biases count as shares of this one. Default 0.1; along a
             run a quarter of its largest complexity (`ontogeny.measure`).
-        budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain.
+        budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain. Less
+            than 1,600 for each chain and one more (8,000 for four chains) does not pay for a calibration and the
+            fewest draws: these are made in any case, and the outcome says that they are too few.
         num_chains: chains.
     """
 

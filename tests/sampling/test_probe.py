@@ -187,3 +187,20 @@ def test_samples_without_a_finite_loss_are_named() -> None:
 def test_there_is_no_false_alarm_on_known_truths(case: Case) -> None:
     target = case.target
     og.LocalPosterior(target.model(), target.data(), target.loss)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_alarm_on_the_rounding_of_a_large_network() -> None:
+    """25 million weights in float32, 512 positions and a vocabulary of 50,257, by the loss that a user writes."""
+    transformers = pytest.importorskip("transformers")
+    shape = {"vocab_size": 50_257, "n_positions": 512, "n_embd": 320, "n_layer": 6, "n_head": 8}
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape))
+
+    def loss(model: nn.Module, tokens: Tensor) -> Tensor:
+        logits = model(tokens).logits[:, :-1].transpose(1, 2)
+        return nn.functional.cross_entropy(logits, tokens[:, 1:], reduction="none").mean(1)
+
+    tokens = torch.randint(shape["vocab_size"], (8, shape["n_positions"]))
+    assert og.LocalPosterior(model, tokens, loss).num_parameters > 23_000_000

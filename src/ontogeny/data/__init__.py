@@ -3,6 +3,7 @@
 from ontogeny.data.corpus import Document as Document
 from ontogeny.data.corpus import file_corpus as file_corpus
 from ontogeny.data.corpus import huggingface_corpus as huggingface_corpus
+from ontogeny.data.linear_regression import LinearRegressionTask as LinearRegressionTask
 from ontogeny.data.ngrams import NgramTables as NgramTables
 from ontogeny.data.ngrams import cross_entropy as cross_entropy
 from ontogeny.data.ngrams import entropies as entropies

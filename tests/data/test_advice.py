@@ -10,7 +10,7 @@ import torch
 from tests.advice import Mistake, follow, mistakes
 
 import ontogeny as og
-from ontogeny.data import standard_library
+from ontogeny.data import LinearRegressionTask, standard_library
 from ontogeny.data.corpus import file_corpus, huggingface_corpus
 from ontogeny.data.ngrams import NgramTables, random_repeats
 from ontogeny.data.packing import pack
@@ -22,6 +22,7 @@ from ontogeny.data.tokenizer import train_tokenizer
 FOLDER = Path()  # of the mistake at hand
 x, y = torch.randn(4, 2), torch.arange(4)
 tokens = torch.arange(12).view(3, 4)
+endless = LinearRegressionTask(dimension=2, num_pairs=4, noise_variance=0.1)
 
 
 def texts(content: bytes = b"some words of text\n" * 9, name: str = "texts/one.txt") -> None:
@@ -70,6 +71,8 @@ MISTAKES = (
      "8", "random_repeats(torch.ones(5) / 5, 2, ADVICE, torch.Generator())"),
     ("data/packing.py:pack", "pack(tokens[0].numpy().astype('int16'), 8, 'train')", "corpus",
      "a shorter context_length", "pack(tokens[0].numpy().astype('int16'), 4, 'train')"),
+    ("data/linear_regression.py:LinearRegressionTask.dmmse", "endless.dmmse(*endless.sample(3, 0))", "task_diversity",
+     "ridge(x, y)", "(lambda x, y: endless.ADVICE)(*endless.sample(3, 0))"),
     (MIXTURE + "mixture", "mixture((x, y), x, 0.5)", "second", "(inputs, targets)",
      "(lambda inputs, targets: mixture((x, y), ADVICE, 0.5))(x, y)"),
     (MIXTURE + "on_tokens", "on_tokens(og.losses.next_token, lambda tokens: tokens[:, 1:] > 99, tokens)", "mask",

@@ -104,3 +104,29 @@ def test_input_is_unchanged_and_equal_seeds_give_equal_nulls():
 def test_outputs_that_cannot_be_decomposed_are_refused(outputs, message):
     with pytest.raises(InvalidArgument, match=message):
         joint_pca(outputs)
+
+
+def test_references_are_projected_and_take_no_part_in_the_fit() -> None:
+    """Mixtures of two predictors lie on the line between them, in proportion, whatever else there is."""
+    generator = np.random.default_rng(0)
+    one, two, third = generator.standard_normal((3, 500))
+    share = np.linspace(0, 1, 30) ** 2
+    rows = share[:, None] * one + (1 - share)[:, None] * two
+    outputs = xr.DataArray(rows, dims=("step", "output"), coords={"step": np.arange(30)})
+    plain = joint_pca(outputs, 1)
+    found = joint_pca(outputs, 1, references={"one": one, "two": two, "third": third})
+    xr.testing.assert_allclose(plain["score"], found["score"])
+    ends = found["reference_score"].sel(pc=1)
+    start, end = ends.sel(reference="two"), ends.sel(reference="one")
+    along = (found["score"].sel(pc=1) - start) / (end - start)
+    np.testing.assert_allclose(along.values, share, atol=1e-9)
+    np.testing.assert_allclose(found["reference_residual"].values[:2], 0, atol=1e-9)
+    assert found["reference_residual"].values[2] > 0.5
+    np.testing.assert_allclose(np.linalg.norm(found["loading"], axis=0), 1)
+
+
+def test_a_reference_on_other_probes_is_refused_by_name() -> None:
+    rows = np.random.default_rng(0).standard_normal((5, 7))
+    outputs = xr.DataArray(rows, dims=("step", "output"), coords={"step": np.arange(5)})
+    with pytest.raises(InvalidArgument, match=r"`references\['ridge'\]`: expected 7 outputs"):
+        joint_pca(outputs, 1, references={"ridge": np.zeros(6)})

@@ -1,12 +1,14 @@
 """The path of a network's outputs through training in a few dimensions, beside what pure drift would draw."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from sklearn.decomposition import PCA
 
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.runs import runs_of
 from ontogeny.core.seeds import derive
@@ -14,7 +16,12 @@ from ontogeny.core.seeds import derive
 _MAX_NULL_DIMENSION = 2000  # more dimensions change the explained variance of Brownian motion by less than a percent
 
 
-def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components: int = 3, seed: int = 0) -> xr.Dataset:
+def joint_pca(
+    outputs: xr.DataArray | Mapping[str, xr.DataArray],
+    num_components: int = 3,
+    seed: int = 0,
+    references: Mapping[str, Float[np.ndarray, " output"]] | None = None,
+) -> xr.Dataset:
     """Principal components of outputs on a fixed probe set along training, of one run or of several together.
 
     X = U S Vᵀ of all checkpoints of all runs stacked, the mean over them subtracted; the scores are U S. Each component
@@ -32,10 +39,14 @@ def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components
             steps.
         num_components: how many to return.
         seed: of the null.
+        references: outputs on the same probes by name, such as those of an exact predictor: projected with the same
+            loadings, and no part of the fit.
 
     Returns:
-        `score` and `brownian_score` (point, pc), `explained_variance` and `brownian_explained_variance` (pc), shares
-        of the total; coordinates `trajectory` and `step` over point, `pc` counted from 1.
+        `loading` (output, pc), of unit length; `score` and `brownian_score` (point, pc), `explained_variance` and
+        `brownian_explained_variance` (pc), shares of the total; coordinates `trajectory` and `step` over point, `pc`
+        counted from 1. With references, `reference_score` (reference, pc) and `reference_residual` (reference), the
+        share of its squared distance from the mean that lies outside the components.
 
     Raises:
         InvalidArgument: for arrays of other dimensions, of different numbers of outputs, or with values that are not
@@ -58,8 +69,10 @@ def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components
         )
     if (rows == rows[0]).all():
         raise InvalidArgument("outputs", expected="outputs that change", found="the same ones at every point")
-    rows -= rows.mean(axis=0)
+    mean = rows.mean(axis=0)
+    rows -= mean
     score, explained = _principal_components(rows, num_components)
+    loading = rows.T @ score / np.maximum((score**2).sum(axis=0), np.finfo(float).tiny)
 
     generator = np.random.default_rng(derive(seed, "brownian"))
     dimension = min(rows.shape[1], _MAX_NULL_DIMENSION)
@@ -70,17 +83,45 @@ def joint_pca(outputs: xr.DataArray | Mapping[str, xr.DataArray], num_components
     return xr.Dataset(
         {
             "score": (("point", "pc"), score),
+            "loading": (("output", "pc"), loading),
+            **_projected(references or {}, mean, loading),
             "explained_variance": ("pc", explained),
             "brownian_score": (("point", "pc"), brownian_score),
             "brownian_explained_variance": ("pc", brownian_explained),
         },
         coords={
+            **({"reference": list(references)} if references else {}),
             "trajectory": ("point", names),
             "step": ("point", np.concatenate([run["step"].values for run in runs.values()])),
             "pc": np.arange(1, num_components + 1),
         },
         attrs={"num_outputs": rows.shape[1], "brownian_dimension": dimension, "seed": seed},
     )
+
+
+def brownian_scores(
+    step: np.ndarray, num_components: int, generator: np.random.Generator
+) -> Float[np.ndarray, "step pc"]:
+    """Principal components of one Brownian path that is observed at the steps."""
+    rows = _brownian_motion(step, _MAX_NULL_DIMENSION, generator)
+    return _principal_components(rows - rows.mean(axis=0), num_components)[0]
+
+
+def _projected(
+    references: Mapping[str, Any], mean: Float[np.ndarray, " output"], loading: Float[np.ndarray, "output pc"]
+) -> dict[str, Any]:
+    """Scores of each reference, and the share of it that the components do not hold."""
+    if not references:
+        return {}
+    given = {name: arguments.real_array(f"references[{name!r}]", each, "numbers") for name, each in references.items()}
+    for name, each in given.items():
+        if each.shape != mean.shape:
+            expected = f"{len(mean)} outputs, as the runs have"
+            raise InvalidArgument(f"references[{name!r}]", expected=expected, found=f"shape {each.shape}")
+    away = np.stack(list(given.values())) - mean
+    score = away @ loading
+    outside = 1 - (score**2).sum(1) / np.maximum((away**2).sum(1), np.finfo(float).tiny)
+    return {"reference_score": (("reference", "pc"), score), "reference_residual": ("reference", outside)}
 
 
 def _as_runs(outputs: xr.DataArray | Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:

@@ -141,7 +141,7 @@ class _Marks:
         """Places on the grid where all planes have a mark within the coincidence, one for each group of marks."""
         marked = self.cusps | self.vertices
         kernel = np.ones(self._reach + 1)  # half the coincidence on each side
-        near = np.stack([np.convolve(column, kernel, "same") > 0 for column in marked.T], 1).all(1)
+        near = np.all([np.convolve(column, kernel, "same") > 0 for column in marked.T], axis=0)
         starts = np.flatnonzero(near & ~np.r_[False, near[:-1]])
         ends = np.flatnonzero(near & ~np.r_[near[1:], False])
         return [int(start + end) // 2 for start, end in zip(starts, ends, strict=True)]

@@ -63,20 +63,22 @@ def _convolution() -> Network:
 
 
 class Recurrent(nn.Module):
-    """An LSTM that predicts the next token of a process of three."""
+    """An LSTM that predicts the next token of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_tokens: int) -> None:
         super().__init__()
-        self.embed, self.body, self.out = nn.Embedding(3, 16), nn.LSTM(16, 48, batch_first=True), nn.Linear(48, 3)
+        self.embed, self.body = nn.Embedding(num_tokens, 16), nn.LSTM(16, 48, batch_first=True)
+        self.out = nn.Linear(48, num_tokens)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.out(self.body(self.embed(tokens))[0])
 
 
 def _recurrent() -> Network:
-    data = sample(process("mess3"), 4000, 16, seed=1)
+    source = process("days_of_week")
+    data, model_fn = sample(source, 4000, 16, seed=1), partial(Recurrent, source.num_tokens)
     loss = og.losses.next_token
-    return Network(Recurrent, data, loss, ["out"], partial(_plain, Recurrent, data, loss, 1500))
+    return Network(model_fn, data, loss, ["out"], partial(_plain, model_fn, data, loss, 1500))
 
 
 def _plain(

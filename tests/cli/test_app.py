@@ -157,7 +157,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["measure", "{run}", "{setup}", "--set", "sampler.draws=3"], "expected a name in the config (error, budget"),
     (["measure", "{run}", "{setup}", "--set", "nbeta=many"], "found nbeta='many'"),
     (["llc", "{here}/nowhere.pt", "{setup}"], "`source`: expected a file that can be opened"),
-    (["llc", "{here}/other.pt", "{setup}"], "`model_fn`: expected a module that the weights of"),
+    (["llc", "{here}/other.pt", "{setup}"], "`model_fn`: expected a module that fits the weights of"),
     (["study", "nothing"], "`name`: expected a study"),
     (["study", "language", "--preset", "slow"], "`preset`: expected 'quick', 'standard' or 'paper', found 'slow'"),
     (["report", "{here}"], "`directory`: expected the folder of a finished study"),

@@ -66,7 +66,7 @@ MISTAKES = (
     ("estimators/sensitivity.py:temperature_sensitivity", "temperature_sensitivity(noise(0))", "draws",
      "batch_size=len(data)", "temperature_sensitivity(noise(0, batch_size=40))"),
     ("estimators/temperature.py:_check", "temperature_ladder(rungs((10.0, 0), (10.0, 1)))", "draws",
-     "one rung a temperature", "temperature_ladder(rungs((10.0, 0), (20.0, 1)))"),
+     "one rung per temperature", "temperature_ladder(rungs((10.0, 0), (20.0, 1)))"),
     ("estimators/temperature.py:_check", "temperature_ladder(rungs((10.0, 0), (20.0, 0)))", "draws",
      "seed=seed + rung", "temperature_ladder(rungs((10.0, 0), (20.0, 1)))"),
 )

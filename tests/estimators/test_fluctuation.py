@@ -114,9 +114,9 @@ def test_free_energy() -> None:
 
 
 def test_what_is_not_there_or_too_little(make_tree: Maker) -> None:
-    with pytest.raises(og.InvalidArgument, match="the draws hold samples"):
+    with pytest.raises(og.InvalidArgument, match="the draws contain samples"):
         functional_variance(regular(make_tree, 10.0, draws=20), "other")
-    with pytest.raises(og.InvalidArgument, match="the draws hold samples"):
+    with pytest.raises(og.InvalidArgument, match="the draws contain samples"):
         functional_variance(regular(make_tree, 10.0, draws=20), "loss_difference")
     found = functional_variance(regular(make_tree, 10.0, draws=3), "samples")
     assert found.outcome is og.Outcome.TOO_FEW_DRAWS

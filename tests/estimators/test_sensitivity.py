@@ -91,7 +91,7 @@ def test_an_observable_of_all_samples_stands_for_the_loss(make_tree: Maker) -> N
     draws = gaussian(make_tree, noise, batch_size=2, observables={"all": (samples, np.full(8, 3.0))})
     found = temperature_sensitivity(draws, "all")
     assert found.value == pytest.approx(temperature_sensitivity(gaussian(make_tree)).value, rel=1e-6)
-    with pytest.raises(og.InvalidArgument, match="the draws hold all"):
+    with pytest.raises(og.InvalidArgument, match="the draws contain all"):
         temperature_sensitivity(draws, "none")
 
 

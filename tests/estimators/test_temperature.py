@@ -183,7 +183,7 @@ def test_a_curve_of_no_form(make_tree: Maker) -> None:
     """λ̂ that doubles over the ladder, as of a flat direction that opens decade after decade."""
     nbeta = np.geomspace(1e2, 1e8, 20)
     draws = [gamma(make_tree, 5 + 0.4 * rung, float(value), rung, 2000) for rung, value in enumerate(nbeta)]
-    assert_refused(temperature_ladder(draws, min_overlap=0.0), "No form of theory fits")
+    assert_refused(temperature_ladder(draws, min_overlap=0.0), "No theoretical form fits")
 
 
 def test_chains_that_failed(make_tree: Maker) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.execution import Serial
-from ontogeny.measurement import Responses, Run, measure_parts
+from ontogeny.measurement import Responses, Run, measure_cells
 from ontogeny.models import restrict
 from ontogeny.sampling import SGHMC, Calibrated, Fixed, PosteriorConfig, Sampler
 from ontogeny.stores import MemoryCheckpoints
@@ -45,7 +45,7 @@ def measured(
     components = {name: restrict(Two(), name) for name in names}
     asked = Responses(torch.ones(30), loss, probes, components, POSTERIOR, sampler, tokens)
     run = Run(MemoryCheckpoints({0: Two().state_dict()}), Two)
-    found = measure_parts(run, [0], [asked], store=store, executor=Serial(), progress=as_progress(False))
+    found = measure_cells(run, [0], [asked], store=store, executor=Serial(), progress=as_progress(False))
     return found.isel(step=0, drop=True)
 
 

@@ -401,7 +401,7 @@ def test_wrong_use_is_refused_before_anything_is_measured(run: Checkpoints, data
         ({"datasets": {"data": data}}, "`datasets`"),
         ({"data": iter([data])}, "`data`.*unknown length"),
         ({"data": (data[0][:0], data[1][:0])}, "`data`.*empty"),
-        ({"model_fn": lambda: nn.Linear(64, 10)}, "`model_fn`: expected a module that the weights of step 0 fit"),
+        ({"model_fn": lambda: nn.Linear(64, 10)}, "`model_fn`: expected a module that fits the weights of step 0"),
     ]:
         with pytest.raises(InvalidArgument, match=told):
             measured(**wrong)

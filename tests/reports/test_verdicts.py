@@ -155,4 +155,4 @@ def test_a_run_that_diverged_throughout_still_has_its_page(apart: xr.Dataset, tm
     assert "Read no coefficient on this page as a measurement." in page
     assert "No stages" in page
     assert "Too few." in page
-    assert "A chain left the finite numbers" in page
+    assert "A chain diverged" in page

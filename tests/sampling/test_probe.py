@@ -66,14 +66,14 @@ PROBED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
         "first argument",
     ),
     "an outer model": (lambda: OUTER, lambda m, b: og.losses.mse(OUTER, b), "first argument"),
-    "detached": (lambda: Built(lambda m, x: m.layer(x).detach()), og.losses.mse, "gradient for every weight"),
+    "detached": (lambda: Built(lambda m, x: m.layer(x).detach()), og.losses.mse, "gradient for every sampled weight"),
     "a detached part": (
         lambda: Built(lambda m, x: m.extra["last"](m.layer(x).detach()), last=nn.Linear(1, 1)),
         og.losses.mse,
-        "none for layer.weight, layer.bias, on which the loss depends",
+        "none for layer.weight, layer.bias, although the loss depends",
     ),
-    "no_grad": (lambda: layer(), torch.no_grad()(og.losses.mse), "gradient for every weight"),
-    "a loss in steps": (lambda: layer(), lambda m, b: (m(b[0]) > 0).float()[:, 0] + 0 * m(b[0])[:, 0], "on which"),
+    "no_grad": (lambda: layer(), torch.no_grad()(og.losses.mse), "gradient for every sampled weight"),
+    "a loss in steps": (lambda: layer(), lambda m, b: (m(b[0]) > 0).float()[:, 0] + 0 * m(b[0])[:, 0], "although"),
 }
 
 

@@ -181,7 +181,7 @@ def test_a_network_that_has_moved_since_is_refused() -> None:
     whole = og.LocalPosterior(model, tokens, og.losses.next_token)
     with torch.no_grad():
         model.embed.W_E.add_(1.0)
-    with pytest.raises(og.InvalidArgument, match="weights are still those"):
+    with pytest.raises(og.InvalidArgument, match="weights are unchanged"):
         whole.restricted("L0H0")
 
 

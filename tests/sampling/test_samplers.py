@@ -120,7 +120,7 @@ def test_settings_that_do_not_exist_are_refused() -> None:
 def test_lengths_beside_a_sampler_are_refused() -> None:
     with pytest.raises(og.InvalidArgument, match=r"og.Fixed\(kernel=og.SGLD\(1e-4\), num_draws=5\)"):
         og.sample(posterior(), num_draws=5)
-    with pytest.raises(og.InvalidArgument, match="no budget beside a sampler"):
+    with pytest.raises(og.InvalidArgument, match="no budget with a sampler"):
         og.estimate_llc(TARGET.model(), TARGET.data(), mse, budget=100, sampler=og.Calibrated())
     with pytest.raises(og.InvalidArgument, match="None with a calibrated sampler"):
         og.sample(posterior(), sink=og.core.draws.MemorySink())

@@ -39,7 +39,7 @@ def test_a_manifest_names_every_file_its_versions_and_what_the_caller_adds(tmp_p
 
 
 def test_metadata_that_json_cannot_hold_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"`metadata`: expected what JSON can hold, found .*Tensor"):
+    with pytest.raises(InvalidArgument, match=r"`metadata`: expected values that JSON can represent, found .*Tensor"):
         write_tree(tmp_path / "a", tiny(), metadata={"weights": torch.zeros(1)})
     assert list(tmp_path.iterdir()) == []
 

@@ -94,8 +94,8 @@ def test_frequencies_that_the_module_computes_otherwise_are_named() -> None:
     [
         (without("proj.weight"), "missing keys: proj.weight"),
         (with_entry("proj.scale", torch.ones(4)), "unexpected keys: proj.scale"),
-        (with_entry("proj.bias", torch.ones(3)), "shapes that differ: proj.bias (3,) in the file and (4,) in the mod"),
-        (with_entry("proj.bias", torch.ones(4).char()), "kinds of numbers that differ: proj.bias torch.int8"),
+        (with_entry("proj.bias", torch.ones(3)), "different shapes: proj.bias (3,) in the file and (4,) in the mod"),
+        (with_entry("proj.bias", torch.ones(4).char()), "different kinds of numbers: proj.bias torch.int8"),
         (prefixed("a.", "b."), "missing keys: proj.weight, proj.bias; unexpected keys: a.proj.weight, b.proj.bias"),
         (lambda weights: prefixed("a.", "a.")(weights) | {"head": torch.ones(1)}, "a.proj.weight, a.proj.bias, head"),
     ],
@@ -105,7 +105,7 @@ def test_whatever_does_not_fit_is_named_and_the_module_is_left_alone(change: Cha
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(InvalidArgument) as raised:
         load_into(model, change(dict(Attention().state_dict())), argument="model_fn", of="step 3")
-    assert str(raised.value).startswith("`model_fn`: expected a module that the weights of step 3 fit, found ")
+    assert str(raised.value).startswith("`model_fn`: expected a module that fits the weights of step 3, found ")
     assert found in raised.value.found
     assert raised.value.instead
     assert "\n" not in str(raised.value)

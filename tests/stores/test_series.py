@@ -85,7 +85,7 @@ def test_two_numbers_of_which_either_may_be_the_step_are_refused(tmp_path: Path)
 def test_two_runs_in_a_folder_are_refused_with_patterns_that_work(tmp_path: Path) -> None:
     for name in ("seed0_step1.pt", "seed0_step2.pt", "seed1_step1.pt", "seed1_step2.pt"):
         write(tmp_path, name)
-    with pytest.raises(InvalidArgument, match="one file a step") as raised:
+    with pytest.raises(InvalidArgument, match="one file per step") as raised:
         open_checkpoints(tmp_path)
     patterns = re.findall(r'"([^"]+)"', raised.value.instead)
     assert [open_checkpoints(pattern).steps for pattern in patterns] == [[1, 2], [1, 2]]

@@ -174,7 +174,7 @@ def without_first(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         (lambda weights: weights | {"value_head.weight": torch.ones(2)}, r"unexpected keys: value_head\.weight"),
         (
             lambda weights: {n: t[:, :8].clone() if ".embed_" in n else t for n, t in weights.items()},
-            r"shapes that differ: \w+\.embed_\w+\.weight \(40, 8\) in the file and \(40, 16\) in the module",
+            r"different shapes: \w+\.embed_\w+\.weight \(40, 8\) in the file and \(40, 16\) in the module",
         ),
     ],
 )  # fmt: skip

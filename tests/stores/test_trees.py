@@ -107,7 +107,7 @@ def test_what_was_streamed_before_a_crash_can_be_read(values: dict[str, np.ndarr
     sink = ZarrSink(tmp_path / "draws.zarr")
     sink.open(LAYOUT)
     sink.write("posterior/loss", (1, 3), 2.5)
-    with pytest.raises(CorruptFile, match=r"draws\.zarr: its run has not finished; read_tree\(path, partial=True\)"):
+    with pytest.raises(CorruptFile, match=r"draws\.zarr: sampling has not finished; read_tree\(path, partial=True\)"):
         read_tree(tmp_path / "draws.zarr")
     (tmp_path / "draws.zarr" / "posterior" / "loss" / "c" / "1.x.partial").touch()  # Zarr, killed
     loss = np.asarray(read_tree(tmp_path / "draws.zarr", partial=True)["posterior"]["loss"])

@@ -61,7 +61,7 @@ def jobs(steps: Sequence[int], given: Given, settings: SamplingSettings) -> list
         LLC(named, given.loss_fn, settings.posterior, settings.sampler, restrictions),
         *([Behaviour(given.behaviour)] if given.behaviour else []),
     ]
-    parts = [(each, part) for each in asked for part in each.parts()]
+    parts = [(each, part) for each in asked for part in each.cells()]
     return [f"step {step}: {each.name} {part.name}".rstrip() for step in steps for each, part in parts]
 
 

@@ -38,5 +38,5 @@ _ADVICE = {
         "holds all the same, and not the value; or train on, raise localization, or lower nbeta (og.measure chooses "
         "both for a run)."
     ),
-    Outcome.DIVERGED: "A chain left the finite numbers: divide step_size by ten, or lower nbeta.",
+    Outcome.DIVERGED: "A chain diverged: divide step_size by ten, or lower nbeta.",
 }

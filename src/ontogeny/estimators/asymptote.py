@@ -1,4 +1,4 @@
-"""The asymptote of nβ E[L(w) - L(w*)] as nβ grows, by the forms that singular learning theory gives the curve."""
+"""The asymptote of nβ E[L(w) - L(w*)] as nβ grows, fitted with the forms that singular learning theory predicts."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -16,24 +16,25 @@ Points = Float[np.ndarray, " point"]
 Curves = Float[np.ndarray, "point rung"]
 
 MAX_MULTIPLICITY = 4
-MIN_RUNGS = 6  # two or three unknowns, and something left to judge the fit by
-MIN_P_VALUE = 1e-3  # below it no form is the curve's
-_CLEAN_P_VALUE = 0.05  # what errors are inflated to, from the hottest rung from which a form is this good
+MIN_RUNGS = 6  # two or three unknowns, and degrees of freedom left to test the fit
+MIN_P_VALUE = 1e-3  # below it, no form fits the curve
+_CLEAN_P_VALUE = 0.05  # p-value that inflated errors give, from the hottest rung at which a form fits this well
 
-# Leaving out a rung costs this much log probability. Jay and Neil take 1, with which forms of higher multiplicity fit
-# the cold half of any curve; 2 keeps them apart on exact curves and still lets go of rungs where further poles show.
+# Leaving out a rung costs this much log probability. With the 1 of Jay and Neil, forms of higher multiplicity fit the
+# cold half of any curve. With 2 they are told apart on exact curves, and rungs where further poles show are still left
+# out.
 _COST = 2.0
 
-# Each further multiplicity asks for one more coincidence of poles, and is thought a third as likely beforehand.
+# Each further multiplicity needs one more coincidence of poles, so its prior is a third of the one before.
 _PRIOR_ODDS = 1 / 3
-_CONSTANT_SHARE = 0.5  # of what is thought of multiplicity 1: the curve has already settled
+_CONSTANT_SHARE = 0.5  # of the prior of multiplicity 1: the constant form, in which the curve has already settled
 
-# The polynomials come from one kind of singularity, and poles beyond the second are left out: seen to matter by about
-# these shares of what is extrapolated, and of λ.
+# Model error: the polynomials come from one kind of singularity, and poles beyond the second are ignored. Measured as
+# about these shares of the extrapolated part, and of λ.
 _FORM_ERROR_BEYOND, _FORM_ERROR = 0.1, 0.005
 
-# Where the forms are evaluated. Shifts: log nβ + constant at the hottest rung. Gaps: from one pole to the next, in
-# units of the smaller of λ and 1/2. Strengths: what the second pole adds to Z at the hottest rung.
+# The grid on which forms are evaluated. Shifts: log nβ + constant at the hottest rung. Gaps: distance between the
+# poles, in units of the smaller of λ and 1/2. Strengths: what the second pole adds to Z at the hottest rung.
 _SHIFTS = np.geomspace(1, 40, 120)
 _GAPS = np.geomspace(0.7, 4, 20)
 _STRENGTHS = np.exp(-np.geomspace(0.1, 7, 48))
@@ -41,15 +42,15 @@ _STRENGTHS = np.exp(-np.geomspace(0.1, 7, 48))
 
 @dataclass(frozen=True)
 class Asymptote:
-    """Where a curve tends, and how surely.
+    """The limit of a curve, with its uncertainty.
 
     Attributes:
-        value: λ, the mean over the forms by their posterior probability.
-        error: standard error of `value`: of the fit, between the forms, and of the forms themselves.
+        value: λ, averaged over the forms by their posterior probability.
+        error: standard error of `value`: within the fit, between the forms, and model error.
         probabilities: posterior probability of multiplicity 1, 2, ….
-        fitted: the mean of the curves fitted from `first` on; NaN before it.
-        first: the hottest rung from which on a form fits.
-        p_value: of χ² of the best form from there on; errors are inflated where χ² exceeds its degrees of freedom.
+        fitted: the mean fitted curve from `first` on; NaN before it.
+        first: the hottest rung used: a form fits from there on.
+        p_value: χ² p-value of the best form from there on. Errors are inflated where χ² exceeds its degrees of freedom.
     """
 
     value: float
@@ -61,7 +62,7 @@ class Asymptote:
 
 
 class _Form(NamedTuple):
-    """Curves λ - D of one multiplicity: the prior of each of its points, and D there, given λ at each."""
+    """Curves λ - D of one multiplicity: the prior of each grid point, and D there as a function of λ."""
 
     multiplicity: int
     log_prior: Points
@@ -70,7 +71,7 @@ class _Form(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """All points of all forms, fitted to the rungs from one on; λ has one error, as the weights of the rungs have."""
+    """All grid points of all forms, fitted from one rung on. λ has a single error, set by the rungs' weights."""
 
     multiplicity: Int[np.ndarray, " point"]
     log_prior: Points
@@ -83,29 +84,31 @@ class _Fit(NamedTuple):
 
 
 def extrapolate(nbeta: Rungs, value: Rungs, error: Rungs) -> Asymptote:
-    """λ and its multiplicity m from values of nβ E[ΔL] at rising nβ with independent errors.
+    """Estimate λ and its multiplicity m from values of nβ E[ΔL] at rising nβ with independent errors.
 
     Z(nβ) = ∫ exp(-nβ ΔL(w)) φ(w) dw is a sum over poles of (nβ)^-λ Q(log nβ), and nβ E[ΔL] = -d log Z / d log nβ. With
     x the logarithm of nβ above the hottest rung, the forms are
 
     - m = 1: λ, or λ - δ a e^(-δx) / (1 - a e^(-δx)) with a second pole at λ + δ, weaker by a;
-    - m > 1: λ - Q'(x + c) / Q(x + c), Q of degree m - 1. Its lower coefficients but one, which c absorbs, are those of
-      a product of m equal powers under a Gaussian localization: for m = 2 there are none, for m = 3 they move λ by a
-      few per cent.
+    - m > 1: λ - Q'(x + c) / Q(x + c), Q of degree m - 1. c absorbs one of its lower coefficients. The others are those
+      of a product of m equal powers under a Gaussian localization. For m = 2 there are none; for m = 3 they change λ by
+      a few per cent.
 
-    Each is evaluated on a grid of (δ, a) or c, λ by weighted least squares at every point, on all rungs and on those
-    that remain when up to half of them, the hottest, are left out. All are averaged, weighted by prior and likelihood.
+    Each form is evaluated on a grid of (δ, a) or c. At every point λ is fitted by weighted least squares, on all rungs
+    and after leaving out up to half of them, the hottest first. The results are averaged, weighted by prior and
+    likelihood.
 
     Args:
-        nbeta: rising, at least `MIN_RUNGS`.
+        nbeta: in rising order, at least `MIN_RUNGS` values.
         value: nβ E[ΔL].
-        error: its standard errors, > 0.
+        error: standard errors of `value`, > 0.
 
     Returns:
-        The limit; where no form has a positive λ its numbers are NaN and its p-value 0.
+        The limit. If no form has a positive λ, its numbers are NaN and its p-value is 0.
 
-    When not to trust it: a pole nearer to the first than 0.7 min(λ, 1/2), or a second pole that is itself multiple,
-    reads as multiplicity with λ up to 17 % high (w₁⁴w₂⁶; w₁²w₂²w₃⁴): curves of 1 % errors do not tell them apart.
+    When not to trust it: a pole within 0.7 min(λ, 1/2) of the first, or a second pole that is itself multiple, looks
+        like multiplicity, with λ up to 17 % too high (w₁⁴w₂⁶; w₁²w₂²w₃⁴). Curves with 1 % errors cannot distinguish the
+        two.
 
     References:
         Watanabe, Algebraic Geometry and Statistical Learning Theory (2009), chapter 4, for the poles; Jay and Neil,
@@ -137,7 +140,7 @@ def extrapolate(nbeta: Rungs, value: Rungs, error: Rungs) -> Asymptote:
 def _fit(nbeta: Rungs, value: Rungs, error: Rungs) -> _Fit:
     x, precision, parts = np.log(nbeta / nbeta[0]), error**-2, []
     for form in _forms(x, min(abs(float(value[-1])), 0.5)):
-        with np.errstate(all="ignore"):  # points without a solution are sorted out here
+        with np.errstate(all="ignore"):  # grid points without a solution are dropped here
             coefficient, deficit, settled = _solve(form, value, precision)
             curves = coefficient[:, None] - deficit
             chi_squared = ((value - curves) ** 2) @ precision
@@ -153,7 +156,7 @@ def _fit(nbeta: Rungs, value: Rungs, error: Rungs) -> _Fit:
 
 
 def _solve(form: _Form, value: Rungs, precision: Rungs) -> tuple[Points, Curves, Bool[np.ndarray, " point"]]:
-    """λ of least squares at every point, D there, and where λ = mean(value + D(λ)) was solved."""
+    """Least-squares λ at every point, D there, and where λ = mean(value + D(λ)) was solved."""
     weight = precision / precision.sum()
     coefficient = np.full(len(form.log_prior), value[-1])
     deficit = form.deficit(coefficient)
@@ -168,11 +171,11 @@ def _solve(form: _Form, value: Rungs, precision: Rungs) -> tuple[Points, Curves,
 
 
 def _forms(x: Rungs, unit: float) -> Iterator[_Form]:
-    """All forms for a curve whose lesser of λ and 1/2 is about `unit`."""
+    """All forms for a curve with min(λ, 1/2) about `unit`."""
     prior = _PRIOR_ODDS ** np.arange(MAX_MULTIPLICITY)
     log_prior = np.log(prior / prior.sum())
     grid = np.meshgrid(_GAPS * unit, np.r_[_STRENGTHS, -_STRENGTHS])
-    gap, strength = np.r_[grid[0].ravel(), unit], np.r_[grid[1].ravel(), 0]  # the last is the constant
+    gap, strength = np.r_[grid[0].ravel(), unit], np.r_[grid[1].ravel(), 0]  # the last is the constant form
     share = np.r_[np.full(len(gap) - 1, (1 - _CONSTANT_SHARE) / (len(gap) - 1)), _CONSTANT_SHARE]
     rest = strength[:, None] * np.exp(-gap[:, None] * x)
     second_pole = gap[:, None] * rest / (1 - rest)
@@ -187,8 +190,8 @@ def _forms(x: Rungs, unit: float) -> Iterator[_Form]:
 def _log_derivative(position: Curves, multiplicity: int, coefficient: Points) -> Curves:
     """Q'/Q for the residue of Γ(z) Γ(1/2 - kz)^m e^(-z·position) at its pole z = λ of order m, k = 1 / (2 min(λ, 1/2)).
 
-    The residue is the (m-1)-th Taylor coefficient of exp(-ε·position + κ₂ε²/2 + …) in ε = z - λ, κ the derivatives of
-    the regular part's logarithm; κ₁ is absorbed in the position.
+    The residue is the (m-1)-th Taylor coefficient of exp(-ε·position + κ₂ε²/2 + …) in ε = z - λ, where κ are the
+    derivatives of the logarithm of the regular part. The position absorbs κ₁.
     """
     coefficient = coefficient[:, None]
     k = 1 / (2 * np.minimum(coefficient, 0.5))

@@ -1,4 +1,4 @@
-"""Which samples move together over the posterior: Bayesian influence and the loss kernel."""
+"""Bayesian influence and the loss kernel: how the losses of samples covary over the posterior."""
 
 import xarray as xr
 
@@ -6,25 +6,27 @@ from ontogeny.estimators.covariances import cross_covariance, sample_losses
 
 
 def influence(draws: xr.DataTree, first: str, second: str | None = None) -> xr.Dataset:
-    """Bayesian influence BIF(zᵢ, zⱼ) = -Cov(ℓᵢ, ℓⱼ): what a little more weight on sample i does to the loss on j.
+    """Bayesian influence BIF(zᵢ, zⱼ) = -Cov(ℓᵢ, ℓⱼ): the effect of a little more weight on sample i on the loss of j.
 
-    nβ/n times it is the derivative of E[ℓⱼ] by the weight of sample i. Near a non-degenerate minimum it tends to the
-    damped influence function -∇ℓᵢᵀ (nβH + γ)⁻¹ ∇ℓⱼ.
+    Multiplied by nβ/n it is the derivative of E[ℓⱼ] with respect to the weight of sample i. Near a non-degenerate
+    minimum it tends to the damped influence function -∇ℓᵢᵀ (nβH + γ)⁻¹ ∇ℓⱼ.
 
     Args:
         draws: from `ontogeny.sample`, with the observables.
-        first, second: names of observables, whose samples are i and j; one alone is taken with itself.
+        first, second: names of the observables whose samples are i and j; a single one is paired with itself.
 
     Returns:
-        Dataset over `{first}_sample` and `{second}_sample` (`other_sample`, if there is one alone): `influence` in
-        squared units of the loss, its Monte Carlo error `mcse`, and `correlation` of the losses, with its own sign.
+        Dataset over `{first}_sample` and `{second}_sample` (`other_sample` for a single one): `influence` in squared
+        units of the loss, its Monte Carlo error `mcse`, and the `correlation` of the losses, whose sign is opposite to
+        that of `influence`.
 
     Raises:
-        InvalidArgument: for an observable that the draws do not hold, or fewer than some 80 draws over all chains.
+        InvalidArgument: for an observable that the draws do not contain, or fewer than about 80 draws over all chains.
 
-    When not to trust it: chains that have not converged (ask `llc` of the same draws); structure that is there without
-    the loss as well: repeat with `LocalPosterior(…, nbeta=0)`, whose draws are pure weight noise. An observable of the
-    posterior's own samples does not share the minibatch that the chain was stepped on, so no noise enters twice.
+    When not to trust it: with chains that have not converged (check with `llc` of the same draws), or where the same
+        structure appears without the loss. To see that, repeat with `LocalPosterior(…, nbeta=0)`, whose draws are pure
+        weight noise. An observable of the posterior's own samples is evaluated apart from the minibatch of the step, so
+        no noise enters twice.
 
     References:
         Kreer et al., "Bayesian Influence Functions for Hessian-Free Data Attribution", arXiv 2509.26544.
@@ -34,7 +36,7 @@ def influence(draws: xr.DataTree, first: str, second: str | None = None) -> xr.D
 
 
 def loss_kernel(draws: xr.DataTree, first: str, second: str | None = None) -> xr.Dataset:
-    """The loss kernel Cov(ℓᵢ, ℓⱼ) over the posterior, of the samples of one observable or of two.
+    """The loss kernel Cov(ℓᵢ, ℓⱼ) over the posterior, for the samples of one or two observables.
 
     Args:
         draws, first, second: as for `influence`.
@@ -45,7 +47,8 @@ def loss_kernel(draws: xr.DataTree, first: str, second: str | None = None) -> xr
     Raises:
         InvalidArgument: as `influence`.
 
-    When not to trust it: as `influence`. With as many samples as effective draws the matrix has not full rank.
+    When not to trust it: as `influence`. If there are as many samples as effective draws, the matrix does not have full
+        rank.
 
     References:
         Adam, Furman and Hoogland, "The Loss Kernel", arXiv 2509.26537.

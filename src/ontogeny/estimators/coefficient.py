@@ -20,7 +20,7 @@ _TELLING = 0.05  # share of the value
 
 @dataclass(frozen=True)
 class Estimate:
-    """A learning coefficient (or a difference of two) with how far it can be trusted.
+    """A learning coefficient, or a difference of two, with its error and verdict.
 
     Away from a minimum the value mixes two things: value = complexity - descent. The complexity nβ E[L - T] is how far
     the posterior's mean loss lies above T, the tangent of the loss at the minimum ŵ of the localised loss near w*; the
@@ -30,19 +30,19 @@ class Estimate:
 
     Attributes:
         value: λ̂, dimensionless.
-        mcse: Monte Carlo standard error of `value`, that of the baseline L(w*) and a quarter of the bias that was taken
-            off included.
-        rhat: rank-normalised split R-hat over chains; 1 is agreement.
+        mcse: Monte Carlo standard error of `value`. It includes that of the baseline L(w*) and a quarter of the bias
+            that was subtracted.
+        rhat: rank-normalised split R-hat over chains; 1 means agreement.
         ess: bulk effective sample size of the paired loss trace.
         outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
-        complexity, complexity_mcse, descent, descent_mcse: see above; NaN where no descent from w* was made, as by
+        complexity, complexity_mcse, descent, descent_mcse: see above. NaN where no descent from w* was made, as in
             `og.sample` with a bare kernel.
-        withheld, withheld_mcse: the share that the localization takes of the complexity, at least, and its error: no
-            failure of sampling, but what the number means (see `Diagnostics`).
-        settings: everything that was set (`SamplingSettings`), None for a difference.
-        diagnostics: the numbers behind the verdict (`Diagnostics`), None for a difference.
-        draws: what it was computed from (see `ontogeny.core.draws`), None for a difference.
-        sampled: the verdict on the draws alone, wherever their center lies: that of the complexity.
+        withheld, withheld_mcse: lower bound on the share of the complexity that the localization removes, and its
+            error. This is not a failure of sampling: it says what the number means (see `Diagnostics`).
+        settings: all settings (`SamplingSettings`); None for a difference.
+        diagnostics: the numbers behind the verdict (`Diagnostics`); None for a difference.
+        draws: what it was computed from (see `ontogeny.core.draws`); None for a difference.
+        sampled: the verdict on the draws alone, wherever their center lies. It applies to the complexity.
     """
 
     value: float
@@ -64,7 +64,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the Monte Carlo error (not of the bias of a chain that has not converged)."""
+        """95 % interval from the Monte Carlo error. It does not cover the bias of chains that have not converged."""
         half = _NORMAL_95 * self.mcse
         return self.value - half, self.value + half
 
@@ -84,13 +84,13 @@ class Estimate:
         return text
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """Difference of two estimates at the same settings; the worse verdict stands.
+        """Difference of two estimates at the same settings, with the worse of the two verdicts.
 
-        Errors add in squares if the draws are independent. Two runs of one seed share the noise of their chains: their
-        errors are then added as they are, which is right for full dependence and too wide for less.
+        Errors of independent draws add in quadrature. Draws with the same seed share the noise of their chains, so
+        their errors are added linearly. That is right for full dependence and too wide otherwise.
 
         Raises:
-            InvalidArgument: unless both have the same nβ, γ and n: values at different ones are not comparable.
+            InvalidArgument: unless both have the same nβ, γ and n. Values at different settings are not comparable.
         """
         one_seed = self._check_comparable(other)
         add = float.__add__ if one_seed else math.hypot
@@ -110,7 +110,7 @@ class Estimate:
         )
 
     def _check_comparable(self, other: "Estimate") -> bool:
-        """Whether both were drawn with one seed; differences have no settings that could be compared."""
+        """Whether both used the same seed. Differences have no settings to compare."""
         if self.settings is None or other.settings is None:
             return False
         names = {"nbeta": "nβ", "localization": "γ", "num_samples": "n"}
@@ -141,24 +141,23 @@ class Estimate:
 
 
 def load(path: str | Path) -> Estimate:
-    """The estimate that was saved at `path`, computed again from its draws."""
+    """Load the estimate saved at `path`, recomputed from its draws."""
     return llc(read_tree(Path(path)))
 
 
 def llc(draws: xr.DataTree) -> Estimate:
-    """λ̂ = nβ (E[L(w)] - L(w*)) - b, from losses at w and w* taken on the same samples; warm-up is never averaged in.
+    """λ̂ = nβ (E[L(w)] - L(w*)) - b, with losses at w and w* on the same samples and without warm-up.
 
-    b is what finite steps and minibatches add, as far as the kernel knows it for a quadratic loss (`inflation` in the
-    draws: see the kernels). The value is that of the posterior at the settings' nβ and γ: it tends to the learning
-    coefficient only as nβ grows and γ falls. Chains that left the finite numbers are not averaged in, and the outcome
-    says so.
+    b is the bias from finite steps and minibatches, as the kernel predicts it for a quadratic loss (`inflation` in the
+    draws: see the kernels). The value is that of the posterior at the given nβ and γ. It tends to the learning
+    coefficient only as nβ grows and γ falls. Diverged chains are left out, and the outcome says so.
 
     Args:
         draws: from `ontogeny.sample`.
 
     Returns:
-        The estimate with its Monte Carlo error from the effective sample size over chains and draws (arviz-stats), its
-        `Diagnostics`, and the verdict they give.
+        The estimate, with its Monte Carlo error from the effective sample size over chains and draws (arviz-stats), its
+        `Diagnostics` and the resulting verdict.
 
     References:
         Lau et al., arXiv 2308.12108, section 4; Vehtari et al. 2021 for R-hat and ESS.
@@ -172,12 +171,12 @@ def llc(draws: xr.DataTree) -> Estimate:
     outcome = judge(found, failed)
     advice = outcome.advice
     if outcome is Outcome.DIVERGED and settings.not_finite:
-        advice = f"The loss at w* is not finite for {settings.not_finite}: mend the data, or leave these out."
+        advice = f"The loss at w* is not finite for {settings.not_finite}: correct these samples, or leave them out."
     elif outcome is Outcome.DIVERGED:
         which = ", ".join(
             f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)
         )
-        advice += f" ({which}; the value is that of the {int(np.isnan(failed_at).sum())} chains that remain.)"
+        advice += f" ({which}; the value comes from the other {int(np.isnan(failed_at).sum())} chains.)"
     split = (found.complexity, found.complexity_mcse, found.descent, found.descent_mcse)
     share = (found.withheld, found.withheld_mcse)
     numbers = (found.value, found.mcse, found.rhat, found.ess)

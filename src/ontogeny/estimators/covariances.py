@@ -1,4 +1,4 @@
-"""Covariances of recorded losses over the posterior, with Monte Carlo errors, read from the draws block by block."""
+"""Covariances of recorded losses over the posterior, with Monte Carlo errors, computed segment by segment."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.estimators.quantity import at_center, finite_chains
 
-_SEGMENTS = 20  # of all chains together, or of their mean where they share minibatches; each longer than their memory
+_SEGMENTS = 20  # over all chains, or of their mean if they share minibatches; each must exceed the autocorrelation time
 _MIN_SEGMENT = 4
 
 # (chain, draws of it) -> losses `(draw, item)`
@@ -23,7 +23,8 @@ class CrossCovariance:
     """Cov(aᵢ, bⱼ) over all chains and draws.
 
     Attributes:
-        value: the covariance; `error`: its Monte Carlo error, from segments of the chains; `correlation`.
+        value: the covariance; `error`: its Monte Carlo error, from segments of the chains; `correlation`: the
+            correlation.
     """
 
     value: Float[np.ndarray, "first second"]
@@ -32,10 +33,10 @@ class CrossCovariance:
 
 
 def sample_losses(draws: xr.DataTree, observable: str) -> Reader:
-    """Reads an observable's losses less those at w*, sample by sample, without holding more than is asked for.
+    """Read an observable's losses minus those at w*, sample by sample, loading no more than is requested.
 
     Raises:
-        InvalidArgument: for a name that the draws do not hold.
+        InvalidArgument: for a name that the draws do not contain.
     """
     base = at_center(draws, observable)
     losses = draws[f"posterior/{observable}"]
@@ -47,13 +48,13 @@ def sample_losses(draws: xr.DataTree, observable: str) -> Reader:
 
 
 def cross_covariance(draws: xr.DataTree, first: Reader, second: Reader) -> CrossCovariance:
-    """Cov(aᵢ, bⱼ) in two passes over the draws, each segment in memory once.
+    """Cov(aᵢ, bⱼ) in two passes over the draws, one segment in memory at a time.
 
-    The error is the spread of the covariance over segments of the chains (of their mean, where chains share minibatches
-    and are not independent), so that it holds the memory of chains that forget within a segment.
+    The error is the spread of the covariance over segments of the chains. Chains that share minibatches are not
+    independent, so their mean is used. The error accounts for autocorrelation shorter than a segment.
 
     Raises:
-        InvalidArgument: for draws too few for segments.
+        InvalidArgument: if there are too few draws for segments.
     """
     parts, readers = list(_segments(draws)), (first, second)
     count = len(parts) * len(parts[0]) * (parts[0][0][1].stop - parts[0][0][1].start)
@@ -69,13 +70,13 @@ def cross_covariance(draws: xr.DataTree, first: Reader, second: Reader) -> Cross
     number = len(parts)
     value = np.asarray(total) / number
     error = np.sqrt(np.maximum(of_squares / number - value**2, 0) / (number - 1))
-    with np.errstate(invalid="ignore"):  # of a loss that never moves the correlation is NaN
+    with np.errstate(invalid="ignore"):  # the correlation of a constant loss is NaN
         correlation = value / np.sqrt(np.multiply.outer(variances[0] / number, variances[1] / number))
     return CrossCovariance(value * count / (count - 1), error, correlation)
 
 
 def _segments(draws: xr.DataTree) -> Iterator[list[tuple[int, slice]]]:
-    """Parts of equal size, each a list of (chain, draws): of one chain, or of all where they share minibatches."""
+    """Segments of equal size, as lists of (chain, draws): of one chain, or of all if they share minibatches."""
     chains = finite_chains(draws)
     length, shared = draws["posterior"].sizes["draw"], settings_of(draws).control_variate
     number = _SEGMENTS if shared or not chains else max(-(-_SEGMENTS // len(chains)), 2)
@@ -83,7 +84,7 @@ def _segments(draws: xr.DataTree) -> Iterator[list[tuple[int, slice]]]:
     if size < _MIN_SEGMENT or not chains:
         raise InvalidArgument(
             "draws",
-            expected=f"at least {_MIN_SEGMENT * number} draws a chain, and a chain that stayed finite",
+            expected=f"at least {_MIN_SEGMENT * number} draws per chain, and a chain that stayed finite",
             found=f"{length} draws of {len(chains)} finite chains",
             instead="num_draws=200",
         )

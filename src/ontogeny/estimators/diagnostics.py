@@ -1,4 +1,4 @@
-"""What draws say about themselves: agreement, drift, bias by steps and minibatches, localisation, and the center."""
+"""Diagnostics of draws: agreement, drift, bias from steps and minibatches, localisation, and the center."""
 
 import math
 from collections.abc import Callable
@@ -12,55 +12,56 @@ from jaxtyping import Float
 from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.outcome import Outcome
 
-# The usual limit of R-hat (Vehtari et al. 2021), the effective sample size halved because only a mean is wanted.
+# The usual R-hat limit (Vehtari et al. 2021), and half the usual effective sample size, since only a mean is needed.
 MAX_RHAT = 1.05
 MIN_ESS = 50
-MAX_DRIFT = 0.06  # of the value, in an e-fold of time
-MIN_EQUIPARTITION, MAX_UNSEEN = 0.9, 0.3  # below, a drift of more than this has to be ruled out
-MAX_INFLATION = 0.3  # of the value: beyond, its quadratic theory is no longer to be trusted
+MAX_DRIFT = 0.06  # of the value, per e-fold of time
+MIN_EQUIPARTITION, MAX_UNSEEN = 0.9, 0.3  # below this equipartition, a drift above this must be ruled out
+MAX_INFLATION = 0.3  # of the value; above this the quadratic theory behind it cannot be trusted
 MAX_EQUIPARTITION = 1.08
-MAX_DESCENT = 0.5  # of the complexity: label noise of unit variance alone gives 2/(2 + log n) at the true weights
+MAX_DESCENT = 0.5  # of the complexity; unit-variance label noise alone gives 2/(2 + log n) at the true weights
 MAX_DESCENT_ERROR = 0.1  # of the complexity
-_DOUBT = 0.25  # of what is taken off for noise: some of it is in directions that the loss does not hold
-# Of the value, times degree/2 - 1 and the share of directions that have not mixed: deep rank-deficient networks,
-# of degrees 4 to 8, came out 2 to 9 % low; generic ones, of degrees 2 to 3, not at all.
+_DOUBT = 0.25  # of the noise correction: some of the noise is in directions that the loss does not confine
+# Share of the value, times degree/2 - 1 and the share of unmixed directions. Deep rank-deficient networks, of degrees 4
+# to 8, were 2 to 9 % too low; generic ones, of degrees 2 to 3, were not.
 _UNMIXED = 0.05
-_QUADRATIC = 0.15  # how far the quadratic's value may be from the value, for its spectrum to be believed
-_BLOCK = 5  # draws: a quarter of a swing at the steps that calibration takes
+_QUADRATIC = 0.15  # largest relative difference between quadratic approximation and value at which the spectrum is used
+_BLOCK = 5  # draws: a quarter of an oscillation at calibrated step sizes
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Numbers behind a verdict; NaN where the draws do not tell.
+    """The numbers behind a verdict; NaN where the draws do not determine them.
 
     Attributes:
-        value: nβ (E[L] - L(w*)), bias by steps and minibatches taken off: complexity - descent.
-        mcse: its Monte Carlo error, the paired baseline's included, a quarter of what was taken off, what of the drift
-            is more than twice its own error, 5 % (degree/2 - 1) of it for the share of directions that have not mixed,
-            and what calibrated runs count for finite steps (`SamplingSettings.step_error`).
-        complexity, complexity_mcse: nβ E[L - T], how far the mean loss lies above T, the tangent of the loss at the
-            minimum ŵ of U near w*, and its error; NaN where no descent was made.
-        descent, descent_mcse: nβ (L(w*) - E[T]), 0 at a minimum, and its error; NaN where no descent was made.
-        monte_carlo_error: the part of `complexity_mcse` that more draws would lower.
-        rhat, ess, ess_tail: rank-normalised split R-hat over chains, bulk and tail effective sample sizes, of the
-            complexity's trace, which is that of the value at a minimum.
-        drift: change of the trace in an e-fold of time at its end, warm-up included, as a share of `scale`; its
-            standard error is `drift_error`.
-        equipartition: E[(w - ŵ)·∇U]/P less what finite steps add to it: 1 where all directions have mixed, above 1
-            where something heats the chain; below 1 while flat directions have not mixed, which alone is no alarm. Its
-            Monte Carlo error is `equipartition_error`.
-        degree: E[V]/E[K] of V = nβ (w - ŵ)·∇L and K = nβ (L - L(ŵ)): k for a loss that is homogeneous of degree k, 2
-            for a quadratic.
-        inflation: what steps and minibatches added, as a share of `scale`.
-        heat: variance that minibatches inject over that which the kernel injects.
-        withheld, withheld_mcse: share of the complexity that γ takes, at least: the larger of -∂ln λ̂/∂ln γ, from
-            covariances of the draws, and, where the spectrum at w* is known and gives the value to 15 %, the share by
-            which a quadratic loss would lie below its value at a thousandth of γ.
-        below_center: share of draws with a lower loss than the center's.
+        value: nβ (E[L] - L(w*)) minus the bias from steps and minibatches: complexity - descent.
+        mcse: its Monte Carlo error. It includes that of the paired baseline, a quarter of the subtracted bias, and the
+            part of the drift that exceeds twice its own error. It also includes 5 % (degree/2 - 1) of the value times
+            the share of unmixed directions, and the step-size error of calibrated sampling
+            (`SamplingSettings.step_error`).
+        complexity, complexity_mcse: nβ E[L - T], the height of the mean loss above T, the tangent of the loss at the
+            minimum ŵ of U near w*, and its error. NaN without a descent.
+        descent, descent_mcse: nβ (L(w*) - E[T]), 0 at a minimum, and its error. NaN without a descent.
+        monte_carlo_error: the part of `complexity_mcse` that more draws would reduce.
+        rhat, ess, ess_tail: rank-normalised split R-hat over chains, and bulk and tail effective sample sizes, of the
+            trace of the complexity. At a minimum this is the trace of the value.
+        drift: change of the trace per e-fold of time at its end, warm-up included, as a share of `scale`. Its standard
+            error is `drift_error`.
+        equipartition: E[(w - ŵ)·∇U]/P minus the contribution of finite steps. It is 1 if all directions have mixed, and
+            above 1 if something heats the chain. It is below 1 while flat directions have not mixed, which alone is no
+            alarm. Its Monte Carlo error is `equipartition_error`.
+        degree: E[V]/E[K] with V = nβ (w - ŵ)·∇L and K = nβ (L - L(ŵ)). It is k for a loss homogeneous of degree k, and
+            2 for a quadratic.
+        inflation: bias from steps and minibatches, as a share of `scale`.
+        heat: variance injected by minibatches, relative to that injected by the kernel.
+        withheld, withheld_mcse: lower bound on the share of the complexity that γ removes. It is the larger of two
+            numbers. One is -∂ln λ̂/∂ln γ, from covariances of the draws. The other, used if the spectrum at w* is known
+            and gives the value to 15 %, is the share by which a quadratic loss lies below its value at a thousandth of
+            γ.
+        below_center: share of draws whose loss is below that at the center.
         distance: mean |w - w*|.
-        scale: |complexity|, or the resolution of the draws where that is more: what drift, inflation and errors are
-            shares of.
+        scale: |complexity|, or the resolution of the draws if larger. Drift, inflation and errors are shares of it.
     """
 
     value: float
@@ -88,7 +89,7 @@ class Diagnostics:
 
     @property
     def heated(self) -> bool:
-        """Whether equipartition is exceeded, by more than twice its error: few draws exceed it by chance."""
+        """Whether equipartition is exceeded by more than twice its error, so not by chance in a few draws."""
         return self.equipartition - 2 * float(np.nan_to_num(self.equipartition_error)) > MAX_EQUIPARTITION
 
     def to_dict(self) -> dict[str, float]:
@@ -96,7 +97,7 @@ class Diagnostics:
 
 
 def diagnose(draws: xr.DataTree) -> Diagnostics:
-    """The diagnostics of draws (see `ontogeny.core.draws`); chains that left the finite numbers are left out."""
+    """The diagnostics of draws (see `ontogeny.core.draws`), without diverged chains."""
     settings, stats = settings_of(draws), draws["sample_stats"]
     kept = np.isnan(np.asarray(stats["failed_at"], dtype=np.float64))
 
@@ -108,11 +109,11 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     control = trace("control")
     raw = settings.nbeta * trace("loss_difference", "posterior")
     energy = raw - _coefficient(raw, settings.nbeta * control) * settings.nbeta * np.nan_to_num(control)
-    pull, shift = trace("pull"), np.nan_to_num(trace("shift"))  # nothing where no descent was made
+    pull, shift = trace("pull"), np.nan_to_num(trace("shift"))  # zero without a descent
     loss_virial = trace("virial") * settings.num_parameters - pull
     inflation = _inflation(trace, loss_virial, settings)
     value, mcse, *_ = summarize(energy, shared=settings.control_variate)
-    # above the tangent at ŵ: the slope there moves the value and its descent alike, and would be noise in their sum
+    # above the tangent at ŵ: the slope there shifts value and descent alike, and would only add noise to their sum
     bent, below, rhat, ess, tail = summarize(energy + shift, shared=settings.control_variate)
     tilt, tilt_mcse = summarize(shift)[:2] if shift.any() else (0.0, 0.0)
     corrected = value - inflation
@@ -154,7 +155,7 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
 
 
 def judge(found: Diagnostics, failed: bool) -> Outcome:
-    """The gravest thing that the diagnostics say; `failed` if a chain left the finite numbers."""
+    """The most serious verdict that the diagnostics support; `failed` if a chain diverged."""
     below = found.value + 2 * found.mcse < 0
     if below or found.descent - 2 * found.descent_mcse > MAX_DESCENT * abs(found.complexity):
         return Outcome.NOT_A_MINIMUM
@@ -162,10 +163,10 @@ def judge(found: Diagnostics, failed: bool) -> Outcome:
 
 
 def judge_draws(found: Diagnostics, failed: bool) -> Outcome:
-    """What the diagnostics say of the draws, wherever their center lies."""
+    """The verdict on the draws, wherever their center lies."""
     if failed:
         return Outcome.DIVERGED
-    if math.isnan(found.mcse) or math.isnan(found.rhat):  # one chain alone has no R-hat
+    if math.isnan(found.mcse) or math.isnan(found.rhat):  # a single chain has no R-hat
         return Outcome.TOO_FEW_DRAWS
     if found.inflation > MAX_INFLATION or found.heated:
         return Outcome.STEP_TOO_LARGE
@@ -181,11 +182,11 @@ def judge_draws(found: Diagnostics, failed: bool) -> Outcome:
 
 
 def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> tuple[float, float, float, float, float]:
-    """Mean, Monte Carlo error, R-hat, bulk and tail ESS of a trace; NaN where there is too little to say.
+    """Mean, Monte Carlo error, R-hat, bulk and tail ESS of a trace; NaN if there are too few draws.
 
-    Chains that share minibatches are not independent: their error is then at least that of the mean over chains. That
-    of means over `_BLOCK` draws is asked too: the energy of an underdamped kernel swings, and the sum over its
-    autocorrelation would end at the first trough.
+    Chains that share minibatches are not independent, so their error is at least that of the mean over chains. The
+    error of means over `_BLOCK` draws is used as well. The energy of an underdamped kernel oscillates, and the sum over
+    its autocorrelation would stop at the first trough.
     """
     if trace.size == 0:
         return (math.nan,) * 5
@@ -200,7 +201,7 @@ def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> t
 
 
 def _error(trace: Float[np.ndarray, "chain draw"]) -> float:
-    """Monte Carlo error of the mean: the larger of that of the draws and that of the means over blocks of them."""
+    """Monte Carlo error of the mean: the larger of that from the draws and that from means over blocks of them."""
     blocks = trace.shape[1] // _BLOCK
     swung = trace[:, trace.shape[1] - blocks * _BLOCK :].reshape(len(trace), blocks, _BLOCK).mean(2)
     asked = [trace, swung] if blocks >= 4 else [trace]
@@ -208,10 +209,10 @@ def _error(trace: Float[np.ndarray, "chain draw"]) -> float:
 
 
 def _inflation(trace: Callable[[str], np.ndarray], loss_virial: np.ndarray, settings: SamplingSettings) -> float:
-    """What steps and minibatches add to the value: the kernel's own word, less what noise in held directions does not.
+    """Bias from steps and minibatches: the kernel's prediction, without noise in directions that only γ confines.
 
-    Noise of relative variance `heat` adds ½ P heat where the loss holds the chain, and q/(q + γ) of that where γ helps;
-    q = E|nβ∇L|² / E[nβ∇L·(w - w*)] is the curvature that the loss's energy sees.
+    Noise of relative variance `heat` adds ½ P heat where the loss confines the chain, and q/(q + γ) of that where γ
+    helps. Here q = E|nβ∇L|² / E[nβ∇L·(w - w*)] is the effective curvature of the loss.
     """
     found, heat = _mean(trace("inflation")), _mean(trace("heat"))
     if math.isnan(found):
@@ -225,14 +226,14 @@ def _inflation(trace: Callable[[str], np.ndarray], loss_virial: np.ndarray, sett
 
 
 def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:
-    """Of the control variate of mean 0 that lowers the variance of the trace most."""
+    """The coefficient with which a control variate of mean 0 reduces the variance of the trace most."""
     if not control.size or np.isnan(control).any() or not np.var(control):
         return 0.0
     return float(np.cov(raw.ravel(), control.ravel())[0, 1] / np.var(control))
 
 
 def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, float]:
-    """Slope of the trace against the logarithm of time over its last half (warm-up counts as time), and its error."""
+    """Slope of the trace against log time over its second half, with its error. Warm-up counts as time."""
     main, warm = (_above_tangent(draws, prefix, kept, nbeta) for prefix in ("", "warmup_"))
     trace = np.concatenate([warm, main], axis=1)
     total = trace.shape[1]
@@ -242,7 +243,7 @@ def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, f
     time = np.log(np.arange(begin, total) + 1.0)
     time -= time.mean()
     slopes = (trace[:, begin:] @ time) / (time @ time)
-    # blocks of draws longer than their memory would need to be known; chains are independent and few, so both are asked
+    # the autocorrelation time is unknown, and independent chains are few, so both error estimates are used
     between = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) if len(slopes) > 1 else math.nan
     ess = float(array_stats.ess(main, **_AXES)) if main.shape[1] >= 4 and np.ptp(main) else math.nan
     spread = float(main.std()) / math.sqrt(max(ess, 1.0)) / float(time.std()) if not math.isnan(ess) else math.nan
@@ -250,7 +251,7 @@ def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, f
 
 
 def _above_tangent(draws: xr.DataTree, prefix: str, kept: np.ndarray, nbeta: float) -> Float[np.ndarray, "chain draw"]:
-    """nβ (L - L(w*)) less its slope at ŵ."""
+    """nβ (L - L(w*)) minus its slope at ŵ."""
     found = nbeta * np.asarray(draws[f"{prefix}posterior"]["loss_difference"], dtype=np.float64)[kept]
     group = f"{prefix}sample_stats"
     shift = draws[group].get("shift") if group in draws.children else None
@@ -267,10 +268,10 @@ def _withheld(
     shift: Float[np.ndarray, "chain draw"],
     complexity: float,
 ) -> tuple[float, float]:
-    """The share that γ takes, and its error: by the draws, or by the spectrum where that says more."""
+    """The share that γ removes, and its error: from the draws, or from the spectrum if that is larger."""
     share, error = _elasticity(energy, virial, shift, complexity)
     stats = draws["sample_stats"]
-    if settings.batch_size < settings.num_samples and "half_loss" in stats:  # of halves that share no sample
+    if settings.batch_size < settings.num_samples and "half_loss" in stats:  # from halves that share no sample
         pairs = [np.asarray(stats[name], dtype=np.float64)[kept] for name in ("half_loss", "half_virial")]
         at = np.isfinite(pairs[0]).all(axis=(0, 2))
         first = settings.nbeta * pairs[0][:, at]
@@ -289,10 +290,11 @@ def _elasticity(
     shift: Float[np.ndarray, "chain draw"],
     complexity: float,
 ) -> tuple[float, float]:
-    """-∂ln λ̂/∂ln γ = (E[V] - Cov(K, V)) / 2λ̂ with K = nβ(L - T), V = nβ(w - ŵ)·∇(L - T), T the tangent of L at ŵ, and
-    its error over chains.
+    """-∂ln λ̂/∂ln γ = (E[V] - Cov(K, V)) / 2λ̂, and its error over chains.
 
-    Partial integration of ½γ Cov(K, |w - ŵ|²), which has far more noise. K and V must not share a minibatch.
+    Here K = nβ(L - T), V = nβ(w - ŵ)·∇(L - T), and T is the tangent of L at ŵ.
+    It follows by partial integration from ½γ Cov(K, |w - ŵ|²), which is far noisier. K and V must not share a
+    minibatch.
     """
     if energy.size == 0 or energy.shape[1] < 8 or np.isnan(virial).any() or not complexity:
         return math.nan, math.nan

@@ -18,20 +18,20 @@ _WBIC_TOLERANCE = 0.01
 def wbic(draws: xr.DataTree) -> Quantity:
     """WBIC = n E[L(w)] at nβ = n / log n: the free energy -log ∫ exp(-n L(w)) φ(w) dw up to O(√log n).
 
-    L is the mean negative log-likelihood in nats, φ the localizing Gaussian. n L(w*) is in it, so that two networks
+    L is the mean negative log-likelihood in nats, φ the localizing Gaussian. It includes n L(w*), so two networks
     trained on the same data are compared by their difference.
 
     Args:
         draws: from `ontogeny.sample` at its default nβ.
 
     Returns:
-        WBIC in nats with its Monte Carlo error, that of L(w*) on the minibatches included.
+        WBIC in nats with its Monte Carlo error, including that of L(w*) on the minibatches.
 
     Raises:
-        InvalidArgument: for draws at another nβ, at which n E[L] is no free energy.
+        InvalidArgument: for draws at another nβ, where n E[L] is not a free energy.
 
-    When not to trust it: where λ̂ of the same draws has not settled in γ, φ decides part of it. It asks of L that it be
-    a log-likelihood: a squared error without its 1/(2σ²) is not.
+    When not to trust it: if λ̂ from the same draws still depends on γ, then so does WBIC, through φ. L must be a
+        log-likelihood: a squared error without the factor 1/(2σ²) is not.
 
     References:
         Watanabe, "A Widely Applicable Bayesian Information Criterion", JMLR 14 (2013) 867-897.
@@ -49,7 +49,7 @@ def wbic(draws: xr.DataTree) -> Quantity:
 
 
 def free_energy(loss: float, learning_coefficient: float, num_samples: int, multiplicity: int = 1) -> float:
-    """F = n L(w*) + λ log n - (m - 1) log log n, in nats: the asymptote of the local free energy, O(1) left out.
+    """F = n L(w*) + λ log n - (m - 1) log log n, in nats: the asymptote of the local free energy, up to O(1).
 
     Args:
         loss: L(w*), the mean negative log-likelihood over the n samples.
@@ -74,18 +74,18 @@ def functional_variance(draws: xr.DataTree, observable: str) -> Quantity:
     """V = (1/n) Σᵢ Var_w[log p(xᵢ|w)], from per-sample losses recorded at every draw.
 
     Args:
-        draws: from `ontogeny.sample` with an observable of the posterior's own samples, or of a random part of them,
-            under a loss that is a negative log-likelihood in nats.
+        draws: from `ontogeny.sample` with an observable of the posterior's own samples, or a random subset of them, and
+            a loss that is a negative log-likelihood in nats.
         observable: its name.
 
     Returns:
-        V, with its Monte Carlo error and, for a part of m samples, the error of the part.
+        V, with its Monte Carlo error and, for a subset of m samples, the sampling error of the subset.
 
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: variances over draws that are few and correlated are low, by one over the effective number.
-    Samples other than those the posterior was fitted to give another quantity.
+    When not to trust it: variances over few correlated draws are too low, by one over the effective sample size.
+        Samples other than those of the posterior give a different quantity.
 
     References:
         Watanabe, Algebraic Geometry and Statistical Learning Theory (2009), chapter 6.
@@ -103,10 +103,10 @@ def functional_variance(draws: xr.DataTree, observable: str) -> Quantity:
 
 
 def singular_fluctuation(draws: xr.DataTree, observable: str) -> Quantity:
-    """ν = (nβ/2) V, V the functional variance: what a model gains in fit to its own samples by fluctuating.
+    """ν = (nβ/2) V, V the functional variance: how much a model gains in fit to its own samples by fluctuating.
 
-    With λ it gives the errors of the posterior's predictions beyond those of the truth: at β = 1 that of generalization
-    is λ/n on average, that of training (λ - 2ν)/n. For a regular model λ = ν = d/2 at β = 1.
+    With λ it gives the excess errors of the posterior predictive over the truth. At β = 1 the mean generalization error
+    is λ/n, and the mean training error (λ - 2ν)/n. For a regular model λ = ν = d/2 at β = 1.
 
     Args:
         draws, observable: as for `functional_variance`.
@@ -117,8 +117,8 @@ def singular_fluctuation(draws: xr.DataTree, observable: str) -> Quantity:
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: as `functional_variance`. ν depends on β, unlike λ: at nβ = n / log n it is that of the
-    tempered posterior.
+    When not to trust it: as `functional_variance`. Unlike λ, ν depends on β: at nβ = n / log n it belongs to the
+        tempered posterior.
 
     References:
         Watanabe, Algebraic Geometry and Statistical Learning Theory (2009), chapter 6.
@@ -129,22 +129,22 @@ def singular_fluctuation(draws: xr.DataTree, observable: str) -> Quantity:
 
 
 def waic(draws: xr.DataTree, observable: str) -> Quantity:
-    """WAIC = T + β V: the expected loss of the tempered posterior's predictions on new samples, in nats a sample.
+    """WAIC = T + β V: the expected loss of the tempered posterior predictive on new samples, in nats per sample.
 
-    T = -(1/n) Σᵢ log E_w[p(xᵢ|w)] is the training loss of the predictions, V the functional variance (a mean over
-    samples).
+    T = -(1/n) Σᵢ log E_w[p(xᵢ|w)] is the training loss of the posterior predictive, and V the functional variance (a
+    mean over samples).
 
     Args:
         draws, observable: as for `functional_variance`.
 
     Returns:
-        WAIC, with its Monte Carlo error and that of a part of the samples in V.
+        WAIC, with its Monte Carlo error and the error of a subset of the samples in V.
 
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: as `functional_variance`; E_w[p(xᵢ|w)] is led by few draws where a sample's loss varies by
-    more than a nat or so. The errors of T and V are added as if they were independent.
+    When not to trust it: as `functional_variance`; E_w[p(xᵢ|w)] is dominated by a few draws if a sample's loss varies
+        by more than about a nat. The errors of T and V are added as if independent.
 
     References:
         Watanabe, "Asymptotic Equivalence of Bayes Cross Validation and Widely Applicable Information Criterion in
@@ -158,7 +158,7 @@ def waic(draws: xr.DataTree, observable: str) -> Quantity:
     least = pooled.min(axis=0)
     mean = np.exp(least - pooled).mean(axis=0)
     training = float((least - np.log(mean)).mean())
-    # to first order T moves with Σᵢ p(xᵢ|w) / E_w[p(xᵢ|w)]
+    # to first order T varies with Σᵢ p(xᵢ|w) / E_w[p(xᵢ|w)]
     moves = mean_of("T", -(np.exp(least - losses) / mean).mean(axis=-1), draws)
     beta = settings.nbeta / settings.num_samples
     error = math.hypot(moves.error, beta * variance.error)

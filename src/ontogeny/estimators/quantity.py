@@ -1,4 +1,4 @@
-"""A number read off draws, with its error and verdict, and the losses that such numbers are read from."""
+"""A number computed from draws, with its error and verdict, and the losses behind it."""
 
 import math
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _NORMAL_95 = 1.959964
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with how far it can be trusted.
+    """A number with its error and verdict.
 
     Attributes:
-        name: what it is, for printing.
+        name: its symbol, for printing.
         value: the number.
         error: its standard error.
         outcome, advice: the verdict, and a sentence on what to do unless it is `converged`.
@@ -47,11 +47,11 @@ class Quantity:
 
 
 def mean_of(name: str, trace: Trace, draws: xr.DataTree, other_error: float = 0.0) -> Quantity:
-    """The mean of a trace with its Monte Carlo error, under the verdict of the draws and that of the trace.
+    """The mean of a trace with its Monte Carlo error, and the worse of the verdicts on the draws and on the trace.
 
     Args:
-        trace: over the chains that stayed finite (see `finite`).
-        other_error: standard error of another, independent source, added in squares.
+        trace: values over the chains that stayed finite (see `finite`).
+        other_error: standard error from another, independent source, added in quadrature.
     """
     mean, error, rhat, ess, _ = summarize(trace, shared=settings_of(draws).control_variate)
     outcome = llc(draws).outcome
@@ -65,12 +65,12 @@ def mean_of(name: str, trace: Trace, draws: xr.DataTree, other_error: float = 0.
 
 
 def finite_chains(draws: xr.DataTree) -> list[int]:
-    """Numbers of the chains that never left the finite numbers."""
+    """Indices of the chains that never diverged."""
     return np.flatnonzero(np.isnan(np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64))).tolist()
 
 
 def finite(draws: xr.DataTree, variable: str) -> Float[np.ndarray, "chain draw ..."]:
-    """`group/variable` of the chains that never left the finite numbers, in double precision."""
+    """`group/variable` of the chains that never diverged, in double precision."""
     return np.asarray(draws[variable], dtype=np.float64)[finite_chains(draws)]
 
 
@@ -83,14 +83,14 @@ def at_center(draws: xr.DataTree, observable: str) -> Float[np.ndarray, " sample
     constants = draws["constant_data"].data_vars if "constant_data" in draws.children else {}
     held = [str(name) for name in draws["posterior"].data_vars if f"{name}_at_center" in constants]
     if observable not in held:
-        found = f"{observable!r}, and the draws hold {', '.join(held) or 'none'}"
+        found = f"{observable!r}, but the draws contain {', '.join(held) or 'none'}"
         instead = f'sample(…, observables={{"{observable}": data}})'
         raise InvalidArgument("observable", expected="an observable of the draws", found=found, instead=instead)
     return np.asarray(draws[f"constant_data/{observable}_at_center"], dtype=np.float64)
 
 
 def per_sample(draws: xr.DataTree, observable: str) -> Float[np.ndarray, "chain draw sample"]:
-    """An observable's losses, sample by sample, of the chains that never left the finite numbers.
+    """An observable's losses, sample by sample, for the chains that never diverged.
 
     Raises:
         InvalidArgument: for a name that the draws do not hold.
@@ -100,10 +100,10 @@ def per_sample(draws: xr.DataTree, observable: str) -> Float[np.ndarray, "chain 
 
 
 def loss_differences(draws: xr.DataTree, observable: str | None) -> tuple[Trace, Trace | None]:
-    """L(w) - L(w*) twice, with independent minibatch noise, so that their product means the product of the losses.
+    """L(w) - L(w*) twice, with independent minibatch noise, so that their product is unbiased.
 
-    Without noise, which is where batches or the observable are all samples, both are the same. The second is None
-    where a minibatch was recorded once: its noise would enter a variance, and an exponential.
+    Without noise, when batches or the observable are all samples, the two are equal. The second is None if a minibatch
+    was recorded only once, because its noise would bias a variance or an exponential.
     """
     settings = settings_of(draws)
     first = finite(draws, "posterior/loss_difference")

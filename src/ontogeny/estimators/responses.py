@@ -1,4 +1,4 @@
-"""How a component answers to a change of the data: susceptibilities to datasets and to single samples."""
+"""Susceptibilities: the response of a component to a change of the data, for datasets and for single samples."""
 
 import numpy as np
 import xarray as xr
@@ -12,29 +12,29 @@ from ontogeny.estimators.quantity import Quantity, Trace, finite_chains, loss_di
 def susceptibility(
     draws: xr.DataTree, dataset: str, base: str | None = None, *, full: xr.DataTree | None = None
 ) -> Quantity:
-    """χ = -Cov(φ, ΔL) with φ = L(w) - L(w*) and ΔL = L' - L: how φ answers when the data move from q towards q'.
+    """χ = -Cov(φ, ΔL) with φ = L(w) - L(w*) and ΔL = L' - L: the response of φ to data moving from q towards q'.
 
     With q_h = (1-h) q + h q' it is (1/nβ) d/dh E[φ] at h = 0. The covariance is over the posterior restricted to the
-    component whose draws these are. With draws of the unrestricted posterior as `full` it is the published one,
-    φ δ(u - u*): -(E_C[φ ΔL] - E_C[φ] E_full[ΔL]), up to a factor that is the component's own.
+    component. Given draws of the unrestricted posterior as `full`, it is the published susceptibility of φ δ(u - u*):
+    -(E_C[φ ΔL] - E_C[φ] E_full[ΔL]), up to a factor specific to the component.
 
     Args:
-        draws: of the posterior restricted to a component, with the observables.
+        draws: from the posterior restricted to a component, with the observables.
         dataset: the observable with samples of q'.
-        base: the observable with samples of q; may be left out where gradients are taken on all samples.
+        base: the observable with samples of q; optional if gradients use all samples.
         full: draws of the unrestricted posterior with the same observables.
 
     Returns:
-        χ in squared units of the loss, with its Monte Carlo error. Negative where more of q' lowers the component's
+        χ in squared units of the loss, with its Monte Carlo error. It is negative if more of q' lowers the component's
         loss on q.
 
     Raises:
-        InvalidArgument: for an observable that the draws do not hold, or a missing `base` where minibatches were
-            recorded: the product would hold their noise.
+        InvalidArgument: for an observable that the draws do not contain, or for a missing `base` if minibatches were
+            recorded: their noise would enter the product.
 
-    When not to trust it: chains that have not converged. Values of different components differ by a factor that
-    the samples do not tell: standardise over datasets before components are compared. Repeat it at nβ = 0: what
-    remains is geometry of the weights and not of the loss.
+    When not to trust it: with chains that have not converged. Values of different components differ by an unknown
+        factor: standardise over datasets before comparing components. Repeat it at nβ = 0: what remains is geometry of
+        the weights, not of the loss.
 
     References:
         Baker et al., "Structural Inference: Interpreting Small Language Models with Susceptibilities", 2504.18274.
@@ -58,13 +58,13 @@ def susceptibilities(draws: xr.DataTree, dataset: str, base: str | None = None) 
         draws, dataset, base: as for `susceptibility`.
 
     Returns:
-        Dataset over `{dataset}_sample`: `susceptibility`, and its Monte Carlo error `mcse`.
+        Dataset over `{dataset}_sample`: `susceptibility` and its Monte Carlo error `mcse`.
 
     Raises:
-        InvalidArgument: as `susceptibility`, and for fewer than some 80 draws over all chains.
+        InvalidArgument: as `susceptibility`, and for fewer than about 80 draws over all chains.
 
-    When not to trust it: as `susceptibility`. Negative is expression and positive suppression only after the column
-    of a component has been standardised (2504.18274, section 4).
+    When not to trust it: as `susceptibility`. Negative means expression and positive suppression only after each
+        component's column has been standardised (2504.18274, section 4).
     """
     first, second = _base(draws, base)
     losses, row = sample_losses(draws, dataset), {chain: row for row, chain in enumerate(finite_chains(draws))}
@@ -78,7 +78,7 @@ def susceptibilities(draws: xr.DataTree, dataset: str, base: str | None = None) 
 
 
 def _traces(draws: xr.DataTree, dataset: str, base: str | None) -> tuple[Trace, Trace]:
-    """φ and ΔL at each draw, without noise in common."""
+    """φ and ΔL at each draw, without shared minibatch noise."""
     first, second = _base(draws, base)
     read = sample_losses(draws, dataset)
     other = np.array([read(chain, slice(None)).mean(1) for chain in finite_chains(draws)]).reshape(first.shape)
@@ -92,7 +92,7 @@ def _base(draws: xr.DataTree, base: str | None) -> tuple[Trace, Trace]:
         raise InvalidArgument(
             "base",
             expected="an observable with samples of the posterior's own data",
-            found=f"none, and draws of minibatches of {settings.batch_size} of {settings.num_samples} samples",
+            found=f"none, with minibatches of {settings.batch_size} of {settings.num_samples} samples",
             instead='sample(…, observables={"base": data, …}) and base="base"',
         )
     return first, second

@@ -1,4 +1,4 @@
-"""Draws of one temperature read at a neighbouring one by importance weights."""
+"""Importance reweighting of draws from one temperature to a neighbouring one."""
 
 import math
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Reweighted:
     """nβ' E[L(w) - L(w*)] at nβ' from draws at nβ.
 
     Attributes:
-        nbeta: nβ', the temperature it was read at.
-        value: by weights that are normalized to sum to one; NaN where a minibatch was recorded once.
+        nbeta: nβ', the target.
+        value: with self-normalized weights; NaN if a minibatch was recorded only once.
         mcse: Monte Carlo standard error of `value`, to first order in the fluctuation of the weights.
         overlap: Kish's effective share of the draws, (Σ weight)² / (N Σ weight²), between 1/N and 1.
     """
@@ -30,23 +30,23 @@ class Reweighted:
 
 
 def reweight(draws: xr.DataTree, nbeta: float, observable: str | None = None) -> Reweighted:
-    """The draws read at another temperature, by weights ∝ exp(-(nβ' - nβ) (L(w) - L(w*))).
+    """Reweight draws to another temperature, with weights ∝ exp(-(nβ' - nβ) (L(w) - L(w*))).
 
-    Read towards lower temperatures, nβ' > nβ. Where nβ L has the law Gamma(λ), the overlap is ((2r - 1)/r²)^λ with
-    r = nβ'/nβ: 0.44 a decade at λ = 1/2, but 0.06 for r = 2 at λ = 10. Towards higher temperatures the weights have
-    no variance from r ≤ 1/2 on, and the value must not be trusted whatever the overlap says.
+    Reweight towards lower temperatures, nβ' > nβ. If nβ L is distributed as Gamma(λ), the overlap is ((2r - 1)/r²)^λ
+    with r = nβ'/nβ: 0.44 per decade at λ = 1/2, but 0.06 for r = 2 at λ = 10. Towards higher temperatures, from r ≤ 1/2
+    on, the variance of the weights is infinite, and the value must not be trusted whatever the overlap.
 
     Args:
         draws: from `ontogeny.sample`.
         nbeta: nβ' > 0.
-        observable: name of an observable of all samples, whose losses then stand for L. Without it minibatch noise
-            lowers the overlap, and the value is NaN unless two minibatches were recorded.
+        observable: name of an observable of all samples, whose losses are used as L. Without it minibatch noise lowers
+            the overlap, and the value is NaN unless two minibatches were recorded.
 
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: an overlap of few draws, say below 20 of them; draws that have not found the region that the
-    lower temperature weighs. What finite steps add to the losses is not taken off.
+    When not to trust it: if the overlap leaves few effective draws, say below 20, or if the draws have not reached the
+        region that dominates at the lower temperature. The bias of finite steps is not subtracted.
 
     References:
         Watanabe, "A Widely Applicable Bayesian Information Criterion", JMLR 14 (2013) 867-897, for temperatures;

@@ -1,4 +1,4 @@
-"""How the learning coefficient answers to the settings it was estimated at: derivatives as covariances of the draws."""
+"""Sensitivity of the learning coefficient to its settings: derivatives as covariances of the draws."""
 
 import numpy as np
 import xarray as xr
@@ -11,12 +11,12 @@ from ontogeny.estimators.quantity import Quantity, Trace, finite, loss_differenc
 def localization_sensitivity(draws: xr.DataTree, observable: str | None = None) -> Quantity:
     """∂λ̂/∂γ = -nβ Cov(L(w) - L(w*), |w - w*|²/2), of λ̂ = nβ E[L(w) - L(w*)].
 
-    Read γ ∂λ̂/∂γ against λ̂: where it is not small, the localization and not the loss decides the estimate.
+    Compare γ ∂λ̂/∂γ with λ̂. If it is not small, the localization, not the loss, decides the estimate.
 
     Args:
         draws: from `ontogeny.sample`.
-        observable: name of an observable whose losses stand for L; default the recorded minibatches, whose noise does
-            not enter here but in the error.
+        observable: name of an observable whose losses are used as L; default the recorded minibatches, whose noise
+            affects only the error.
 
     Returns:
         The derivative, in units of 1/γ, with its Monte Carlo error.
@@ -24,8 +24,9 @@ def localization_sensitivity(draws: xr.DataTree, observable: str | None = None) 
     Raises:
         InvalidArgument: for an observable that the draws do not hold.
 
-    When not to trust it: what finite steps add to both factors is not taken off. Covariances of few effective draws are
-    low, by one over their number. `Diagnostics.localized` has less noise, where the chains recorded their gradients.
+    When not to trust it: the bias of finite steps in both factors is not subtracted. Covariances of few effective draws
+        are too low, by one over their number. `Diagnostics.withheld` is less noisy, if the chains recorded their
+        gradients.
     """
     first, second = loss_differences(draws, observable)
     half_square = finite(draws, "sample_stats/distance") ** 2 / 2
@@ -36,22 +37,22 @@ def localization_sensitivity(draws: xr.DataTree, observable: str | None = None) 
 def temperature_sensitivity(draws: xr.DataTree, observable: str | None = None) -> Quantity:
     """∂λ̂/∂(nβ) = E[L(w) - L(w*)] - nβ Var(L(w) - L(w*)), of λ̂ = nβ E[L(w) - L(w*)].
 
-    nβ ∂λ̂/∂(nβ), the slope of λ̂ against log nβ, is 0 where the estimate has settled, and 1 / log² nβ or so at a
+    nβ ∂λ̂/∂(nβ), the slope of λ̂ against log nβ, is 0 if the estimate has settled, and about 1 / log² nβ at a
     singularity of multiplicity 2.
 
     Args:
         draws: from `ontogeny.sample`.
-        observable: name of an observable whose losses stand for L.
+        observable: name of an observable whose losses are used as L.
 
     Returns:
         The derivative, in units of 1/nβ, with its Monte Carlo error.
 
     Raises:
-        InvalidArgument: where a minibatch smaller than the data was recorded once at each draw: the variance of its
-            losses contains its own noise. For an observable that the draws do not hold.
+        InvalidArgument: if each draw recorded a single minibatch smaller than the data, because the variance of its
+            losses contains its own noise. Also for an observable that the draws do not contain.
 
-    When not to trust it: as `localization_sensitivity`. An observable that is a part of the samples gives the variance
-    on average over parts, and the error does not hold the spread between parts.
+    When not to trust it: as `localization_sensitivity`. An observable of a subset of the samples gives the variance
+        averaged over subsets, and the error does not include the spread between subsets.
     """
     first, second = loss_differences(draws, observable)
     if second is None:

@@ -1,4 +1,4 @@
-"""The learning coefficient against temperature in one run, and its limit with the multiplicity."""
+"""The learning coefficient along a temperature ladder, and its limit with the multiplicity."""
 
 import math
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ from ontogeny.estimators.coefficient import Estimate, llc
 from ontogeny.estimators.quantity import Quantity, Trace, loss_differences
 from ontogeny.estimators.reweighting import reweight
 
-MAX_EXTRAPOLATION = 0.4  # share of λ that the coldest rung may fall short of
+MAX_EXTRAPOLATION = 0.4  # largest share of λ missing at the coldest rung
 MAX_ERROR = 0.05  # of λ, relative
-_DECIDED = 0.8  # posterior probability from which on a multiplicity is named
+_DECIDED = 0.8  # posterior probability above which a multiplicity is reported
 
-# Neighbours disagree when they differ by more than both: errors of the draws, and what steps of different sizes add.
+# Neighbours disagree if they differ by more than both: Monte Carlo error, and bias from different step sizes.
 _MAX_DEVIATION = 4.0
 _MAX_RELATIVE_DEVIATION = 0.05
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """A learning coefficient followed to low temperature.
+    """A learning coefficient extrapolated to low temperature.
 
     Attributes:
-        curve: over `nbeta`, rising: `value` and `mcse` of nβ E[L(w) - L(w*)]; `reweighted` and `reweighted_mcse` the
-            same read from the draws of the next hotter rung, with their `overlap`; `used`, whether a rung
-            converged; `fitted`, the fit, NaN where it has none. Over `multiplicity`: its posterior `probability`.
+        curve: over rising `nbeta`: `value` and `mcse` of nβ E[L(w) - L(w*)]; `reweighted` and `reweighted_mcse`, the
+            same from the draws of the next hotter rung, with their `overlap`; `used`, whether the rung converged;
+            `fitted`, the fit, NaN outside it. Over `multiplicity`: its posterior `probability`.
         learning_coefficient: λ, the limit, with its error and verdict.
-        multiplicity: m, or None where no m has a posterior probability of 0.8 or λ is not to be trusted.
+        multiplicity: m, or None if no m has a posterior probability of 0.8 or λ is not to be trusted.
     """
 
     curve: xr.Dataset
@@ -58,40 +58,40 @@ class Ladder:
 def temperature_ladder(
     draws: Sequence[xr.DataTree], *, observable: str | None = None, min_overlap: float = 0.05
 ) -> Ladder:
-    """λ and its multiplicity m from draws at many temperatures, by the limit of nβ E[L(w) - L(w*)] as nβ grows.
+    """Estimate λ and its multiplicity m from draws at many temperatures, as the limit of nβ E[L(w) - L(w*)].
 
-    At finite temperature the plain estimate is low by about (m - 1) / log nβ, and by the tails of further poles.
-    `ontogeny.estimators.asymptote` says how the limit is taken, by averaging over the forms that theory allows.
+    At finite temperature the plain estimate is too low by about (m - 1) / log nβ, and by the tails of further poles.
+    `ontogeny.estimators.asymptote` takes the limit, averaging over the forms that theory allows.
 
-    What it takes, by exact curves of localization 1 with noise: 12 rungs from nβ = 1e2 to 1e8 with relative errors of
-    0.5 % give λ to 5 % and name m at nearly every ladder of w₁², w₁²w₂² and w₁²w₂²w₃², at nine of ten of w⁶, w₁²w₂⁴ and
-    w₁⁴w₂⁴, and at seven of ten of w₁⁴w₂⁴w₃⁴, where a third of λ is extrapolated; the others are refused. At 1 % what is
-    accepted still is within 5 %, but m stays open at one to three of ten of the first three, about half of the next
-    three are refused, and nearly all of the last. With hotter rungs, 0.35 % do from 1e1 to 1e4 for w₁²w₂² and to 1e5
-    for w₁²w₂²w₃². What counts is the range of log(nβ A γ^-(k₁ + k₂ + …)) of A w₁^(2k₁) w₂^(2k₂) …: a strong
-    localization or a flat loss shifts it down. At λ above 5, m moves the curve by less than the errors: λ is then sound
-    and m undecided.
+    What it needs, measured on exact curves of localization 1 with noise: with 12 rungs from nβ = 1e2 to 1e8 and
+    relative errors of 0.5 %, λ is within 5 % and m is reported for nearly every ladder of w₁², w₁²w₂² and w₁²w₂²w₃².
+    The same holds for nine in ten ladders of w⁶, w₁²w₂⁴ and w₁⁴w₂⁴, and for seven in ten of w₁⁴w₂⁴w₃⁴, where a third of
+    λ is extrapolated. The others are refused. At errors of 1 %, accepted values are still within 5 %. However, m stays
+    open for one to three in ten ladders of the first three, about half of the next three are refused, and nearly all of
+    the last. Hotter rungs need errors of 0.35 %: from 1e1 to 1e4 for w₁²w₂², and to 1e5 for w₁²w₂²w₃². What counts is
+    the range of log(nβ A γ^-(k₁ + k₂ + …)) for A w₁^(2k₁) w₂^(2k₂) …; a strong localization or a flat loss shifts it
+    down. For λ above 5, m changes the curve by less than the errors, so that λ is sound and m undecided.
 
     Args:
-        draws: one of `ontogeny.sample` a rung: the same model, data, localization and restriction at different nβ,
-            each with its own seed, in any order.
-        observable: name of an observable of all samples; needed to compare neighbours where batches are smaller than
-            the data (see `reweight`).
-        min_overlap: least Kish share between neighbours, below which they cannot vouch for each other; 0 to go
-            without. At λ = 10 it needs neighbours less than a factor of 2 apart.
+        draws: one DataTree from `ontogeny.sample` per rung, in any order: the same model, data, localization and
+            restriction at different nβ, each with its own seed.
+        observable: name of an observable of all samples; needed to compare neighbours if batches are smaller than the
+            data (see `reweight`).
+        min_overlap: least Kish share between neighbours, below which they cannot check each other; 0 skips the check.
+            At λ = 10 it requires neighbours less than a factor of 2 apart.
 
     Returns:
-        The ladder. Its outcome is that of a refusal, with the reason as advice, where fewer than six rungs converged,
-        neighbours disagree or do not overlap, no form fits, the error exceeds 5 % of λ, or λ is further above the
-        coldest rung than 40 % of itself.
+        The ladder. Its outcome is a refusal, with the reason as advice, if fewer than six rungs converged, neighbours
+        disagree or do not overlap, no form fits, the error exceeds 5 % of λ, or the extrapolation beyond the coldest
+        rung exceeds 40 % of λ.
 
     Raises:
         InvalidArgument: for draws that are not of one posterior at different temperatures, or that share a seed.
 
-    When not to trust it: where a further pole is nearer than 0.7 min(λ, 1/2), as in w₁⁴w₂⁶, or the second pole is
-    itself multiple, as in w₁²w₂²w₃⁴, λ is up to 17 % high and m too high, at errors of 0.5 % and more, without a sign
-    of it; the same of w₁²w₂⁴ where the rungs end at 1e4. Above m = 4 λ is low. A bias that every rung has, as of steps
-    too large, is in λ.
+    When not to trust it: if a further pole is within 0.7 min(λ, 1/2), as in w₁⁴w₂⁶, or the second pole is itself
+        multiple, as in w₁²w₂²w₃⁴. Then, at errors of 0.5 % and more, λ is up to 17 % too high and m is too high, and no
+        diagnostic shows it. The same happens for w₁²w₂⁴ if the rungs end at 1e4. Above m = 4, λ is too low. A bias
+        common to all rungs, such as that of too large steps, stays in λ.
 
     References:
         Watanabe, Algebraic Geometry and Statistical Learning Theory (2009), chapter 4; JMLR 14 (2013) 867-897.
@@ -121,12 +121,12 @@ def temperature_ladder(
 def _check(rungs: Sequence[xr.DataTree]) -> None:
     settings = [settings_of(tree) for tree in rungs]
     if not settings:
-        raise InvalidArgument("draws", expected="one DataTree a temperature", found="none")
+        raise InvalidArgument("draws", expected="one DataTree per temperature", found="none")
     for name in ("localization", "num_samples", "num_parameters", "restriction"):
         found = {getattr(setting, name) for setting in settings}
         if len(found) > 1:
             raise InvalidArgument("draws", expected=f"one {name}", found=", ".join(map(str, sorted(found))))
-    for name, instead in {"nbeta": "one rung a temperature", "seed": "sample(…, seed=seed + rung)"}.items():
+    for name, instead in {"nbeta": "one rung per temperature", "seed": "sample(…, seed=seed + rung)"}.items():
         found = [getattr(setting, name) for setting in settings]
         if len(set(found)) < len(found):
             twice = next(value for value in found if found.count(value) > 1)
@@ -138,8 +138,8 @@ def _curve(rungs: Sequence[xr.DataTree], estimates: Sequence[Estimate], observab
     value, mcse = (np.array([getattr(estimate, name) for estimate in estimates]) for name in ("value", "mcse"))
     sound = np.array([estimate.outcome is Outcome.CONVERGED for estimate in estimates])
     read = [reweight(tree, float(colder), observable) for tree, colder in zip(rungs, nbeta[1:], strict=False)]
-    # What steps add is taken off the values. Off what is read at the next rung too: chains that are hotter than they
-    # say by a factor f, read at r times their nβ, are at 1/f + r - 1 times it.
+    # Step bias is subtracted from the values, and from those reweighted to the next rung: chains hotter than their
+    # nominal temperature by a factor f, reweighted to r times their nβ, are at 1/f + r - 1 times it.
     plain = np.array([_mean(loss_differences(tree, observable)[0]) for tree in rungs]) * nbeta
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = nbeta[1:] / nbeta[:-1]
@@ -160,7 +160,7 @@ def _curve(rungs: Sequence[xr.DataTree], estimates: Sequence[Estimate], observab
 
 
 def _disagreement(curve: xr.Dataset, min_overlap: float) -> str:
-    """Why neighbouring rungs do not vouch for each other, or nothing."""
+    """Why neighbouring rungs fail to check each other, or an empty string."""
     nbeta, used = curve["nbeta"].values, curve["used"].values
     value, overlap = curve["value"].values, curve["overlap"].values
     if min_overlap <= 0:
@@ -168,15 +168,15 @@ def _disagreement(curve: xr.Dataset, min_overlap: float) -> str:
     pairs = np.flatnonzero(used[1:] & used[:-1]) + 1
     if np.isnan(curve["reweighted"].values[pairs]).any():
         return (
-            "Neighbouring temperatures cannot check each other by losses of single minibatches: record an observable "
-            "of all samples, or set min_overlap=0 to do without."
+            "Losses of single minibatches do not let neighbouring temperatures check each other: record an observable "
+            "of all samples, or set min_overlap=0 to skip the check."
         )
     poor = [rung for rung in pairs if overlap[rung] < min_overlap]
     if poor:
         rung = min(poor, key=lambda rung: overlap[rung])
         return (
             f"Neighbouring temperatures overlap too little to check each other ({overlap[rung]:.2g} between nβ "
-            f"{nbeta[rung - 1]:.4g} and {nbeta[rung]:.4g}): put rungs between them, or set min_overlap=0 to do without."
+            f"{nbeta[rung - 1]:.4g} and {nbeta[rung]:.4g}): add rungs between, or set min_overlap=0 to skip the check."
         )
     difference = np.abs(curve["reweighted"].values - value)
     allowed = np.maximum(
@@ -187,23 +187,23 @@ def _disagreement(curve: xr.Dataset, min_overlap: float) -> str:
     if apart:
         rung = apart[0]
         return (
-            f"The draws at nβ {nbeta[rung - 1]:.4g}, read at {nbeta[rung]:.4g}, give "
-            f"{curve['reweighted'].values[rung]:.4g} and not {value[rung]:.4g}: raise num_warmup and num_draws, or "
+            f"The draws at nβ {nbeta[rung - 1]:.4g}, reweighted to {nbeta[rung]:.4g}, give "
+            f"{curve['reweighted'].values[rung]:.4g} instead of {value[rung]:.4g}: raise num_warmup and num_draws, or "
             "lower step_size, at both."
         )
     return ""
 
 
 def _doubt(limit: Asymptote, coldest: float) -> str:
-    """Why the fit is not the limit of the curve, or nothing."""
+    """Why the fit is not the limit of the curve, or an empty string."""
     if not limit.p_value >= MIN_P_VALUE:
         return (
-            "No form of theory fits the curve: it is not of one singularity, or not yet of its neighbourhood. Add "
+            "No theoretical form fits the curve. It mixes singularities, or is not yet in the asymptotic regime. Add "
             "colder rungs, or check the step size of each."
         )
     beyond = 1 - coldest / limit.value
     if abs(beyond) > MAX_EXTRAPOLATION:
-        return f"The limit is {beyond:.0%} of itself beyond the coldest rung: add colder rungs."
+        return f"The limit lies {beyond:.0%} of itself beyond the coldest rung: add colder rungs."
     if limit.error > MAX_ERROR * limit.value:
         shares = ", ".join(f"{share:.2f} for {m}" for m, share in enumerate(limit.probabilities, start=1))
         return (

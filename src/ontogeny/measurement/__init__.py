@@ -1,12 +1,12 @@
-"""A training run measured at its checkpoints: coefficients and behaviour along `step`, resumably."""
+"""Measurements along a training run: coefficients and behaviour at each checkpoint, resumable."""
 
 from ontogeny.measurement.behaviour import LanguageBehaviour as LanguageBehaviour
 from ontogeny.measurement.choice import Choice as Choice
 from ontogeny.measurement.choice import choose as choose
 from ontogeny.measurement.jobs import Run as Run
-from ontogeny.measurement.jobs import measure_parts as measure_parts
+from ontogeny.measurement.jobs import measure_cells as measure_cells
+from ontogeny.measurement.protocol import Cell as Cell
 from ontogeny.measurement.protocol import Measurement as Measurement
-from ontogeny.measurement.protocol import Part as Part
 from ontogeny.measurement.quantities import LLC as LLC
 from ontogeny.measurement.quantities import Behaviour as Behaviour
 from ontogeny.measurement.quantities import Losses as Losses

@@ -1,4 +1,4 @@
-"""What a language model does at a checkpoint: losses, distance to n-gram laws, in-context learning, head scores."""
+"""Behaviour of a language model at a checkpoint: losses, distance to n-gram laws, in-context learning, head scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,29 +22,27 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class LanguageBehaviour:
-    """A behaviour for `measure`: the field's measures of a small language model on fixed probes.
+    """A behaviour for `measure`: the standard measures of a small language model on fixed probes.
 
     | variable | meaning (losses in nats) |
     |---|---|
     | `test_loss` (distribution), `loss_by_position` (distribution, position) | next-token loss on held-out text |
-    | `icl_score`, `icl_by_sequence` | loss late minus early in the context: more negative is more in-context learning |
-    | `ngram_cross_entropy` (order) | -Σ q log p of the model p against the n-gram law q of the training text |
-    | `ngram_by_sequence` (order, ngram_sequence) | the same for each probe sequence |
-    | `ngram_entropy` (order) | entropy of those laws on the same text: the least the cross-entropy can be |
-    | `head_score` (score, layer, head), `head_score_by_sequence` | see `ontogeny.circuits` |
-    | `repeated_gain` | loss on the second half of repeated random tokens minus the first: negative is induction |
-    | `outputs` (output) | log-probabilities on a few positions, for trajectory PCA |
+    | `icl_score`, `icl_by_sequence` | loss late in the context minus loss early: more negative means more in-context
+    learning | | `ngram_cross_entropy` (order) | -Σ q log p of the model p against the n-gram law q of the training text
+    | | `ngram_by_sequence` (order, ngram_sequence) | the same for each probe sequence | | `ngram_entropy` (order) |
+    entropy of those laws on the same text: the minimum of the cross-entropy | | `head_score` (score, layer, head),
+    `head_score_by_sequence` | see `ontogeny.circuits` | | `repeated_gain` | loss on the second half of repeated random
+    tokens minus the first: negative means induction | | `outputs` (output) | log-probabilities at a few positions, for
+        trajectory PCA |
 
     Args:
-        held_out: distribution -> tokens (sequence, position); the first named is the one for in-context learning and
-            outputs.
+        held_out: distribution -> tokens (sequence, position); the first is used for in-context learning and outputs.
         ngram_laws: order -> conditionals (probe, position - 1, vocabulary) on the first sequences of that
             distribution.
-        repeats: sequences whose second half repeats the first, of tokens drawn from the text's unigram law (uniform
-            tokens are so far from the
-            text that induction hardly shows).
-        early, late: positions [start, stop) of the in-context-learning score; Olsson et al. (2209.11895) subtract
-            single tokens 50 and 500 of 512, here windows of a shorter context.
+        repeats: sequences whose second half repeats the first, with tokens drawn from the text's unigram law. Uniform
+            tokens are so far from the text that induction hardly shows.
+        early, late: positions [start, stop) of the in-context-learning score; Olsson et al. (2209.11895) compare single
+            tokens, 50 and 500 of 512; here windows of a shorter context are compared.
         output_sequences, output_stride: probes of `outputs`.
     """
 
@@ -111,7 +109,7 @@ class LanguageBehaviour:
 
 @cache
 def _heads(config: TransformerConfig) -> tuple[Head, ...]:
-    """Where the heads of such a transformer are, found once for all checkpoints."""
+    """The heads of such a transformer, found once for all checkpoints."""
     return tuple(heads(Transformer(config, torch.Generator())))
 
 

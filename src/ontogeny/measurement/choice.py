@@ -1,4 +1,4 @@
-"""One nβ and γ for a whole run, chosen from a few pilot checkpoints, and the masses found there."""
+"""Choice of one nβ and γ for a whole training run from a few pilot checkpoints, with the masses found there."""
 
 import math
 from collections.abc import Sequence
@@ -18,37 +18,37 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc
 from ontogeny.execution import Executor
-from ontogeny.measurement.jobs import Run, measure_parts
+from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
-from ontogeny.measurement.protocol import Part
+from ontogeny.measurement.protocol import Cell
 from ontogeny.measurement.quantities import Losses
 from ontogeny.sampling import LocalPosterior, Mass, PosteriorConfig, calibrate, sample_until
 from ontogeny.stores import read_tree, write_tree
 
-# Settled on networks and seeds that are not reported; see docs/choosing-temperature.md.
-RISE = 0.1  # nats of mean rise of the loss, as a share of what the run gains
-DESCENT = 0.2  # of that rise: the most that descent may be, in nats, at any pilot
+# Tuned on networks and seeds that are not reported; see docs/choosing-temperature.md.
+RISE = 0.1  # mean rise of the loss, as a share of the run's total decrease
+DESCENT = 0.2  # largest descent at any pilot, as a share of that rise, both in nats
 NUM_PILOTS = 4
-PILOT_RESOLUTION = 1.0  # nats: of a trial, before the largest complexity of the run is known
-PILOT = (0.2, 0.1)  # share of the budget of an estimate that a trial takes, and its error
-FIRST_RATIO = 0.1  # nβ/γ of the first trial, that of published settings for language models (30/300)
-FACTOR = 4.0  # from one trial's ratio to the next
+PILOT_RESOLUTION = 1.0  # nats: resolution of a trial, before the run's largest complexity is known
+PILOT = (0.2, 0.1)  # share of an estimate's budget that a trial takes, and the trial's target error
+FIRST_RATIO = 0.1  # nβ/γ of the first trial, as in published settings for language models (30/300)
+FACTOR = 4.0  # ratio between ρ of successive trials
 MOST_TRIALS = 6
-MOST_CHECKS = 3  # of what was chosen, each at a smaller ρ where the budget did not suffice
-AFFORDED = 0.15  # error of a trial at which the budget of an estimate, five times as large, suffices
+MOST_CHECKS = 3  # checks of the choice, each at a smaller ρ if the budget did not suffice
+AFFORDED = 0.15  # error of a trial below which the budget of an estimate, five times as large, suffices
 _RULE = 3  # raised whenever the rule changes
 LEAST_LOCALIZATION = 1.0
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The posterior that a run is measured with, and how it was chosen.
+    """The posterior settings of a training run, and how they were chosen.
 
     Attributes:
-        nbeta, localization: one value for all checkpoints and parts.
-        masses: pilot's step -> the mass that its calibration found.
-        largest: complexity of the whole network, at the pilot where it is largest; 0 where there was no trial.
-        trials: Dataset over `pilot` and `trial`, for `reports.fig_choice`; None where both values were given.
+        nbeta, localization: one value for all checkpoints and components.
+        masses: step of a pilot -> the mass found by its calibration.
+        largest: largest complexity of the whole network over the pilots; 0 without trials.
+        trials: Dataset over `pilot` and `trial`, for `reports.fig_choice`; None if both values were given.
     """
 
     nbeta: float
@@ -60,7 +60,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Trial:
-    """A short calibrated run of the whole network at one nβ and γ: complexity, descent and mass."""
+    """A short calibrated estimate of the whole network at one nβ and γ: complexity, descent and mass."""
 
     data: Any
     loss_fn: LossFn
@@ -69,10 +69,10 @@ class Trial:
     seed: int
     name: str = "pilot"
 
-    def parts(self) -> Sequence[Part]:
+    def cells(self) -> Sequence[Cell]:
         inputs = (self.data, self.loss_fn, self.posterior, self.budget, self.seed)
         shown = f"pilot at nβ {self.posterior.nbeta:.3g}, γ {self.posterior.localization:.3g}"
-        return [Part(shown, self._at, inputs, weight=3 * self.budget / 1000)]
+        return [Cell(shown, self._at, inputs, weight=3 * self.budget / 1000)]
 
     def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
         posterior = LocalPosterior(model, self.data, self.loss_fn, **self.posterior.options())
@@ -99,33 +99,32 @@ def choose(
     progress: Progress,
     keys: Keys,
 ) -> Choice:
-    """nβ and γ by three rules, from trials at pilot checkpoints evenly spaced over the run.
+    """Choose nβ and γ by three rules, from trials at pilot checkpoints evenly spaced over the run.
 
-    Complexity and descent in nats, the minimum of L + |w - w*|²/2ρ, depend on ρ = nβ/γ alone where the loss is
-    quadratic, so the rules are:
+    For a quadratic loss, complexity and descent in nats, the minimum of L + |w - w*|²/2ρ, depend only on ρ = nβ/γ.
+    Hence the rules:
 
-    1. The posterior's mean loss lies a tenth of what the run gains above L(w*), at the pilot where it lies highest:
-       nβ = max complexity / (0.1 ΔL). The rise is the resolution at which structure is seen.
-    2. Descent is at most a fifth of that rise at every pilot, so that the coefficient is that of the checkpoint and not
-       of a minimum far below it: the largest ρ for which this holds, but γ at least 1. What chains go below the
-       tangent of the loss, a negative complexity, counts as descent.
-    3. The budget suffices: at no more than one pilot a trial has an error above 15 %, of the complexity, of a quarter
-       of the largest or of a nat. A smaller ρ has a smaller complexity, so that rule 1 asks for a smaller nβ, of which
-       minibatch noise is smaller too.
+    1. At the pilot where it is highest, the posterior's mean loss lies above L(w*) by a tenth of ΔL, the run's decrease
+       in loss: nβ = max complexity / (0.1 ΔL). This rise is the resolution at which structure is seen.
+    2. Descent is at most a fifth of that rise at every pilot, so that the coefficient describes the checkpoint and not
+       a minimum far below it. ρ is the largest for which this holds, with γ at least 1. A negative complexity, where
+       chains go below the tangent of the loss, counts as descent.
+    3. The budget suffices: a trial's error exceeds 15 % at no more than one pilot. The error is relative to the
+       complexity, to a quarter of the largest complexity, or to one nat, whichever is largest. A smaller ρ has a
+       smaller complexity. Rule 1 then gives a smaller nβ, with less minibatch noise.
 
-    What is chosen is tried itself, and at a smaller ρ again where the budget does not suffice after all.
+    The choice is then tried itself, and again at a smaller ρ if the budget does not suffice after all.
 
-    Trials vary ρ by factors of four from 0.1 on until both sides of the last two rules are seen; between them descent,
-    error and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times a power
-    of ten. Values that the caller gave are kept. Where the run gains nothing, nβ is n / log n.
+    Trials vary ρ by factors of four, starting from 0.1, until the last two rules are bracketed. Between trials,
+    descent, error and complexity are interpolated as powers of ρ. Both values are rounded to 1, 1.5, 2, 3, 5 or 7 times
+    a power of ten. Values given by the caller are kept. If the loss does not decrease over the run, nβ is n / log n.
 
     Args:
         budget: per-sample gradients of one estimate; a trial takes a fifth of it.
 
     Returns:
-        The choice. Its masses are those of a last trial, at what was chosen. One that the store holds for the same
-        network, data and first checkpoint is kept, so that a run that has grown is measured at the values it began
-        with.
+        The choice, with the masses of a last trial at the chosen values. A stored choice for the same network, data and
+        first checkpoint is reused, so that a run that has grown is measured at its original values.
     """
     pilots = pilot_steps(run.checkpoints.steps)
     kept = _kept(store, keys.of("choice", _RULE, data, loss_fn, posterior, budget, seed, *_origin(run)))
@@ -133,7 +132,7 @@ def choose(
     if before is not None:
         pilots = before["pilot"].values.tolist()
     sample = partial(
-        measure_parts, run, store=store, executor=executor, progress=progress, task="choosing temperature", keys=keys
+        measure_cells, run, store=store, executor=executor, progress=progress, task="choosing temperature", keys=keys
     )
 
     def trial(nbeta: float, localization: float) -> xr.Dataset:
@@ -167,7 +166,7 @@ def _choice(nbeta: float, localization: float, last: xr.Dataset, trials: xr.Data
 
 
 def _origin(run: Run) -> tuple[Any, ...]:
-    """What a run that grows keeps: its network and its first checkpoint."""
+    """What stays fixed in a growing run: its network and its first checkpoint."""
     first = run.checkpoints.steps[0]
     return run.model_fn, first, run.checkpoints.checksum(first)
 
@@ -177,7 +176,7 @@ def _kept(store: Path | None, key: str) -> Path | None:
 
 
 def _read(kept: Path | None, run: Run) -> xr.Dataset | None:
-    """A choice made before, unless the checkpoints it was made at are gone."""
+    """A stored choice, unless the checkpoints it was made at are gone."""
     if kept is None or not kept.exists():
         return None
     found = read_tree(kept).to_dataset()
@@ -185,13 +184,13 @@ def _read(kept: Path | None, run: Run) -> xr.Dataset | None:
 
 
 def pilot_steps(steps: Sequence[int]) -> list[int]:
-    """Checkpoints evenly spaced by number, first and last among them."""
+    """Checkpoints evenly spaced by index, including the first and the last."""
     places = np.linspace(0, len(steps) - 1, NUM_PILOTS).round().astype(int)
     return [steps[place] for place in dict.fromkeys(places.tolist())]
 
 
 class _Search:
-    """Trials so far, and the setting to try next."""
+    """The trials so far, and the setting to try next."""
 
     def __init__(self, posterior: PosteriorConfig, gain: float, num_samples: int) -> None:
         self._given, self.gain = posterior, gain
@@ -203,7 +202,7 @@ class _Search:
         return self._given.nbeta is not None and self._given.localization is not None
 
     def next(self) -> tuple[float, float] | None:
-        """nβ and γ of the next trial; None when enough is known."""
+        """nβ and γ of the next trial; None if no more are needed."""
         if self._both_given or self.gain <= 0 or len(self.rows) == MOST_TRIALS:
             return None
         if not self.rows:
@@ -220,7 +219,7 @@ class _Search:
         self.rows.append((nbeta, localization, found))
 
     def chosen(self, most: float = math.inf) -> tuple[float, float]:
-        """nβ and γ by the rules, rounded, their ratio at most this; the caller's where there are such."""
+        """Rounded nβ and γ by the rules, with at most this ratio, or the caller's own values."""
         if not self.rows:
             nbeta = self._default if self._given.nbeta is None else self._given.nbeta
             localization = LEAST_LOCALIZATION if self._given.localization is None else self._given.localization
@@ -237,7 +236,7 @@ class _Search:
         return nbeta, max(rounded(nbeta / math.exp(ratio)), LEAST_LOCALIZATION)
 
     def unaffordable(self, found: xr.Dataset) -> float:
-        """By how much a trial at what was chosen exceeds the error at which the budget suffices; 0 where it is moot."""
+        """Factor by which the error of a trial at the choice exceeds what the budget affords; 0 where moot."""
         given = self._given.nbeta is not None or self._given.localization is not None
         return 0.0 if given or self.gain <= 0 else self._relative_error(found) / AFFORDED
 
@@ -260,25 +259,26 @@ class _Search:
         return nbeta, self._given.localization or nbeta / ratio
 
     def _excess(self, number: int) -> float:
-        """How many times over what the last two rules allow a trial is, by the rule that it breaks most."""
+        """Factor by which a trial exceeds the limits of the last two rules: the larger of the two."""
         return max(self._descent(number) / (DESCENT * RISE * self.gain), self._error(number) / AFFORDED)
 
     def _error(self, number: int) -> float:
-        """The error at the nβ that rule 1 asks for at this ρ: batches that keep noise down grow with nβ, and chains of
-        few steps have errors that grow as fast.
+        """The error at the nβ that rule 1 gives for this ρ.
+
+        Batches that keep noise down grow with nβ. Chains then take fewer steps, and their errors grow as fast.
         """
         nbeta, _, found = self.rows[number]
         return self._relative_error(found) * self._nbeta(found) / nbeta
 
     def _relative_error(self, found: xr.Dataset) -> float:
-        """The largest but one over the pilots."""
+        """The second largest over the pilots."""
         values = np.abs(np.nan_to_num(found["complexity"].values))
         errors = np.nan_to_num(found["error"].values, nan=math.inf)
         relative = np.sort(errors / np.maximum(values, max(float(values.max()) / 4, PILOT_RESOLUTION)))
         return float(relative[-2:][0])
 
     def _descent(self, number: int) -> float:
-        """The most that a pilot descends, in nats: to ŵ, and its chains below the tangent there."""
+        """The largest descent of a pilot in nats: to ŵ, and of its chains below the tangent there."""
         nbeta, _, found = self.rows[number]
         below = found["descent"] + np.maximum(-found["complexity"], 0.0)
         return max(float(np.nanmax(below.values)), 0.0) / nbeta
@@ -299,7 +299,7 @@ def rounded(value: float) -> float:
 
 
 def _crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
-    """The largest x at which the line through the points lies at or below the level; the smallest x if none does."""
+    """The largest x at which the line through the points is at or below the level; the smallest x if none is."""
     below = np.flatnonzero(y <= level)
     if not below.size:
         return float(x[0])

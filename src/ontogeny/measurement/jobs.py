@@ -1,4 +1,4 @@
-"""Parts at checkpoints as jobs: each with its key, kept in a store as it is made, and put together again."""
+"""Cells of measurements as jobs at checkpoints: each has a key, is stored when done, and joins one Dataset."""
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,19 +14,19 @@ from torch import nn
 from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor, Job, default_executor
 from ontogeny.measurement.keys import Keys
-from ontogeny.measurement.protocol import Measurement, Part
+from ontogeny.measurement.protocol import Cell, Measurement
 from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
 
-_LABEL = "part"  # attribute of a stored part that says what it is, for people
+_LABEL = "cell"  # attribute of a stored cell that describes it to people
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training run whose networks can be loaded: what all jobs share.
+    """A training run whose networks can be loaded. All jobs share it.
 
     Attributes:
         checkpoints: weights by step.
-        model_fn: makes the module that they are loaded into.
+        model_fn: makes the module that the weights are loaded into.
     """
 
     checkpoints: Checkpoints
@@ -34,11 +34,13 @@ class Run:
 
     @contextlib.contextmanager
     def at(self, step: int) -> Generator[nn.Module]:
-        """The network at a step, in eval mode. What `model_fn` returned comes back with its own weights and modes, and
-        the global random state as it was.
+        """The network at a step, in eval mode.
+
+        The module from `model_fn` gets its own weights and modes back afterwards, and the global random state is
+        restored.
 
         Raises:
-            InvalidArgument: for weights that do not fit.
+            InvalidArgument: if the weights do not fit.
         """
         with torch.random.fork_rng(devices=[]):
             model = self.model_fn()
@@ -53,7 +55,7 @@ class Run:
                 module.training = training
 
 
-def measure_parts(
+def measure_cells(
     run: Run,
     steps: Sequence[int],
     measurements: Sequence[Measurement],
@@ -64,24 +66,24 @@ def measure_parts(
     task: str = "measuring",
     keys: Keys | None = None,
 ) -> xr.Dataset:
-    """Every part of every measurement at every step, as one Dataset over `step`.
+    """Measure every cell of every measurement at every step, as one Dataset over `step`.
 
-    Parts that the store holds under their key are read; the others are jobs, and are written as they are made, each a
-    folder of its own that appears whole or not at all.
+    Cells found in the store under their key are read. The others run as jobs, and each result is written atomically to
+    its own folder as soon as it is done.
     """
     keys = keys or Keys()
-    parts = [(measurement, part) for measurement in measurements for part in measurement.parts()]
+    cells = [(measurement, cell) for measurement in measurements for cell in measurement.cells()]
     found: dict[tuple[int, int], xr.Dataset] = {}
     wanted: list[tuple[int, int, Path | None]] = []
     for step in steps:
-        for number, (measurement, part) in enumerate(parts):
-            place = None if store is None else _place(store, run, step, measurement, part, keys)
+        for number, (measurement, cell) in enumerate(cells):
+            place = None if store is None else _place(store, run, step, measurement, cell, keys)
             if place is not None and place.exists():
                 found[step, number] = read_tree(place).to_dataset()
             else:
                 wanted.append((step, number, place))
     jobs = [
-        Job(f"step {step} {parts[number][1].name}".strip(), partial(_perform, step, number), parts[number][1].weight)
+        Job(f"step {step} {cells[number][1].name}".strip(), partial(_perform, step, number), cells[number][1].weight)
         for step, number, _ in wanted
     ]
 
@@ -89,13 +91,13 @@ def measure_parts(
         step, number, place = wanted[index]
         found[step, number] = result
         if place is not None:
-            measurement, part = parts[number]
-            write_tree(place, result.assign_attrs({_LABEL: f"{measurement.name} {part.name} at step {step}"}))
+            measurement, cell = cells[number]
+            write_tree(place, result.assign_attrs({_LABEL: f"{measurement.name} {cell.name} at step {step}"}))
 
     if jobs:
-        shared = run, [part.at for _, part in parts]
+        shared = run, [cell.at for _, cell in cells]
         (executor or default_executor(len(jobs))).run(jobs, progress, keep, shared=shared, task=task)
-    return _together(steps, parts, found)
+    return _together(steps, cells, found)
 
 
 def _perform(step: int, number: int, shared: tuple[Run, list[Any]], progress: Progress) -> xr.Dataset:
@@ -104,22 +106,22 @@ def _perform(step: int, number: int, shared: tuple[Run, list[Any]], progress: Pr
         return functions[number](model, step, progress)
 
 
-def _place(store: Path, run: Run, step: int, measurement: Measurement, part: Part, keys: Keys) -> Path:
-    key = keys.of(measurement.name, type(measurement), part.inputs, run.model_fn, step, run.checkpoints.checksum(step))
+def _place(store: Path, run: Run, step: int, measurement: Measurement, cell: Cell, keys: Keys) -> Path:
+    key = keys.of(measurement.name, type(measurement), cell.inputs, run.model_fn, step, run.checkpoints.checksum(step))
     return store / measurement.name / f"step-{step:08d}-{key[:24]}.zarr"
 
 
 def _together(
-    steps: Sequence[int], parts: Sequence[tuple[Measurement, Part]], found: Mapping[tuple[int, int], xr.Dataset]
+    steps: Sequence[int], cells: Sequence[tuple[Measurement, Cell]], found: Mapping[tuple[int, int], xr.Dataset]
 ) -> xr.Dataset:
-    """All parts as one Dataset: those of a measurement side by side along their labels, then step after step."""
+    """Join all cells into one Dataset: first along the labels of each measurement, then along `step`."""
     whole: list[xr.Dataset] = []
-    names = list(dict.fromkeys(measurement.name for measurement, _ in parts))
+    names = list(dict.fromkeys(measurement.name for measurement, _ in cells))
     for name in names:
-        mine = [(number, part) for number, (measurement, part) in enumerate(parts) if measurement.name == name]
+        mine = [(number, cell) for number, (measurement, cell) in enumerate(cells) if measurement.name == name]
         at_steps = []
         for step in steps:
-            pieces = [(dict(part.coords), found[step, number].drop_attrs(deep=False)) for number, part in mine]
+            pieces = [(dict(cell.coords), found[step, number].drop_attrs(deep=False)) for number, cell in mine]
             at_steps.append(_nested(pieces).expand_dims(step=[step]))
         joined = xr.concat(at_steps, "step", data_vars="all", coords="minimal", compat="equals", join="exact")
         kept = {key: value for key, value in found[steps[0], mine[0][0]].attrs.items() if key != _LABEL}
@@ -129,7 +131,7 @@ def _together(
 
 
 def _nested(pieces: Sequence[tuple[dict[str, str], xr.Dataset]]) -> xr.Dataset:
-    """Datasets with one label along each of the same dimensions, as one."""
+    """Join Datasets that have one label each along the same dimensions."""
     dims = list(pieces[0][0])
     if not dims:
         return pieces[0][1]
@@ -146,6 +148,6 @@ def _nested(pieces: Sequence[tuple[dict[str, str], xr.Dataset]]) -> xr.Dataset:
 
 
 def _constants_once(dataset: xr.Dataset) -> xr.Dataset:
-    """Reference lines, which a behaviour marks as `constant`, are the same at every checkpoint, and carry no step."""
+    """Drop `step` from reference lines, which a behaviour marks as `constant`: they are equal at every checkpoint."""
     constant = [name for name in dataset.data_vars if dataset[name].attrs.get("constant")]
     return dataset.assign({name: dataset[name].isel(step=0, drop=True) for name in constant})

@@ -1,4 +1,4 @@
-"""Keys of measured parts: equal if and only if all that decides the number is equal."""
+"""Keys of measured cells: equal if and only if everything that determines the result is equal."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ from ontogeny.core.fingerprint import fingerprint
 
 
 class Keys:
-    """Fingerprints of the inputs of many parts, each object that several share read once.
+    """Fingerprints of the inputs of many cells. Each shared object is read once.
 
-    A large dataset stands in the inputs of every part; its fingerprint is taken once and kept by identity, while the
-    objects themselves are held, so that no identity is used twice.
+    A large dataset is an input of every cell, so its fingerprint is computed once and cached by identity. The objects
+    themselves are kept alive, so that no identity is reused.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, str]] = {}
 
     def of(self, *inputs: Any) -> str:
-        """One key for all inputs; tuples are taken apart, so that what is shared in them is found."""
+        """One key for all inputs. Tuples are unpacked, so that shared objects inside them are found."""
         return fingerprint([self._one(each) for each in inputs])
 
     def _one(self, value: Any) -> Any:

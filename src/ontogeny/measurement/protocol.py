@@ -1,4 +1,4 @@
-"""What can be measured along a run: a `Measurement` that splits itself into parts, each a job with a key of its own."""
+"""The protocol of measurements along a training run: each splits into cells, which are jobs with their own keys."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ At = Callable[[nn.Module, int, Progress], xr.Dataset]
 
 
 @dataclass(frozen=True)
-class Part:
-    """The smallest piece of a measurement: what one job measures at one checkpoint.
+class Cell:
+    """The unit of a measurement: what one job measures at one checkpoint, such as one component on one dataset.
 
     Attributes:
-        name: as people read it, "L0H1 on code"; empty where the measurement has one part.
-        at: `at(model, step, progress)` with the network at the checkpoint, in eval mode; a Dataset without `step` and
-            without the dimensions in `coords`.
-        inputs: all that decides the result besides the weights, the step and code: values, data, functions.
-        coords: dimension -> the label of this part, such as {"component": "L0H1", "dataset": "code"}.
+        name: for display, such as "L0H1 on code"; empty if the measurement has one cell.
+        at: `at(model, step, progress)` receives the network at the checkpoint, in eval mode. It returns a Dataset
+            without `step` and without the dimensions in `coords`.
+        inputs: everything that determines the result besides weights, step and code: values, data, functions.
+        coords: dimension -> the label of this cell, such as {"component": "L0H1", "dataset": "code"}.
         weight: expected cost, relative to one pass over a thousand samples.
     """
 
@@ -34,17 +34,17 @@ class Part:
 
 @runtime_checkable
 class Measurement(Protocol):
-    """A kind of number that is measured at every checkpoint of a run.
+    """Something measured at every checkpoint of a training run.
 
-    A new one is a frozen dataclass with these two members; `measure` does the rest: jobs, keys, store, progress.
+    To add one, write a frozen dataclass with these two members. `measure` handles jobs, keys, store and progress.
 
     Attributes:
-        name: of the quantity, in keys and in progress.
+        name: shown in progress, and part of the key.
     """
 
     @property
     def name(self) -> str: ...
 
-    def parts(self) -> Sequence[Part]:
-        """Its parts, in the order in which their labels shall stand."""
+    def cells(self) -> Sequence[Cell]:
+        """Its cells, in the order of their labels."""
         ...

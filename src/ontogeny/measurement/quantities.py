@@ -1,4 +1,4 @@
-"""Ready measurements: plain losses, learning coefficients, and whatever a function of the model says."""
+"""Ready-made measurements: losses, learning coefficients, and any function of the model."""
 
 import json
 import math
@@ -19,25 +19,25 @@ from ontogeny.core.restriction import Restriction
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.estimators import Estimate, llc
-from ontogeny.measurement.protocol import Part
+from ontogeny.measurement.protocol import Cell
 from ontogeny.sampling import Calibrated, LocalPosterior, Mass, PosteriorConfig, Sampler
 
 WHOLE = "all"
 LOSS_SAMPLES = 512
-RESOLVED = 0.25  # of the largest complexity of a run: the resolution of its curve
-LEAST = 0.25  # nats, the least resolution of a curve: half of what one direction that the loss holds adds
-TRACE = {"": 200, "warmup_": 100}  # draws a chain that are kept of a trace, evenly spaced
+RESOLVED = 0.25  # resolution of a curve, as a share of the run's largest complexity
+LEAST = 0.25  # nats: least resolution of a curve, half of what one direction confined by the loss adds
+TRACE = {"": 200, "warmup_": 100}  # evenly spaced draws per chain that are kept of a trace
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The plain loss on each dataset: `loss`, and `loss_sem`, its standard error over the samples it was taken on.
+    """The loss on each dataset: `loss`, and `loss_sem`, its standard error over the samples used.
 
     Args:
         datasets: name -> samples.
         loss_fn: per-sample losses.
-        num_samples: samples of each dataset that the loss is taken on, the same ones at every checkpoint.
-        seed: of their choice.
+        num_samples: number of samples per dataset, the same ones at every checkpoint.
+        seed: selects these samples.
     """
 
     datasets: Mapping[str, Any]
@@ -46,9 +46,9 @@ class Losses:
     seed: int = 0
     name: str = "loss"
 
-    def parts(self) -> Sequence[Part]:
+    def cells(self) -> Sequence[Cell]:
         return [
-            Part(
+            Cell(
                 name,
                 partial(_loss, data, self.loss_fn, self.num_samples, self.seed),
                 (data, self.loss_fn, self.num_samples, self.seed),
@@ -61,31 +61,31 @@ class Losses:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Whatever `function(model)` says of the network: an `xr.Dataset` with dimensions of its own."""
+    """The result of `function(model)`: an `xr.Dataset` with its own dimensions."""
 
     function: Callable[[nn.Module], xr.Dataset]
     name: str = "behaviour"
     weight: float = 5.0
 
-    def parts(self) -> Sequence[Part]:
-        return [Part("", partial(_behaviour, self.function), self.function, weight=self.weight)]
+    def cells(self) -> Sequence[Cell]:
+        return [Cell("", partial(_behaviour, self.function), self.function, weight=self.weight)]
 
 
 @dataclass(frozen=True)
 class LLC:
-    """Learning coefficients of parts of the network on datasets, all at one nβ and γ.
+    """Learning coefficients of components on datasets, all at one nβ and γ.
 
     Args:
         datasets: name -> samples that the posterior is sampled on.
         loss_fn: per-sample losses.
-        posterior: nβ, γ and the like.
-        sampler: how draws are had.
+        posterior: nβ, γ and the other settings of the posterior.
+        sampler: how it is sampled.
         components: name -> restriction; None for the whole network.
-        masses: step of a pilot checkpoint -> the mass that its calibration found; the nearest one in log step starts
-            the calibration of a checkpoint, cut to the part.
-        largest: complexity of the whole network where it is largest. Unless the sampler has a resolution of its own, it
-            is a quarter of this, times √(weights of the part / all weights), and a quarter of a nat at least.
-        seed: root of the seed tree; each part at each step has a seed of its own.
+        masses: step of a pilot checkpoint -> the mass found by its calibration. Each calibration starts from the
+            nearest one in log step, restricted to the component.
+        largest: largest complexity of the whole network. A sampler without its own resolution gets a quarter of this,
+            times √(weights of the component / all weights), but at least a quarter of a nat.
+        seed: root of the seed tree; each cell at each step has its own seed.
     """
 
     datasets: Mapping[str, Any]
@@ -98,10 +98,10 @@ class LLC:
     seed: int = 0
     name: str = "llc"
 
-    def parts(self) -> Sequence[Part]:
+    def cells(self) -> Sequence[Cell]:
         budget = getattr(self.sampler, "budget", None) or 200_000
         return [
-            Part(
+            Cell(
                 (component if component != WHOLE else "whole network") + (f" on {name}" if i else ""),
                 partial(self._at, component, name),
                 (
@@ -135,7 +135,7 @@ class LLC:
         return as_dataset(llc(sampler.draw(posterior, seed=seed, progress=progress, start=start)), self.seed)
 
     def _resolved(self, share: float) -> Sampler:
-        """The sampler, at the resolution of a curve whose largest value is known."""
+        """The sampler, with its resolution set from the largest complexity."""
         if not isinstance(self.sampler, Calibrated) or self.sampler.resolution is not None:
             return self.sampler
         resolution = max(RESOLVED * self.largest * math.sqrt(share), LEAST)
@@ -147,21 +147,21 @@ def _free(model: nn.Module) -> int:
 
 
 def as_dataset(estimate: Estimate, seed: int) -> xr.Dataset:
-    """An estimate as variables of a trajectory, its traces thinned to a fixed length."""
+    """An estimate as variables of a trajectory, with traces thinned to a fixed length."""
     assert estimate.draws is not None
     assert estimate.settings is not None
     names = ("mcse", "complexity", "complexity_mcse", "descent", "descent_mcse", "withheld", "withheld_mcse")
     variables: dict[str, Any] = {"llc": estimate.value} | {f"llc_{name}": getattr(estimate, name) for name in names}
     variables |= {"llc_rhat": estimate.rhat, "llc_ess": estimate.ess}
-    # of the complexity: that a checkpoint is no minimum is said by its descent
+    # the verdict on the complexity; `llc_descent` shows that a checkpoint is not a minimum
     variables["llc_outcome"] = np.array(estimate.sampled.value, dtype="U16")
     variables["llc_gradients"] = estimate.settings.gradient_evaluations
     for prefix, count in TRACE.items():
         found = estimate.settings.nbeta * estimate.draws[f"{prefix}posterior"]["loss_difference"].astype(np.float64)
         if not prefix:
-            found = found - (found.mean() - estimate.value)  # less what steps and minibatches add
+            found = found - (found.mean() - estimate.value)  # minus the bias of steps and minibatches
         variables[f"llc_{prefix}trace"] = _thinned(found, count).rename(draw=f"{prefix}draw")
-    # of the seed tree the root is told, from which every checkpoint's own seed follows
+    # the root of the seed tree is recorded; every checkpoint's own seed follows from it
     return xr.Dataset(variables, attrs={"settings": replace(settings_of(estimate.draws), seed=seed).to_json()})
 
 
@@ -194,5 +194,5 @@ def _log_distance(pilot: int, step: int) -> float:
 
 
 def settings_in(trajectory: xr.Dataset) -> dict[str, Any]:
-    """The sampling settings that a trajectory carries; empty if it has no coefficients."""
+    """The sampling settings stored in a trajectory; empty if it has no coefficients."""
     return json.loads(trajectory.attrs.get("settings", "{}"))

@@ -1,4 +1,4 @@
-"""How every part of a network answers to changes of the data, beside pure weight noise of the same radius."""
+"""Susceptibilities of every component to changes of the data, with pure weight noise of the same radius as control."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc, susceptibilities, susceptibility
 from ontogeny.estimators.quantity import at_center, mean_of, per_sample
-from ontogeny.measurement.protocol import Part
+from ontogeny.measurement.protocol import Cell
 from ontogeny.sampling import SGLD, Calibrated, Fixed, LocalPosterior, PosteriorConfig, Sampler, sample
 
 _TOKENS = "tokens"
@@ -28,22 +28,22 @@ _TOKENS = "tokens"
 class Responses:
     """Susceptibilities of components to datasets and to tokens, with the nβ = 0 control: a `Measurement`.
 
-    Each component's posterior is sampled on `data` with the losses on all probes recorded. Beside it stands the
-    control: the component's weights moved at random, every direction alike, as far as its draws lie from w* (root mean
-    square). What the control shows as well is geometry of the weights and not of the loss.
+    Each component's posterior is sampled on `data`, recording the losses on all probes. In the control, the component's
+    weights are perturbed isotropically, to the same root mean square distance from w*. What the control shows as well
+    is geometry of the weights, not of the loss.
 
-    Gives, over `component` and `dataset` (the probes but the base): `susceptibility`, `mcse`, and those of the
-    control, `susceptibility_noise`, `mcse_noise`; over `component` and `probe`: `rise`, the mean rise of the loss
-    above that at w*, `rise_mcse`, and those of the control; over `component`: `radius`, the distance, and `outcome`,
-    the gravest verdict of the draws and of its susceptibilities; with `tokens`, over `component` and `token`:
+    Results over `component` and `dataset` (all probes but the base): `susceptibility`, `mcse`, and for the control
+    `susceptibility_noise`, `mcse_noise`. Over `component` and `probe`: `rise`, the mean rise of the loss above that at
+    w*, `rise_mcse`, and the same for the control. Over `component`: `radius`, the distance, and `outcome`, the worst
+    verdict on the draws and on the susceptibilities. With `tokens`, over `component` and `token`:
     `token_susceptibility`, `token_mcse`.
 
     Args:
         data, loss_fn: as for `LocalPosterior`.
-        probes: name -> samples. The first is the base, samples of the same kind as `data` and not of it; the others
-            are the datasets q' of `ontogeny.susceptibility`.
+        probes: name -> samples. The first is the base: fresh samples from the distribution of `data`. The others are
+            the datasets q' of `ontogeny.susceptibility`.
         components: name -> restriction.
-        posterior: nβ, γ and the like.
+        posterior: nβ, γ and the other settings of the posterior.
         sampler: default `Calibrated()`.
         tokens: samples whose per-token losses are recorded too.
         seed: root of the seed tree.
@@ -51,8 +51,7 @@ class Responses:
     Raises:
         InvalidArgument: for fewer than two probes.
 
-    When not to trust it: where `outcome` is not converged. Rows of different components differ by a factor that
-    samples do not tell.
+    When not to trust it: where `outcome` is not converged. Rows of different components differ by an unknown factor.
 
     References:
         Baker et al., "Structural Inference: Interpreting Small Language Models with Susceptibilities", 2504.18274.
@@ -77,10 +76,10 @@ class Responses:
                 instead='{"mixed": …, "code": …}',
             )
 
-    def parts(self) -> Sequence[Part]:
+    def cells(self) -> Sequence[Cell]:
         common = (self.data, self.loss_fn, self.probes, self.tokens, self.posterior, self.sampler)
         return [
-            Part(
+            Cell(
                 f"responses of {name}",
                 partial(self._at, name),
                 (*common, restriction.name, dict(restriction.indices), derive(self.seed, name)),
@@ -111,20 +110,20 @@ class Responses:
             found |= {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
         at_random, kernel = _noise(posterior, radius)
         lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
-        fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first stands at w*
+        fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first draw is at w*
         noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
         found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}
         return xr.Dataset(found, coords={"dataset": names[1:], "probe": names})
 
 
 def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SGLD]:
-    """Independent Gaussian weights at this distance: at nβ = 0 and ε = 2/γ a step forgets where it came from."""
+    """Independent Gaussian weights at this distance: at nβ = 0 and ε = 2/γ steps are independent of each other."""
     variance = max(radius**2 / posterior.num_parameters, 1e-30)
     return posterior.at(nbeta=0.0, localization=2 / variance), SGLD(variance)
 
 
 def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list[Any]]:
-    """Susceptibilities to all probes but the first, and the mean rise of the loss on each; their verdicts."""
+    """Susceptibilities to all probes but the first, the mean rise of the loss on each, and their verdicts."""
     moved = [susceptibility(draws, name, names[0]) for name in names[1:]]
     rises = [mean_of(name, (per_sample(draws, name) - at_center(draws, name)).mean(axis=-1), draws) for name in names]
     found = {

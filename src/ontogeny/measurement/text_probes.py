@@ -12,7 +12,7 @@ _MIXED = "mixed"
 
 
 class TextProbes(Settings):
-    """Sizes of the fixed probes; positions of the in-context-learning score as parts of the context."""
+    """Sizes of the fixed probes. Positions of the in-context-learning score are shares of the context."""
 
     held_out_sequences: int = 256
     ngram_sequences: int = 64
@@ -23,7 +23,7 @@ class TextProbes(Settings):
 
 
 def language_behaviour(text: TextData, probes: TextProbes) -> LanguageBehaviour:
-    """The behaviour of a language model on probes of this text, the mixed one first."""
+    """The behaviour of a language model on probes from this text, the mixed distribution first."""
     length = text.train[_MIXED].shape[1]
 
     def probe(sequences: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A training run measured at its checkpoints: coefficients, losses and whatever else along `step`, resumably."""
+"""`measure`: coefficients, losses and any other measurement along the steps of a training run, resumable."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from ontogeny.core.restriction import Restriction, matching, shapes_of
 from ontogeny.core.samples import Samples
 from ontogeny.execution import Executor
 from ontogeny.measurement.choice import Choice, choose
-from ontogeny.measurement.jobs import Run, measure_parts
+from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Measurement
 from ontogeny.measurement.quantities import LLC, WHOLE, Behaviour, Losses
@@ -26,10 +26,10 @@ from ontogeny.stores import Checkpoints
 from ontogeny.terminal import as_progress
 
 MAIN = "data"
-# An error of 3 % leaves a median deviation of some 2 to 3 %; the networks whose gradients cost next to nothing get 2 %.
+# A target error of 3 % gives median deviations of about 2 to 3 %. Networks with very cheap gradients get 2 %.
 # Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
 ERROR, SMALL_ERROR, BUDGET = 0.03, 0.02, 30_000
-_SMALL, _LARGE = 10_000, 250_000  # weights: below, the smaller error; from there on, the least budget
+_SMALL, _LARGE = 10_000, 250_000  # weights: below the first, the smaller error; from the second on, the least budget
 _MOST = 1_000_000  # gradients of the largest budget
 
 
@@ -54,52 +54,52 @@ def measure(
     progress: Progress | bool = False,
     num_samples: int | None = None,
 ) -> xr.Dataset:
-    """Learning coefficients, losses and behaviour at every checkpoint of a training run.
+    """Measure learning coefficients, losses and behaviour at every checkpoint of a training run.
 
-    One nβ and one γ hold for all checkpoints and parts, or their values would not compare. Unless given, they are
-    chosen from trials at four pilot checkpoints: the posterior's mean loss lies a tenth of what the run gains
-    above that of the checkpoint, descent is at most a fifth of that rise, and the budget suffices
-    (`ontogeny.measurement.choose`). With a store, a choice once made is kept for a run that grows.
+    All checkpoints and components share one nβ and one γ, because values at different ones are not comparable. Unless
+    given, they are chosen from trials at four pilot checkpoints (`ontogeny.measurement.choose`). The posterior's mean
+    loss then lies above that of the checkpoint by a tenth of the run's decrease in loss, descent is at most a fifth of
+    that rise, and the budget suffices. With a store, the choice is kept as the run grows.
 
     Args:
         run: from `open_checkpoints`.
         model_fn: makes the module that the weights are loaded into.
-        data: what the posterior is sampled on, the dataset named "data": samples of any kind in the table of
-            `ontogeny.Samples` (tensors, arrays, dicts, rows, datasets, a `DataLoader`). An iterable or an
-            `IterableDataset` is given as `og.Samples(data, num_samples)`, here and in `datasets`.
+        data: the samples that define the posterior, as the dataset named "data": any kind listed in `ontogeny.Samples`
+            (tensors, arrays, dicts, rows, datasets, a `DataLoader`). Pass an iterable or an `IterableDataset` as
+            `og.Samples(data, num_samples)`, here and in `datasets`.
         loss_fn: per-sample losses.
-        components: parts of the network whose coefficient is measured, each a pattern for `restrict` such as "L0H3";
-            default the whole, "all". An empty list measures no coefficient.
+        components: components whose coefficients are measured, each a pattern for `restrict` such as "L0H3"; default
+            the whole network, "all". An empty list measures no coefficient.
         datasets: further named datasets on which loss and coefficients are measured too; each multiplies the cost.
-        behaviour: function of the model at a checkpoint that returns an `xr.Dataset` of anything else.
+        behaviour: function of the model at a checkpoint that returns an `xr.Dataset`.
         measurements: anything else, as `ontogeny.measurement.Measurement`.
-        posterior: batch size, device and pass size of the posteriors, and nβ and γ if they are to be given.
-        nbeta, localization: the same, for short.
-        sampler: default `Calibrated(error=0.03, budget=...)`, a budget of 30,000 per-sample gradients for each part at
-            each checkpoint; of fewer than 250,000 weights √(250,000 / weights) times that. Of fewer than 10,000 weights
-            the error is 0.02, and the budget 2.25 times as large, up to a million.
+        posterior: batch size, device and pass size of the posteriors, and optionally nβ and γ.
+        nbeta, localization: shorthand for the same.
+        sampler: default `Calibrated(error=0.03, budget=...)`, with a budget of 30,000 per-sample gradients for each
+            component at each checkpoint. Networks with fewer than 250,000 weights get √(250,000 / weights) times that.
+            With fewer than 10,000 weights the error is 0.02, and the budget 2.25 times as large, up to a million.
         seed: root of the seed tree.
-        store: folder in which each part of each checkpoint is kept, under a fingerprint of all that decides it: the
-            weights, the data, the settings, the part, your own code as far as it reaches, the versions of libraries.
-            Started again, a measurement that was killed goes on where it was, and ends with the same numbers; what has
-            changed is measured anew, and nothing else. Several processes may share a store.
-        executor: who runs the jobs: `execution.Serial()` or `execution.Processes(n)`; default one process a core. The
+        store: folder for the results. Each is stored under a fingerprint of everything that determines it: weights,
+            data, settings, component, your own code that it calls, and library versions. A killed measurement resumes
+            when it is started again, and ends with the same numbers. Only what has changed is measured again. Several
+            processes may share a store.
+        executor: runs the jobs: `execution.Serial()` or `execution.Processes(n)`; default one process per core. The
             numbers are the same, bit for bit.
         steps: checkpoints to measure; default all.
         progress: a `Progress`, or True for a bar in the terminal.
-        num_samples: n of `data`, where they do not say it themselves. Of `datasets`, `Samples(each, num_samples)`.
+        num_samples: n of `data`, if the data have no length. For `datasets` use `Samples(each, num_samples)`.
 
     Returns:
         A trajectory: `loss`, `loss_sem` (step, dataset); over (step, component, dataset) `llc` with `llc_mcse`,
         `llc_complexity`, `llc_descent`, `llc_withheld` and their errors, `llc_rhat`, `llc_ess`, `llc_outcome`,
-        `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned;
-        `llc_nbeta` and `llc_localization` (step), the same at each; what the others gave; the settings as attributes,
-        and as `choice` how nβ and γ were chosen (JSON).
+        `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace`, thinned, with dimensions chain and draw as
+        well; `llc_nbeta` and `llc_localization` (step), equal at every step; the results of other measurements.
+        Attributes hold the settings, and under `choice` how nβ and γ were chosen (JSON).
 
     Raises:
-        InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is an outcome
-            in `llc_outcome`.
-        CorruptFile: for a damaged checkpoint or stored part, named; what was measured before is kept.
+        InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is not an error:
+            see `llc_outcome`.
+        CorruptFile: for a damaged checkpoint or stored result, named in the message. Earlier results are kept.
     """
     wanted = _steps(run, steps)
     named = _datasets(Samples.of(data, num_samples), datasets)
@@ -116,14 +116,14 @@ def measure(
         chosen = sampler or curve_sampler(size)
         budget: int = getattr(chosen, "budget", None) or curve_budget(size)
         if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
-            choice = Choice(config.nbeta, config.localization)  # all is given, and a mass would not be used
+            choice = Choice(config.nbeta, config.localization)  # both values are given, and a mass would not be used
         else:
             choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **common)
         config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
         asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
-    found = measure_parts(network, wanted, asked, **common)
+    found = measure_cells(network, wanted, asked, **common)
     if choice is not None:
-        # As variables, for of attributes `xr.concat` keeps those of the first run alone.
+        # As variables, because `xr.concat` keeps only the attributes of the first run.
         along = xr.ones_like(found["step"], dtype=float).reset_coords(drop=True)
         found = found.assign(llc_nbeta=choice.nbeta * along, llc_localization=choice.localization * along)
     if choice is not None and choice.trials is not None:
@@ -132,9 +132,9 @@ def measure(
 
 
 def choice_of(trajectory: xr.Dataset) -> xr.Dataset | None:
-    """How nβ and γ of a trajectory were chosen, as `reports.fig_choice` draws it; None where they were given.
+    """How nβ and γ of a trajectory were chosen, for `reports.fig_choice`; None if they were given.
 
-    Of joined runs it is that of one, as a rule the first: `xr.concat` keeps its attributes.
+    For joined runs it is usually that of the first, whose attributes `xr.concat` keeps.
     """
     kept = trajectory.attrs.get("choice")
     return xr.Dataset.from_dict(json.loads(kept)) if isinstance(kept, str) else None
@@ -161,12 +161,12 @@ def _posterior(config: PosteriorConfig | None, nbeta: float | None, localization
 
 
 def curve_sampler(num_parameters: int) -> Calibrated:
-    """The default sampler of curves, for a network of this size."""
+    """The default sampler along a training run, for a network of this size."""
     return Calibrated(error=_curve_error(num_parameters), budget=curve_budget(num_parameters))
 
 
 def curve_budget(num_parameters: int) -> int:
-    """Per-sample gradients that the default sampler of curves may spend."""
+    """The budget of that sampler, in per-sample gradients."""
     smaller = math.sqrt(max(_LARGE / num_parameters, 1.0))
     return int(min(BUDGET * smaller * (ERROR / _curve_error(num_parameters)) ** 2, _MOST))
 
@@ -176,10 +176,9 @@ def _curve_error(num_parameters: int) -> float:
 
 
 def _restrictions(network: Run, step: int, components: Sequence[str]) -> tuple[dict[str, Restriction | None], int]:
-    """The restriction of each component, the same for all checkpoints since they have one structure; and the number of
-    weights.
+    """The restriction of each component, which holds for all checkpoints, and the number of weights.
 
-    A misspelt component is met here, before anything is measured.
+    A misspelt component raises here, before anything is measured.
     """
     with network.at(step) as model:
         shapes = shapes_of(model)

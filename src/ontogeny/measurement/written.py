@@ -1,4 +1,4 @@
-"""A user's own trajectory as a report."""
+"""The report of a user's own trajectory."""
 
 import platform
 from pathlib import Path
@@ -24,22 +24,22 @@ def write_report(
     """Find the stages of a trajectory and write its report: one offline HTML file.
 
     Args:
-        trajectory: from `measure`; panels appear for what it holds. Runs may be joined along one further dimension,
-            `xr.concat([t0, t1, t2], dim="seed")`: each is divided into stages on its own and drawn faint, their median
-            bold. Dimensions may have been selected away, and steps be in any order.
-        path: where the page goes.
+        trajectory: from `measure`. Panels appear for what it contains. Runs may be joined along one further dimension,
+            `xr.concat([t0, t1, t2], dim="seed")`. Each is then staged separately and drawn faint, with the median in
+            bold. Dimensions may be selected away, and steps may be in any order.
+        path: where to write the page.
         title: its heading.
-        stage_config: how stages are found. Without it, those of the whole network are looked for (of the first
-            component where the whole was not measured), and a trajectory that cannot be staged, because too few
-            estimates are usable, say, is shown without stages and with the reason.
-        command: shown as the way to reproduce it.
+        stage_config: how stages are found. The default looks for those of the whole network, or of the first component
+            if the whole was not measured. A trajectory that cannot be staged, for example because too few estimates are
+            usable, is shown without stages and with the reason.
+        command: shown as the command that reproduces the page.
 
     Returns:
         The path.
 
     Raises:
-        InvalidArgument: if stages cannot be found as `stage_config` says, and for a dimension that cannot be handled,
-            with the way to select from it.
+        InvalidArgument: if stages cannot be found under `stage_config`, or for an unsupported dimension. The message
+            says how to select from it.
     """
     runs = runs_of(trajectory)
     facts = {"Runs": ", ".join(runs)} if len(runs) > 1 else {}
@@ -67,12 +67,12 @@ def write_report(
 
 
 def _component(trajectory: xr.Dataset) -> str:
-    """The whole network where it was measured, else the first component."""
+    """The whole network if it was measured, else the first component."""
     names = labels_along(trajectory, "component", "all")
     return "all" if "all" in names or not names else names[0]
 
 
 def _reason(error: InvalidArgument) -> str:
-    """Why stages were not looked for, as sentences of a page."""
+    """Why stages were not looked for, as text for the page."""
     advice = f" {error.instead[0].upper()}{error.instead[1:]}" if error.instead else ""
     return f"Stages were not looked for: they need {error.expected}; found {error.found}.{advice}".replace("`", "")

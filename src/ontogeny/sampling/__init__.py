@@ -1,4 +1,4 @@
-"""Draws from a localised, tempered posterior: `LocalPosterior`, kernels, the one loop, and the one-call estimate."""
+"""Sampling a localised, tempered posterior: `LocalPosterior`, kernels, the sampling loop and the one-call estimate."""
 
 from ontogeny.sampling.calibration import Calibration as Calibration
 from ontogeny.sampling.calibration import Mass as Mass

@@ -13,7 +13,7 @@ from ontogeny.sampling.tuning import TUNING
 
 @dataclass(frozen=True)
 class Balance:
-    """Batch size, friction and the share of its full length that a step keeps: together they set minibatch noise."""
+    """Batch size, friction and the factor by which the step is shortened. Together they set the minibatch noise."""
 
     batch_size: int
     friction: float
@@ -27,18 +27,19 @@ class Balance:
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a calibration may spend.
+    """The cost limits of a calibration.
 
     Attributes:
-        first, smallest, largest: batch sizes; at `first` the search begins.
-        windows: steps of each.
-        control_variate: whether the gradient at w* on all samples is taken; None where the noise at w* decides.
-        curvature: samples that a product with the Hessian is taken on.
-        descent, descent_iterations: samples of a gradient of the descent from w*, and how many it may take.
-        descent_whole: gradients of it on all samples that may be taken in any case.
-        spectrum: samples that the spectrum at w* is taken on; 0 for none.
-        noise_samples: per-sample gradients that measuring the noise at w* took.
-        inflation: share of the complexity that minibatches may add.
+        first, smallest, largest: batch sizes; the search begins at `first`.
+        windows: number of steps in each window.
+        control_variate: whether to compute the full-data gradient at w*; None lets the noise at w* decide.
+        curvature: samples used for a Hessian-vector product.
+        descent, descent_iterations: samples in each gradient of the descent from w*, and the largest number of
+            gradients.
+        descent_whole: full-data gradients that the descent may always take.
+        spectrum: samples used for the spectrum at w*; 0 skips it.
+        noise_samples: per-sample gradients spent on measuring the noise at w*.
+        inflation: largest share of the complexity that minibatch noise may add.
     """
 
     first: int
@@ -55,10 +56,11 @@ class Allowance:
     inflation: float = TUNING.inflation
 
     def balance(self, share: float, present: Balance, stored: int) -> Balance:
-        """The cheapest settings at which minibatches add `inflation`, given the share that they add at present.
+        """The cheapest settings at which minibatch noise adds `inflation`, given the share that it adds at present.
 
-        Friction first, which costs stiff directions nothing, then steps down to 0.7, then batches; and steps again
-        where batches cannot grow. A batch of more than half of all samples is replaced by all, which have no noise.
+        Friction is raised first, because it costs stiff directions nothing. Then the step is shortened, down to a
+        factor of 0.7, and then batches grow. Where batches cannot grow, the step is shortened further. A batch of more
+        than half of the samples is replaced by all of them, which has no noise.
         """
         wanted = max(share, 1e-6) / self.inflation * present.cooling
         damping = min(max(wanted / self.smallest, _damping(TUNING.friction[0])), _damping(TUNING.friction[1]))
@@ -72,11 +74,11 @@ class Allowance:
         return Balance(size, 2 * math.atanh(damping), shrink)
 
     def with_control(self, posterior: LocalPosterior, mass: Tensor, seed: int) -> "Allowance":
-        """Whether gradients are corrected by those at w*, decided by the noise of minibatches there.
+        """Decide from the minibatch noise at w* whether gradients use the control variate.
 
-        The share that batches of the `smallest` size would add to the value is that of a quadratic loss whose
-        curvature is the mass: (h²/4) coth(friction/2) Σ S/M / Σ (1 - γ/M), S the variance of a gradient by its batch.
-        Where that is more than 15 %, a pass over all samples at w* is the cheaper way.
+        The share that batches of the `smallest` size would add to the value is computed for a quadratic loss whose
+        curvature is the mass: (h²/4) coth(friction/2) Σ S/M / Σ (1 - γ/M), where S is the minibatch variance of the
+        gradient. Above 15 %, one pass over all samples at w* is cheaper.
         """
         if self.control_variate is not None:
             return self
@@ -90,10 +92,10 @@ class Allowance:
 
 
 def allow(posterior: LocalPosterior, num_chains: int, budget: int | None, fixed_batch: bool) -> Allowance:
-    """What a calibration of this posterior may spend.
+    """The cost limits of a calibration of this posterior.
 
-    Without a budget, batches are the largest that cost no extra time; with one, small enough for 4,000 steps, but of
-    16 samples at least.
+    Without a budget, batches are the largest that cost no extra time. With a budget, they are small enough for 4,000
+    steps, but never below 16 samples.
     """
     stored, low, high = posterior.samples.stored, *TUNING.smallest_batch
     if fixed_batch:

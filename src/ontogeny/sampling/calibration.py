@@ -1,4 +1,4 @@
-"""A sampler that sets itself: mass, step and batch from the gradients seen along the first steps of its chains."""
+"""Calibration: mass, step size and batch size are set from gradients along the first steps of the chains."""
 
 import math
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ from ontogeny.terminal import as_progress
 
 @dataclass(frozen=True)
 class Mass:
-    """The mass that a calibration found, by parameter, for the next one nearby.
+    """The mass that a calibration found, by parameter, to start the next calibration nearby.
 
     Attributes:
-        values: parameter name -> curvature of U by coordinate: flat, one number a free coordinate.
-        indices: parameter name -> flat indices of these coordinates, or None where the parameter is free as a whole.
+        values: parameter name -> curvature of U, flat, one number per free coordinate.
+        indices: parameter name -> flat indices of these coordinates, or None where the whole parameter is free.
     """
 
     values: Mapping[str, Float[Tensor, " free"]] = field(repr=False)
@@ -43,10 +43,10 @@ class Mass:
         return cls(dict(zip(indices, mass.split(posterior.sizes), strict=True)), dict(indices))
 
     def on(self, posterior: LocalPosterior) -> Float[Tensor, " parameters"]:
-        """The mass of the free coordinates of this posterior, which may be those of a part.
+        """The mass of this posterior's free coordinates, which may be a subset of those calibrated.
 
         Raises:
-            InvalidArgument: for a posterior that moves parameters, or entries of them, which the mass does not cover.
+            InvalidArgument: if the posterior moves parameters, or entries of parameters, that the mass does not cover.
         """
         found = [posterior.center[:0]]
         for name, index in posterior.one_by_one.indices.items():
@@ -58,7 +58,7 @@ class Mass:
             else:
                 raise InvalidArgument(
                     "start",
-                    expected="a calibration of a posterior that moves all that this one moves",
+                    expected="a calibration whose posterior moves every coordinate that this one moves",
                     found=f"one that does not cover {name!r}",
                     instead="start=None",
                 )
@@ -67,23 +67,23 @@ class Mass:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A sampler for one posterior, and what it was chosen from.
+    """A sampler calibrated for one posterior, and the measurements behind it.
 
     Attributes:
         kernel, batch_size, control_variate, num_chains: what to sample with.
-        largest_batch: samples that a batch may have.
-        resolution: complexity, in nats, below which errors and biases count as shares of this one.
-        outcome, advice: `CONVERGED`, or why the calibration refuses and what to change.
-        descent: what lies below w* (see `Descent`): 0 at a minimum, of the order of the value over log n at weights
-            whose data carry noise.
-        quadratic, withheld: of the quadratic loss that the curvature at w* would make (`spectrum`), the value at γ, and
-            the share that γ takes from that at a thousandth of γ, a lower bound unless the spectrum is `complete`; NaN
-            where it is not known.
-        gradient_evaluations: per-sample gradients that it took.
-        trace: Dataset over `step`: loss difference of each chain, step size, batch size, largest
-            curvature (in the coordinates of the mass) and inflation by minibatch noise, NaN where not measured.
-        positions: where the chains stand, to go on from.
-        mass: for the next calibration, at a checkpoint or part nearby.
+        largest_batch: largest batch size allowed.
+        resolution: complexity in nats; errors and biases are taken as shares of it where the complexity is smaller.
+        outcome, advice: `CONVERGED`, or why the calibration failed and what to change.
+        descent: how far the loss falls below w* (see `Descent`). It is 0 at a minimum, and of the order of the value
+            over log n where the data are noisy.
+        quadratic, withheld: from the quadratic approximation of the loss at w* (`spectrum`): the value at γ, and the
+            share that γ removes relative to γ/1000. The share is a lower bound unless the spectrum is `complete`. NaN
+            if unknown.
+        gradient_evaluations: per-sample gradients spent.
+        trace: Dataset over `step`: loss difference of each chain, step size, batch size, largest curvature (in the
+            coordinates of the mass) and inflation by minibatch noise. NaN where not measured.
+        positions: current positions of the chains, from which sampling continues.
+        mass: starting mass for a calibration at a nearby checkpoint or of a component.
     """
 
     kernel: SGHMC
@@ -115,33 +115,33 @@ def calibrate(
     start: Mass | None = None,
     progress: Progress | bool = False,
 ) -> Calibration:
-    """Choose mass, step, batch and control variate for underdamped Langevin dynamics (`SGHMC`) on a posterior.
+    """Choose mass, step size, batch size and control variate for underdamped Langevin dynamics (`SGHMC`).
 
-    Descent from w* finds ŵ, the minimum of U nearby, where chains start. They are stepped through windows. In each, the
-    step is 0.7 over the largest frequency met so far along them (power iteration on differences of gradients). After
-    each, the mass becomes the mean square of gradients, which at stationarity is the mean curvature (E[∇U∇Uᵀ] =
-    E[∇²U]), shrunk towards the mean of its tensor; and friction, step and batch become those at which minibatch noise,
-    measured on halves of batches, adds 3 % to the complexity (10 % under a budget), all samples if that is more than
-    half of them. Minibatch gradients are corrected by those at w*. In one window chains are twice as hot, nine times
-    where equipartition shows that they have not mixed, so that soft directions are reached sooner; the last two bring
-    them back, and what is sampled has the caller's nβ and γ. Deterministic given the seed.
+    Descent from w* finds ŵ, the nearby minimum of U, where the chains start. They then run through a series of windows.
+    Within a window the step size is 0.7 divided by the largest frequency seen so far, found by power iteration on
+    gradient differences. After each window the mass is set to the mean squared gradient, shrunk towards the mean of its
+    tensor. At stationarity this is the mean curvature, since E[∇U∇Uᵀ] = E[∇²U]. Friction, step size and batch size are
+    then set so that minibatch noise, measured on halves of batches, adds 3 % to the complexity (10 % under a budget).
+    If the batch would exceed half of the samples, all of them are used. Minibatch gradients use a control variate at
+    w*. One window is tempered to reach soft directions sooner: the temperature is doubled, or multiplied by nine where
+    equipartition shows that the chains have not mixed. The last two windows return to the caller's nβ and γ, at which
+    all draws are made. Deterministic given the seed.
 
     Args:
-        posterior: what is to be sampled; its batch size counts only if fixed.
+        posterior: the posterior to sample; its batch size is used only with `fixed_batch`.
         seed: root of the seed tree.
-        num_chains: chains.
-        budget: per-sample gradients of the whole estimate, of which the windows take up to a fifth and descent 15 %.
-            Under a budget a pass over all samples at w*, which corrects gradients, is made only where the noise of
-            minibatches at w* asks for it and at most half of the budget pays for it.
-        resolution: complexity, in nats, below which errors and biases count as shares of this one.
-        fixed_batch: keep the posterior's batch size, and bring noise down by smaller steps and more friction.
-        start: `Calibration.mass` of a checkpoint nearby or of the whole network whose part this is: the first windows
-            are left out.
+        num_chains: number of chains.
+        budget: per-sample gradients for the whole estimate. The windows take up to a fifth and the descent up to 15 %.
+            Under a budget the control variate, which needs a pass over all samples at w*, is used only if minibatch
+            noise at w* calls for it and the pass costs at most half of the budget.
+        resolution: complexity in nats; errors and biases are taken as shares of it where the complexity is smaller.
+        fixed_batch: keep the posterior's batch size, and reduce noise by shorter steps and more friction.
+        start: `Calibration.mass` of a nearby checkpoint, or of the whole network when this is a component. The first
+            windows are skipped.
         progress: a `Progress`, or True for a bar in the terminal.
 
     Returns:
-        The calibration, or one whose outcome says why it refuses: chains that leave the finite numbers at the smallest
-        step tried.
+        The calibration. Its outcome is `DIVERGED` if chains diverge at the smallest step size tried.
     """
     reporter = as_progress(progress)
     allowance = allow(posterior, num_chains, budget, fixed_batch)
@@ -175,9 +175,7 @@ def _result(posterior: LocalPosterior, search: Search) -> Calibration:
         largest_batch=search.allowance.largest,
         resolution=search.resolution,
         outcome=outcome,
-        advice="Chains leave the finite numbers at every step tried: raise localization, or lower nbeta."
-        if search.failed
-        else "",
+        advice="Chains diverge at every step size tried: raise localization, or lower nbeta." if search.failed else "",
         descent=search.descent,
         quadratic=quadratic,
         withheld=withheld,
@@ -190,7 +188,7 @@ def _result(posterior: LocalPosterior, search: Search) -> Calibration:
 
 
 def _quadratic(search: Search) -> tuple[float, float, bool]:
-    """What the loss would give were it quadratic, the share that γ takes of it, and whether that is all of it."""
+    """The value under a quadratic approximation, the share that γ removes, and whether the spectrum is complete."""
     found = spectrum(search.first, search.seed, search.allowance.spectrum) if search.allowance.spectrum else None
     if found is None:
         return math.nan, math.nan, False

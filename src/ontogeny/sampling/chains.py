@@ -1,4 +1,4 @@
-"""The state of all chains of a run: weights, gradients, and the step at which their noise and minibatches stand."""
+"""The state of all chains: weights, gradients, and the step that indexes their noise and minibatches."""
 
 import math
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from ontogeny.sampling.passes import Pass
 from ontogeny.sampling.posterior import LocalPosterior
 
 # Below this many weights a step is dominated by the overhead of small operations, which all chains in one pass share;
-# above it a CPU gains nothing from a batch of chains, and memory is saved by taking them one after another.
+# above it a CPU gains nothing from batching chains, and running them one after another saves memory.
 _VECTORIZE_BELOW = {"cpu": 16_384, "cuda": 1_000_000}
 
-_ASKED = 2**16  # samples at most, whose losses at w* are looked at after chains were lost
+_ASKED = 2**16  # most samples whose losses at w* are checked after a chain diverges
 
 
 @dataclass
-class Potential:
+class BatchPotential:
     """U on one minibatch, as kernels see it.
 
     Attributes:
-        control: what the control variate adds to every gradient.
-        paired: whether losses are paired with those at w*, which only draws and exact kernels read.
+        control: control-variate correction added to every gradient.
+        paired: whether losses at w* are subtracted; only recorded draws and Metropolis kernels need them.
         spent: per-sample gradients so far.
     """
 
@@ -59,10 +59,10 @@ class Potential:
 
 
 class Chains:
-    """All chains of a run, stepped in blocks: all at once in one pass, or one after another.
+    """All chains, stepped in groups: all at once in one pass, or one after another.
 
-    With `control_variate` every gradient is ∇U_B(w) - nβ∇L_B(w*) + nβ∇L(w*): what the minibatch adds at w* is taken out
-    again, for one pass over the data and one gradient more a step that all chains share, with their minibatch.
+    With `control_variate` every gradient is ∇U_B(w) - nβ∇L_B(w*) + nβ∇L(w*): the minibatch error at w* is subtracted.
+    This costs one pass over the data and one extra gradient per step. All chains share that gradient and its minibatch.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class Chains:
             vectorized = compiled or _vectorize(posterior, num_chains)
         self.engine = posterior.batched(compiled) if vectorized else None
         self.positions = posterior.center.repeat(num_chains, 1) if start is None else start.clone()
-        rows = num_chains if self.engine or kernel.exact else 1  # one after another can share one buffer
+        rows = num_chains if self.engine or kernel.exact else 1  # chains that run one after another share a buffer
         self._gradients = torch.empty_like(self.positions[:rows])
-        self.steps = 0  # made so far, over all rounds
+        self.steps = 0  # taken so far, over all rounds
         self.failed_at = [math.nan] * num_chains
         self.gradient_evaluations = 0
         self.control_variate = control_variate and not posterior.full_batch
@@ -95,23 +95,23 @@ class Chains:
         orders = 1 if self.control_variate else num_chains
         self._order = Order(seed, orders, posterior.samples.stored, posterior.batch_size)
         sizes = dict(zip(posterior.one_by_one.indices, posterior.sizes, strict=True))
-        self._noise = {block[0]: Noise(seed, sizes, block, posterior.device) for block in self._blocks()}
-        self._states = [self._state(block) for block in self._blocks()]
+        self._noise = {group[0]: Noise(seed, sizes, group, posterior.device) for group in self._groups()}
+        self._states = [self._state(group) for group in self._groups()]
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def blocks(self) -> list[tuple[list[int], State]]:
-        """Chains, grouped as they go through the model together."""
-        return list(zip(self._blocks(), self._states, strict=True))
+    def groups(self) -> list[tuple[list[int], State]]:
+        """The chains of each group, which go through the model together, and their state."""
+        return list(zip(self._groups(), self._states, strict=True))
 
     @property
     def finite(self) -> bool:
-        """Whether any chain is still finite."""
+        """Whether at least one chain is still finite."""
         return any(math.isnan(step) for step in self.failed_at)
 
     def alive(self, chain: int) -> bool:
-        """Whether the chain has been finite at every step so far; one that was not may look so again."""
+        """Whether the chain has been finite at every step so far. A diverged chain may later look finite again."""
         return math.isnan(self.failed_at[chain])
 
     def stop(self, chain: int, step: int) -> None:
@@ -119,7 +119,7 @@ class Chains:
             self.failed_at[chain] = float(step)
 
     def not_finite(self) -> str:
-        """Which samples have no finite loss at w*, where chains were lost and any have none; else nothing."""
+        """Name the samples whose loss at w* is not finite, if a chain has diverged; otherwise an empty string."""
         if all(map(math.isnan, self.failed_at)):
             return ""
         stored = self.posterior.samples.stored
@@ -129,46 +129,46 @@ class Chains:
         return f"sample{'s' * (len(found) > 1)} {shown} ({len(found)} of {len(asked)})" if found else ""
 
     def batches(self) -> list[Int[Tensor, "*chain batch"] | None]:
-        """The minibatches of the next step, one entry a block; all chains share one under a control variate."""
+        """The next step's minibatches, one entry per group. Under a control variate all chains share one."""
         if self.posterior.full_batch:
             return [None] * len(self._states)
         order = self._order.at(self.steps)
         if self.control_variate:
             return [order[0]] * len(self._states)
-        return [order[block] for block in self._blocks()]
+        return [order[group] for group in self._groups()]
 
-    def potentials(self, batches: list[Tensor | None], paired: bool = True) -> list[Potential]:
-        """U on each block's minibatch; under a control variate its gradient at w* is taken here, once for all."""
+    def potentials(self, batches: list[Tensor | None], paired: bool = True) -> list[BatchPotential]:
+        """U on each group's minibatch. Under a control variate the gradient at w* is computed here for all chains."""
         control = self.control(batches[0])
-        return [Potential(self.posterior, indices, self.engine, control, paired) for indices in batches]
+        return [BatchPotential(self.posterior, indices, self.engine, control, paired) for indices in batches]
 
     def control(self, indices: Tensor | None) -> Tensor | None:
-        """What is added to gradients on a minibatch that all chains share."""
+        """The control-variate correction on a minibatch that all chains share."""
         if self._center is None or indices is None:
             return None
         self.gradient_evaluations += indices.shape[-1]
         return self._center - self.posterior.center_gradient(indices)
 
-    def evaluate(self, state: State, potential: Potential) -> None:
-        """Gradients and losses at the present positions, unless the last step left them there."""
+    def evaluate(self, state: State, potential: BatchPotential) -> None:
+        """Compute gradients and losses at the present positions, unless the last step already did."""
         if not state.evaluated:
             state.losses = potential(state.positions, state.gradients)
             state.evaluated = True
 
-    def step(self, block: list[int], state: State, potential: Potential) -> None:
-        self.kernel.step(state, potential, self._noise[block[0]].at(self.steps))
+    def step(self, group: list[int], state: State, potential: BatchPotential) -> None:
+        self.kernel.step(state, potential, self._noise[group[0]].at(self.steps))
         self.gradient_evaluations += potential.spent
 
-    def _blocks(self) -> list[list[int]]:
+    def _groups(self) -> list[list[int]]:
         chains = list(range(len(self)))
         return [chains] if self.engine else [[chain] for chain in chains]
 
-    def _state(self, block: list[int]) -> State:
-        rows = slice(block[0], block[-1] + 1)
+    def _state(self, group: list[int]) -> State:
+        rows = slice(group[0], group[-1] + 1)
         gradients = self._gradients[rows] if len(self._gradients) == len(self) else self._gradients
-        losses = torch.zeros(len(block), dtype=torch.float64)
+        losses = torch.zeros(len(group), dtype=torch.float64)
         state = State(self.positions[rows], gradients, losses, self.posterior.reductions)
-        state.memory = self.kernel.start(state, self._noise[block[0]])
+        state.memory = self.kernel.start(state, self._noise[group[0]])
         return state
 
 

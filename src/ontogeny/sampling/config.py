@@ -1,4 +1,4 @@
-"""What a posterior is, apart from network, data and loss: one frozen config that calls, TOML files and flags share."""
+"""The settings of a posterior: one frozen config shared by calls, TOML files and flags."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from ontogeny.core.settings import Settings
 
 
 class PosteriorConfig(Settings):
-    """What defines a coefficient; how it is sampled is the sampler's business. See `LocalPosterior`.
+    """The settings that define a coefficient, whatever the sampler. See `LocalPosterior`.
 
     Attributes:
         nbeta: n·β; None is n / log n, or in `ontogeny.measure` the run's own.
         localization: γ; None is 1, or in `ontogeny.measure` the run's own.
-        batch_size: samples a gradient of a `Fixed` sampler is taken on; None is the smaller of n and 256.
-        device: where chains live, as torch names it; None is that of the model.
+        batch_size: samples per gradient of a `Fixed` sampler; None is the smaller of n and 256.
+        device: torch device of the chains; None is the model's.
         pass_size: samples that go through the model at once; None is what fits in 128 MB.
     """
 

@@ -1,4 +1,4 @@
-"""Curvature of U along a chain, by differences of gradients: what bounds the step of every kernel."""
+"""Curvature of U along a chain, from gradient differences. It bounds the step size of every kernel."""
 
 import math
 
@@ -12,13 +12,13 @@ from ontogeny.sampling.posterior import LocalPosterior
 class Curvature:
     """Finite-difference products with the Hessian of U in the coordinates w/scale, on one minibatch.
 
-    Differences over a distance of the size that chains fluctuate by see what a step will meet; derivatives at a point
-    do not, where the loss is flat to second order.
+    Differences are taken over the distance by which chains fluctuate, because that is the curvature a step experiences.
+    Pointwise derivatives miss it where the loss is flat to second order.
 
     Args:
-        posterior: gives the gradients.
-        order: draws the minibatches.
-        batch_size: samples a product is taken on.
+        posterior: supplies the gradients.
+        order: generator of the minibatches.
+        batch_size: samples used for each product.
     """
 
     def __init__(self, posterior: LocalPosterior, order: torch.Generator, batch_size: int) -> None:
@@ -29,7 +29,7 @@ class Curvature:
         self.distance = 0.0
 
     def displaced(self) -> Float[Tensor, " parameters"]:
-        """A random point as far from the center, by each parameter, as `diagonal` looked."""
+        """A random point at the distance from the center, per parameter, over which `diagonal` measured."""
         size = self.posterior.num_parameters
         signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(self.posterior.center)
         return self.posterior.center + signs * self.distance
@@ -37,7 +37,7 @@ class Curvature:
     def largest(
         self, position: Float[Tensor, " parameters"], scale: Float[Tensor, " parameters"], iterations: int
     ) -> float:
-        """The largest curvature at a position, by power iteration from the direction found last time."""
+        """The largest curvature at a position, by power iteration from the last direction found."""
         indices = self._batch()
         base = self._gradient(position, indices)
         radius = 0.3  # of the standard deviation of one direction, which is 1/√curvature in these coordinates
@@ -54,8 +54,9 @@ class Curvature:
         return found
 
     def diagonal(self, probes: int) -> Float[Tensor, " parameters"]:
-        """Means over each parameter tensor of the Hessian's diagonal around the center (Hutchinson's estimator), taken
-        over the distance at which the loss has risen by what equipartition gives each direction.
+        """The Hessian's diagonal around the center, averaged over each parameter tensor (Hutchinson's estimator).
+
+        Differences reach as far as the loss rises by the share that equipartition gives each direction.
         """
         center, size = self.posterior.center, self.posterior.num_parameters
         total = torch.zeros_like(center)

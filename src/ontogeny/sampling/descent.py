@@ -1,4 +1,4 @@
-"""Descent from the center to the minimum of the localised loss: what a coefficient away from a minimum is split by."""
+"""Descent from the center to the minimum of the localised loss, which splits the coefficient away from a minimum."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from ontogeny.core.seeds import generator
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.tuning import TUNING
 
-_HUGE = 1e30  # what a point outside the finite numbers counts as
+_HUGE = 1e30  # stands in for a value that is not finite
 
 
 @dataclass(frozen=True)
 class Descent:
-    """What lies below the center.
+    """The minimum below the center, and how far the loss falls to it.
 
     Attributes:
-        value: nβ (L(w*) - L(ŵ)), ŵ the local minimum of U = nβ L + (γ/2)|w - w*|² that descent from w* leads to. 0 at a
-            minimum.
-        error: its standard error: of the samples that the losses are compared on, of what is left of the descent (see
-            `_remaining`), and of fitting the noise of the samples it was made on.
+        value: nβ (L(w*) - L(ŵ)), where ŵ is the local minimum of U = nβ L + (γ/2)|w - w*|² that descent from w*
+            reaches. 0 at a minimum.
+        error: its standard error. It covers the samples on which losses are compared, the unfinished part of the
+            descent (see `_remaining`), and overfitting to the samples of the descent.
         position: ŵ.
         gradient_evaluations: per-sample gradients spent.
     """
@@ -45,15 +45,16 @@ def descend(
 ) -> Descent:
     """Minimise U from w* by L-BFGS (scipy) on one batch of the posterior's size.
 
-    Where the gradient at w* on all samples is known, it corrects that of the batch, so that noise of the batch is not
-    fitted to first order. Losses at w* and ŵ are then compared on all samples, or on others than those of the descent.
+    If the full-data gradient at w* is known, it corrects the batch gradient. The descent then does not fit the noise of
+    the batch to first order. Losses at w* and ŵ are compared on all samples, or on samples that the descent did not
+    use.
 
     Args:
         posterior: U, and the batch size.
-        scale: coordinates of the descent: curvature of U to the -½, one number a parameter.
-        seed: of the samples.
-        iterations: gradients taken at most.
-        whole: gradients on all samples that may be taken in any case, where those on a batch lead nowhere.
+        scale: coordinates of the descent: curvature of U to the power -½, one number per weight.
+        seed: selects the samples.
+        iterations: largest number of gradients.
+        whole: full-data gradients that may always be taken if the descent on a batch fails.
     """
     order = generator(seed, "descent")
     indices = None if posterior.full_batch else _distinct(posterior, posterior.batch_size, order)
@@ -87,7 +88,7 @@ def descend(
         error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
         spent += more
         rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
-        # An error of a nat for every weight says nothing: noise of the batch was followed along flat directions.
+        # An error of one nat per weight is uninformative: the descent followed batch noise along flat directions.
         if rise > 2 * noise + TUNING.risen or noise > posterior.num_parameters:
             affordable = max(iterations * posterior.batch_size // posterior.samples.stored, whole)
             return _on_all_samples(posterior, scale, seed, affordable, spent, max(rise, noise))
@@ -97,11 +98,11 @@ def descend(
 def _on_all_samples(
     posterior: LocalPosterior, scale: Tensor, seed: int, affordable: int, spent: int, error: float
 ) -> Descent:
-    """Descent on all samples after one on a batch has ended higher than at w*, or at a height that is not known.
+    """Descend on all samples, after a descent on a batch ended above w* or at an unknown loss.
 
-    Noise of the batch has been fitted; or the correction, which is linear in w - w*, falls without end along curved
-    valleys, as of rescaled layers. Where no more than a few gradients are affordable, nothing is known of what lies
-    below w*.
+    Either the batch noise was fitted, or the correction, which is linear in w - w*, decreases without bound along
+    curved valleys such as those of rescaled layers. If only a few gradients are affordable, the depth below w* stays
+    unknown.
     """
     if affordable < TUNING.fewest_gradients:
         return Descent(0.0, error, posterior.center, spent)
@@ -110,10 +111,10 @@ def _on_all_samples(
 
 
 class _Objective:
-    """U and its gradient as scipy takes them; remembers the lowest point met.
+    """U and its gradient in scipy's form; remembers the lowest point visited.
 
     Attributes:
-        best: of the lowest U: nβ (L(w*) - L(w)), w, ∇U and nβ∇L in the coordinates of the descent.
+        best: at the lowest U: nβ (L(w*) - L(w)), w, ∇U and nβ∇L in the coordinates of the descent.
     """
 
     def __init__(
@@ -141,10 +142,10 @@ class _Objective:
 
 
 def _remaining(step: np.ndarray, slope: np.ndarray, loss_slope: np.ndarray) -> float:
-    """How far nβ L is from its value at the minimum of U, `step` being what L-BFGS would take next.
+    """Distance of nβ L from its value at the minimum of U, given the next L-BFGS `step`.
 
-    To first order nβ L changes by ∇(nβL)·step even where U, at its minimum, does not. Twice that is counted, because
-    L-BFGS keeps few pairs of vectors and underestimates the step along soft directions.
+    To first order nβ L changes by ∇(nβL)·step even where U is at its minimum. The result is twice that, because L-BFGS
+    keeps few vector pairs and underestimates the step along soft directions.
     """
     return 2 * (abs(float(loss_slope @ step)) + abs(float(slope @ step)) / 2)
 
@@ -156,10 +157,10 @@ def _distinct(posterior: LocalPosterior, size: int, order: torch.Generator) -> T
 def _compared(
     posterior: LocalPosterior, position: Tensor, used: Tensor, corrected: bool, order: torch.Generator
 ) -> tuple[float, float, int]:
-    """nβ (L(w*) - L(w)), its standard error, and per-sample gradients that it took.
+    """nβ (L(w*) - L(w)), its standard error, and the per-sample gradients spent.
 
-    On all samples where they are few, else on samples that were not used. If `corrected`, each of some blocks of these
-    is corrected by the gradient at w*, so that its error is of second order in w - w*.
+    Uses all samples if there are few, otherwise samples that the descent did not use. If `corrected`, these are split
+    into blocks, each corrected by the gradient at w*. The error is then of second order in w - w*.
     """
     stored, size = posterior.samples.stored, max(2 * len(used), TUNING.compared_samples)
     if stored <= 2 * size:
@@ -179,7 +180,7 @@ def _compared(
 
 
 def _falls(posterior: LocalPosterior, position: Tensor, chosen: Tensor) -> Float[Tensor, " sample"]:
-    """nβ (loss at w* - loss at w) of some samples."""
+    """nβ (loss at w* - loss at w), sample by sample."""
     parts = chosen.split(posterior.pass_size)
     here = torch.cat([posterior.losses(position, posterior.samples, part).cpu() for part in parts])
     return posterior.nbeta * (posterior.center_losses(chosen).double() - here.double())

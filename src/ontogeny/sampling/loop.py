@@ -12,13 +12,13 @@ from ontogeny.core import arguments
 from ontogeny.core.draws import MemorySink, SamplingSettings
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
-from ontogeny.sampling.chains import Chains, Potential
+from ontogeny.sampling.chains import BatchPotential, Chains
 from ontogeny.sampling.kernels import Kernel, State
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Halves, Recorder
 from ontogeny.terminal import as_progress
 
-# Every so many draws the gradient is taken on two halves of the minibatch, whose difference shows its noise.
+# Every so many draws the gradient is computed on two halves of the minibatch; their difference shows its noise.
 _NOISE_EVERY = 10
 
 
@@ -39,16 +39,16 @@ def sample_fixed(
     compiled: bool = False,
     minimum: Float[Tensor, " parameters"] | None = None,
 ) -> xr.DataTree:
-    """Chains of a kernel from the center: at each draw, the loss paired with the loss at w* on the same samples.
+    """Run a kernel's chains from the center. Each draw pairs the loss with the loss at w* on the same samples.
 
-    Each chain has its own noise and its own order of minibatches, which are functions of the seed, the chain's number
-    and the step: a chain does not depend on how many others run or how they are batched. Warm-up is recorded apart.
-    Step t records w_t before it is updated.
+    Each chain has its own noise and its own order of minibatches, as functions of the seed, the chain's number and the
+    step. A chain does not depend on how many others run or how they are batched. Warm-up is recorded separately. Step t
+    records w_t before the update.
 
     Args:
         posterior: what to sample.
         kernel: how to step.
-        num_chains, num_draws, num_warmup: chains, recorded draws a chain, draws a chain before those.
+        num_chains, num_draws, num_warmup: chains, recorded draws per chain, and draws per chain before those.
         thinning: steps from one draw to the next, in warm-up too; there are `thinning * (num_warmup + num_draws)`
             steps.
         observables: name -> samples whose losses are recorded at every draw, averaged over positions; all of them for
@@ -56,21 +56,21 @@ def sample_fixed(
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
         sink: where draws go as they are made; default memory. `ontogeny.stores.ZarrSink` streams them to disk.
-        control_variate: take gradients as ∇L_B(w) - ∇L_B(w*) + ∇L(w*), which removes most minibatch noise near w* for
-            one pass over the data and one more gradient a step; all chains then share their minibatches.
+        control_variate: use gradients ∇L_B(w) - ∇L_B(w*) + ∇L(w*). This removes most minibatch noise near w*, and costs
+            one pass over the data and one extra gradient per step. All chains then share their minibatches.
         vectorized: all chains in one pass through `torch.func.vmap`; default for models below 16,384 weights
             (1,000,000 on a GPU) that allow it.
-        compiled: that pass through `torch.compile`, which takes some seconds at first and pays off in long runs of
-            small models.
-        minimum: ŵ, around which the virial is taken where it is known.
+        compiled: use `torch.compile` for that pass. It takes some seconds at first and pays off in long runs of small
+            models.
+        minimum: ŵ, if known; the virial is taken around it.
 
     Returns:
-        Draws (see `ontogeny.core.draws`). A chain that leaves the finite numbers stops there, its later draws are
-        NaN, and `failed_at` says when.
+        Draws (see `ontogeny.core.draws`). A chain that stops being finite is stopped there. Its later draws are NaN,
+        and `failed_at` holds the step.
 
     Raises:
-        InvalidArgument: for counts that are not positive, or a kernel that needs gradients on all
-            samples where they are taken on minibatches.
+        InvalidArgument: for counts that are not positive, or for minibatches with a kernel that needs gradients on all
+            samples.
     """
     _check(posterior, kernel, num_chains=num_chains, num_draws=num_draws, thinning=thinning, num_warmup=num_warmup)
     passes = {"vectorized": vectorized, "compiled": compiled}
@@ -95,10 +95,10 @@ def sample_fixed(
 
 
 class Controller:
-    """What happens beside the steps of chains: nothing here; calibration and watching override what they need.
+    """Hooks around the steps of chains. The base class does nothing; calibration and the step watch override it.
 
     Attributes:
-        paired: whether it reads losses at steps that are not recorded.
+        paired: whether it needs losses at steps that are not recorded.
     """
 
     paired = False
@@ -106,11 +106,11 @@ class Controller:
     def before_step(self, chains: Chains, step: int) -> None:
         """May change `chains.kernel`."""
 
-    def evaluated(self, chains: Chains, block: list[int], state: State, potential: Potential) -> None:
-        """A block's losses and gradients at its present positions, before they are used up by the step."""
+    def evaluated(self, chains: Chains, group: list[int], state: State, potential: BatchPotential) -> None:
+        """Receive a group's losses and gradients at its present positions, before the step overwrites them."""
 
     def goes_on(self, chains: Chains) -> bool:
-        """Whether there is a next step."""
+        """Whether to take another step."""
         return chains.finite
 
 
@@ -123,7 +123,7 @@ def run(
     recorder: Recorder | None = None,
     draw_at: Callable[[int], int | None] = lambda step: None,
 ) -> None:
-    """The one loop: step all chains under a controller, and record what `draw_at` gives a number."""
+    """The one loop: step all chains under a controller, and record the steps to which `draw_at` gives a draw number."""
     for step in range(num_steps):
         controller.before_step(chains, step)
         advance(chains, step, draw_at(step), recorder, controller)
@@ -133,37 +133,37 @@ def run(
 
 
 def advance(chains: Chains, step: int, draw: int | None, recorder: Recorder | None, controller: Controller) -> None:
-    """One step of all chains, recorded as `draw` unless that is None."""
+    """Step all chains once, recording the state as `draw` unless that is None."""
     batches = chains.batches()
     halved = draw is not None and draw % _NOISE_EVERY == 0 and not chains.posterior.full_batch
     paired = draw is not None or chains.kernel.exact or controller.paired
     potentials = chains.potentials(batches, paired)
-    for (block, state), potential in zip(chains.blocks(), potentials, strict=True):
-        if not any(chains.alive(chain) for chain in block):
+    for (group, state), potential in zip(chains.groups(), potentials, strict=True):
+        if not any(chains.alive(chain) for chain in group):
             continue
         both = evaluate_halves(chains, state, potential) if halved and potential.batch_size > 1 else None
         chains.evaluate(state, potential)
-        for chain, loss in zip(block, state.losses.tolist(), strict=True):
+        for chain, loss in zip(group, state.losses.tolist(), strict=True):
             if not abs(loss) < float("inf"):
                 chains.stop(chain, step)
-        controller.evaluated(chains, block, state, potential)
+        controller.evaluated(chains, group, state, potential)
         if draw is not None and recorder is not None:
-            recorder.record(draw, block, state, potential, chains, both)
-        chains.step(block, state, potential)
+            recorder.record(draw, group, state, potential, chains, both)
+        chains.step(group, state, potential)
     chains.steps += 1
 
 
-def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halves:
-    """Evaluate the state on its minibatch by way of both halves of it."""
+def evaluate_halves(chains: Chains, state: State, potential: BatchPotential) -> Halves:
+    """Evaluate the state on both halves of its minibatch, and combine them."""
     assert potential.indices is not None
     size = (potential.batch_size + 1) // 2
     shares, gradients, losses = (size / potential.batch_size, 1 - size / potential.batch_size), [], []
     for part in (potential.indices[..., :size], potential.indices[..., size:]):
         control = chains.control(part) if potential.control is not None else None
-        half = Potential(chains.posterior, part, chains.engine, control)
+        half = BatchPotential(chains.posterior, part, chains.engine, control)
         gradients.append(torch.empty_like(state.gradients))
         losses.append(half(state.positions, gradients[-1]))
-        if control is not None:  # of mean 0, and close to what the labels' noise adds to the loss
+        if control is not None:  # of mean 0, and close to the contribution of label noise to the loss
             losses[-1] = losses[-1] + _slope(chains, state, control)
         potential.spent += half.spent
     torch.add(gradients[0] * shares[0], gradients[1], alpha=shares[1], out=state.gradients)
@@ -176,13 +176,13 @@ def evaluate_halves(chains: Chains, state: State, potential: Potential) -> Halve
 
 
 def _slope(chains: Chains, state: State, control: Float[Tensor, " parameters"]) -> Float[Tensor, " chain"]:
-    """What the control adds to the loss of each chain, to first order."""
+    """First-order contribution of the control variate to each chain's loss."""
     away = state.positions - chains.posterior.center
     return state.reductions.dot(away, control[None]) / max(chains.posterior.nbeta, 1e-30)
 
 
 def describe(chains: Chains, **lengths: Any) -> SamplingSettings:
-    """Everything that was set for a run of these chains."""
+    """All settings under which these chains were sampled."""
     posterior, kernel = chains.posterior, chains.kernel
     return SamplingSettings(
         nbeta=posterior.nbeta,
@@ -211,7 +211,7 @@ def _check(posterior: LocalPosterior, kernel: Kernel, **counts: int) -> None:
     if kernel.exact and not posterior.full_batch:
         raise InvalidArgument(
             "kernel",
-            expected="one that allows gradients on minibatches",
-            found=f"{type(kernel).__name__} with batches of {posterior.batch_size}",
+            expected="a kernel that allows minibatch gradients",
+            found=f"{type(kernel).__name__} with batches of {posterior.batch_size} samples",
             instead=f"LocalPosterior(..., batch_size={posterior.samples.stored}), or SGLD or SGHMC",
         )

@@ -1,4 +1,4 @@
-"""How many samples go through a model at once: measured from what its backward pass keeps of each."""
+"""How many samples to pass through a model at once, from the measured memory of the backward pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from torch import Tensor
 from ontogeny.core.samples import Samples
 from ontogeny.sampling.passes import OneByOne
 
-MEMORY = 128 * 2**20  # bytes that what is kept for the backward pass of one pass may take; gradients by it take as much
-MOST = 2**17  # samples: beyond, a pass gains nothing
+MEMORY = 128 * 2**20  # bytes that one pass may store for its backward pass; gradients take as much again
+MOST = 2**17  # samples; larger passes gain nothing
 
 
 def pass_size_of(run: OneByOne, weights: Sequence[Tensor], samples: Samples) -> int:
-    """The samples of a pass whose backward pass keeps `MEMORY` bytes; at least one, at most `MOST`.
+    """The number of samples whose backward pass stores `MEMORY` bytes; at least one, at most `MOST`.
 
-    What is kept is counted on a pass over two samples and one over three, by the tensors that autograd saves, so that
-    the weights themselves, which do not grow with the batch, drop out.
+    Memory is counted from the tensors that autograd saves in a pass over two samples and in one over three. The weights
+    do not grow with the batch and cancel in the difference.
     """
     if samples.stored < 3:
         return samples.stored
@@ -26,7 +26,7 @@ def pass_size_of(run: OneByOne, weights: Sequence[Tensor], samples: Samples) -> 
 
 
 def _saved_bytes(run: OneByOne, weights: Sequence[Tensor], samples: Samples, count: int) -> int:
-    """Bytes of distinct storages that autograd saves in a pass over the first samples."""
+    """Bytes of the distinct storages that autograd saves in a pass over the first samples."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Any:
@@ -36,6 +36,6 @@ def _saved_bytes(run: OneByOne, weights: Sequence[Tensor], samples: Samples, cou
 
     batch = samples.take(torch.arange(count), weights[0].device if weights else "cpu")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        graph = run.differentiable(weights, batch, count)  # held until all is counted, so that no storage is used twice
+        graph = run.differentiable(weights, batch, count)  # kept alive, so that no storage is reused meanwhile
     del graph
     return sum(kept.values())

@@ -1,4 +1,4 @@
-"""One call from posterior to draws, and one from model, data and loss to an estimate with its verdict."""
+"""`sample` draws from a posterior; `estimate_llc` takes model, data and loss to an estimate with its verdict."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,25 +31,25 @@ def sample(
     sink: Sink | None = None,
     **lengths: Any,
 ) -> xr.DataTree:
-    """Draws of a local posterior.
+    """Draw from a local posterior.
 
     Args:
         posterior: what to sample.
-        sampler: how: `Calibrated()` by default, `Fixed(...)`, or a bare kernel such as `SGLD(1e-4)`.
+        sampler: `Calibrated()` by default, `Fixed(...)`, or a bare kernel such as `SGLD(1e-4)`.
         observables: name -> samples whose losses are recorded at every draw, averaged over positions; all of them for
             `Samples(data, per_token=True)`.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
-        sink: where draws of a kernel or a `Fixed` sampler go as they are made; default memory.
+        sink: where draws of a kernel or a `Fixed` sampler are written; default memory.
             `ontogeny.stores.ZarrSink` streams them to disk.
-        lengths: with a bare kernel, what `ontogeny.sampling.loop.sample_fixed` takes besides: num_chains (4), num_draws
-            (200), num_warmup (200), thinning (1), control_variate (False), vectorized, compiled.
+        lengths: with a bare kernel, further arguments of `ontogeny.sampling.loop.sample_fixed`: num_chains (4),
+            num_draws (200), num_warmup (200), thinning (1), control_variate (False), vectorized, compiled.
 
     Returns:
         Draws (see `ontogeny.core.draws`).
 
     Raises:
-        InvalidArgument: for lengths beside a sampler that has its own, and for arguments that cannot be used.
+        InvalidArgument: for lengths given with a sampler that sets its own, and for other unusable arguments.
     """
     common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
     if isinstance(sampler, Kernel):
@@ -77,34 +77,32 @@ def estimate_llc(
 ) -> Estimate:
     """The local learning coefficient λ̂ = nβ (E[L(w)] - L(w*)) at a model's present weights.
 
-    The sampler is calibrated (`calibrate`), and run until the Monte Carlo error is below 1.75 % of the complexity and
-    the chains agree, the first third of all draws being warm-up each time they are judged; or until the budget is
-    spent.
+    The sampler is calibrated (`calibrate`). It then runs until the Monte Carlo error is below 1.75 % of the complexity
+    and the chains agree, or until the budget is spent. At each check the first third of all draws counts as warm-up.
 
     Args:
         model, loss_fn, restriction, nbeta, localization, num_samples, device: see `LocalPosterior`.
-        data: samples of any kind in the table of `ontogeny.Samples`: tensors, arrays, dicts, rows, datasets, a
-            `DataLoader`; with `num_samples` an iterable.
+        data: samples of any kind listed in `ontogeny.Samples`: tensors, arrays, dicts, rows, datasets, a `DataLoader`;
+            or, with `num_samples`, an iterable.
         sampler: `Calibrated()` by default, or `Fixed(...)` for settings of your own.
-        budget: per-sample gradients to spend, calibration included; default up to 6,000 steps a chain. Below 8,000 see
-            `Calibrated`.
+        budget: per-sample gradients to spend, calibration included; default up to 6,000 steps per chain. For budgets
+            below 8,000 see `Calibrated`.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
         strict: raise `EstimateNotTrusted` unless the outcome is `converged`.
 
     Returns:
-        The estimate; it prints its value, interval and verdict. Away from a minimum, read its `complexity`.
+        The estimate, which prints its value, interval and verdict. Away from a minimum, read its `complexity`.
 
     Raises:
-        InvalidArgument: for arguments that cannot be used.
-        EstimateNotTrusted: under `strict`, with the estimate attached.
+        InvalidArgument: for unusable arguments. EstimateNotTrusted: under `strict`, with the estimate attached.
 
     References:
         Lau et al., arXiv 2308.12108, section 4.
     """
     if sampler is not None and budget is not None:
         instead = f"og.Calibrated(budget={budget})"
-        raise InvalidArgument("budget", expected="no budget beside a sampler", found=str(budget), instead=instead)
+        raise InvalidArgument("budget", expected="no budget with a sampler", found=str(budget), instead=instead)
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
@@ -115,14 +113,14 @@ def estimate_llc(
 
 
 def _lengths_elsewhere(sampler: Sampler | None, name: str, value: Any) -> InvalidArgument:
-    """Of a length beside a sampler, or of a name that is none."""
+    """The error for a length given with a sampler, or for an unknown name."""
     known, setting = ", ".join(_LENGTHS), f"{name}={value!r}"
     if name not in _LENGTHS:
-        return InvalidArgument(name, expected=f"one of {known}", found=setting, instead="one of these beside a kernel")
+        return InvalidArgument(name, expected=f"one of {known}", found=setting, instead="one of these with a kernel")
     of_fixed = name in Fixed.model_fields
     return InvalidArgument(
         name,
-        expected="no lengths beside a sampler, which has its own",
-        found=f"{setting} beside {type(sampler).__name__ if sampler else 'the default sampler'}",
+        expected="no lengths with a sampler, which sets its own",
+        found=f"{setting} with {type(sampler).__name__ if sampler else 'the default sampler'}",
         instead=f"og.Fixed(kernel=og.SGLD(1e-4), {setting})" if of_fixed else f"og.SGLD(1e-4), {setting}",
     )

@@ -1,4 +1,4 @@
-"""Minibatches of chains: samples with replacement, each a function of seed, chain, step and place."""
+"""Minibatches of chains, drawn with replacement. Each sample is a function of seed, chain, step and place."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from ontogeny.core.addressed import Words
 from ontogeny.core.seeds import derive
 
-_AHEAD, _KEPT = 64, 2**14  # steps drawn at once, and samples of a chain that are kept for them
+_AHEAD, _KEPT = 64, 2**14  # steps drawn at once, and samples of a chain kept for them
 
 
 class Order:
@@ -16,9 +16,9 @@ class Order:
 
     Args:
         seed: root of the seed tree.
-        num_chains: chains, each with an order of its own.
-        stored: how many samples there are to choose from.
-        batch_size: how many of them a minibatch has.
+        num_chains: number of chains, each with its own order.
+        stored: number of samples to choose from.
+        batch_size: number of samples in a minibatch.
     """
 
     def __init__(self, seed: int, num_chains: int, stored: int, batch_size: int) -> None:

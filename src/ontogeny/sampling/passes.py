@@ -1,4 +1,4 @@
-"""Forward and backward passes of a caller's model at many weights: one chain after another, or all in one pass."""
+"""Forward and backward passes of the caller's model for many chains: one after another, or all in one pass."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,25 +21,30 @@ Free = Mapping[str, Int[Tensor, " free"] | None]
 
 @runtime_checkable
 class Pass(Protocol):
-    """Adds `scale` times the gradients of the mean loss by the free coordinates to what `into` holds."""
+    """Add `scale` times the gradient of the mean loss with respect to the free coordinates to `into`."""
 
     def __call__(
         self, weights: Sequence[Tensor], batch: Any, size: int, shared: bool, into: Sequence[Tensor], scale: float
     ) -> Float[Tensor, "chain batch"]:
-        """Args: free weights and `into` by parameter, chains in front: of its shape where all of it is free, else flat;
-        `size` samples, the same for all if `shared`.
+        """Add the gradients of one batch; return the per-sample losses.
 
-        Returns the per-sample losses.
+        Args:
+            weights: per parameter, `(chain, *shape)`, or `(chain, num_free)` where it is only partly free.
+            batch: the samples of each chain, or of all chains if `shared`.
+            size: samples per chain.
+            shared: whether all chains see the same samples.
+            into: same shapes as `weights`, accumulated in place.
+            scale: factor of the gradients.
         """
         ...
 
 
 @contextmanager
 def one_path() -> Generator[None]:
-    """Take the path through the model that gradients take, whether or not any are wanted.
+    """Run the model along the path that gradients take, whether or not gradients are wanted.
 
-    Attention layers of torch, and many a user's code, compute something else without gradients, so that L(w) and
-    L(w*) would be losses of two functions.
+    PyTorch's attention layers, and some user code, compute something different without gradients. L(w) and L(w*) would
+    then be losses of two different functions.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -51,7 +56,8 @@ def one_path() -> Generator[None]:
 
 
 class OneByOne:
-    """One chain after another through a copy of the caller's model whose free parameters point at the chain's weights.
+    """Runs one chain after another through a copy of the caller's model, whose free parameters point at the chain's
+    weights.
 
     Args:
         model: the caller's; frozen parameters share its storage, free ones take no memory in the copy.
@@ -89,7 +95,7 @@ class OneByOne:
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
     def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
-        """Losses at the weights of one chain, without their history: one a sample, or one a token."""
+        """Losses at the weights of one chain, detached: one per sample, or one per token."""
         self.point_at(weights, 0)
         with one_path():
             found = (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size)
@@ -102,7 +108,7 @@ class OneByOne:
             return per_sample(self.loss_fn, self.model, batch, size)
 
     def center(self, name: str) -> Tensor:
-        """The caller's weights of a parameter that is free in part; nothing of one that is free as a whole."""
+        """The caller's weights of a partly free parameter; nothing for a wholly free one."""
         return self._centers.get(name, torch.empty(0))
 
     def point_at(self, weights: Sequence[Tensor], chain: int) -> None:
@@ -114,15 +120,15 @@ class OneByOne:
 
 
 class Batched:
-    """All chains in one pass by `torch.func.vmap`; `compiled` by `torch.compile`, which pays off in long runs.
+    """Runs all chains in one `torch.func.vmap` pass. `compiled` adds `torch.compile`, which pays off in long runs.
 
-    On a CPU this gains only for small models, whose steps are dominated by the overhead of small operations.
+    On a CPU this helps only small models, whose steps are dominated by the overhead of small operations.
     """
 
     def __init__(self, source: OneByOne, compiled: bool = False) -> None:
         self._source = _LossModule(source.model, source.loss_fn)
         self._free, self._places = source.indices, _places(source.model)
-        # of parameters that are free in part: their weights at the center, whatever a chain has left in the copy
+        # weights at the center of partly free parameters, whatever a chain has left in the copy
         self._centers = {name: source.center(name) for name in self._free}
         self._dtypes = {name: parameter.dtype for name, parameter in parameters_of(source.model).items()}
         gradient = grad(self.loss, has_aux=True)
@@ -140,7 +146,7 @@ class Batched:
         return losses.detach()
 
     def loss(self, weights: Sequence[Tensor], batch: Any, size: int) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch at free weights of one chain, and the losses; a function without side effects."""
+        """The mean loss of a batch at the free weights of one chain, and the losses. It has no side effects."""
         named: dict[str, Tensor] = {}
         for (name, index), weight in zip(self._free.items(), weights, strict=True):
             tensor = placed(self._centers[name], index, weight).to(self._dtypes[name])
@@ -150,9 +156,7 @@ class Batched:
 
 
 class _LossModule(nn.Module):
-    """A module whose forward pass is the caller's loss, so that the caller's function meets a real module with
-    swapped weights.
-    """
+    """A module whose forward pass is the caller's loss, so that the loss gets a real module with swapped weights."""
 
     def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
         super().__init__()
@@ -163,9 +167,10 @@ class _LossModule(nn.Module):
 
 
 def _places(model: nn.Module) -> dict[str, list[str]]:
-    """Parameter -> a path for each module that holds it, tied ones in several.
+    """Parameter -> one path for each module that holds it; tied parameters have several.
 
-    A module with two paths is named by one: `functional_call` fills both and empties one, and its weights would stay.
+    A module with two paths is named by one of them: `functional_call` fills both but restores one, and weights would
+        stay.
     """
     first = {id(tensor): name for name, tensor in parameters_of(model).items()}
     places: dict[str, list[str]] = {name: [] for name in first.values()}
@@ -176,8 +181,8 @@ def _places(model: nn.Module) -> dict[str, list[str]]:
 
 
 def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
-    """A copy of the model in eval mode whose free parameters take no memory; frozen ones share the caller's storage,
-    and those that are free in part are copied, to be written into.
+    """A copy of the model in eval mode. Free parameters take no memory, frozen ones share the caller's storage, and
+    partly free ones are copied so that they can be written into.
     """
     memo: dict[int, Any] = {}
     for name, parameter in parameters_of(model).items():
@@ -196,12 +201,12 @@ def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    """The type that weights are sampled in: 32 bits where they have fewer."""
+    """The dtype in which weights are sampled: at least 32 bits."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 class _Widened:
-    """A loss that is given a batch in the precision of the copy, whose weights have 32 bits where yours have fewer."""
+    """Casts the batch to the precision of the copy, whose weights have at least 32 bits."""
 
     def __init__(self, loss_fn: LossFn) -> None:
         self.loss_fn = loss_fn
@@ -214,7 +219,7 @@ class _Widened:
                 raise
             raise InvalidArgument(
                 "model",
-                expected="a forward pass that runs with weights of 32 bits, in which half-precision ones are sampled",
-                found=f"a pass that fixes another type ({str(error).splitlines()[0]})",
-                instead="x.to(self.linear.weight.dtype) where the forward pass or the loss casts to a fixed type",
+                expected="a forward pass that runs with 32-bit weights, in which half-precision ones are sampled",
+                found=f"a pass with another fixed dtype ({str(error).splitlines()[0]})",
+                instead="x.to(self.linear.weight.dtype) where the forward pass or the loss casts to a fixed dtype",
             ) from error

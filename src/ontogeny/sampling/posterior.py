@@ -1,4 +1,4 @@
-"""The one posterior: temperature, localisation, restriction and data enter here, and never in a kernel."""
+"""The one posterior: temperature, localisation, restriction and data enter here, never in a kernel."""
 
 import copy
 import math
@@ -29,34 +29,34 @@ _SOME = "a module with parameters of its own"
 class LocalPosterior:
     """The localised, tempered posterior around a trained network's weights w*.
 
-    p(w) ∝ exp(-nβ L(w) - (γ/2) |w - w*|²), L the mean loss over the data, w the free coordinates as one flat vector of
-    length P.
+    p(w) ∝ exp(-nβ L(w) - (γ/2) |w - w*|²), where L is the mean loss over the data and w the free coordinates as one
+    flat vector of length P.
 
     Args:
         model: any module; its present weights are the center w*. It is not changed: a copy of its structure is run in
             eval mode (dropout off, batch-norm statistics frozen). Weights below 32 bits get float32 copies.
         data: samples: a tensor or array, a tuple or dict of them, rows in a list, a map-style dataset, a
             `datasets.Dataset` or a `DataLoader`; with `num_samples` an `IterableDataset`, or an iterable of ready
-            batches. The table of `ontogeny.Samples` says what a batch of each is.
+            batches. The table in `ontogeny.Samples` shows the batch that each gives.
         loss_fn: `loss_fn(model, batch)` -> losses `(batch,)` or `(batch, position)`, unreduced.
-        nbeta: n·β; default n / log n (Lau et al., 2308.12108). Use the number of samples, never of tokens or of a
-            batch.
-        localization: γ > 0 or 0; large values lower the estimate by Σ½ γ/(nβh+γ).
-        restriction: free coordinates, as a `Restriction` or a pattern for `restrict`, such as "L0H3"; default all.
-            With none at all the coefficient is 0. Parameters with `requires_grad=False` stay fixed in any case.
-        batch_size: samples a gradient is taken on, drawn with replacement; n or more means all samples each time,
-            without noise. Default the smaller of n and 256.
-        num_samples: n, where the data do not say it.
-        device: where chains live; default the device of the model's parameters.
-        pass_size: samples that go through the model at once, in every pass; larger batches are accumulated over
-            several passes. It bounds memory and changes results by rounding only. Default as many as need 128 MB for
-            what the backward pass keeps, measured on two samples.
-        probed: whether the loss has been asked what `ontogeny.sampling.probe` asks.
+        nbeta: n·β; default n / log n (Lau et al., 2308.12108). n is the number of samples, never of tokens and never
+            the batch size.
+        localization: γ ≥ 0; large values lower the estimate by Σ½ γ/(nβh+γ).
+        restriction: the free coordinates, as a `Restriction` or a pattern for `restrict` such as "L0H3"; default all.
+            With no free coordinates the coefficient is 0. Parameters with `requires_grad=False` always stay fixed.
+        batch_size: samples per gradient, drawn with replacement. n or more uses all samples every time, without noise.
+            Default the smaller of n and 256.
+        num_samples: n, if the data have no length.
+        device: device of the chains; default that of the model's parameters.
+        pass_size: samples that go through the model at once, in every pass; larger batches are accumulated over several
+            passes. It bounds memory and changes results by rounding only. By default it is set so that the backward
+            pass stores 128 MB, measured on two samples.
+        probed: whether `ontogeny.sampling.probe` has already checked the loss.
 
     Raises:
-        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, a model without parameters or with frozen
-            ones alone, or a loss that is not one a sample, is random, depends on a sample's neighbours, or does not
-            answer to the weights that move.
+        InvalidArgument: for data of unknown length, n < 3 without `nbeta`, or a model whose parameters are missing or
+            all frozen. Also for a loss that is not per sample, is random, depends on a sample's neighbours in the
+            batch, or does not respond to the sampled weights.
 
     References:
         Lau et al., "Quantifying degeneracy in singular models via the learning coefficient", arXiv 2308.12108.
@@ -104,7 +104,7 @@ class LocalPosterior:
         self.center: Float[Tensor, " parameters"] = self._picked()
         self.reductions = Reductions(self.num_parameters)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
-        self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share what one of them took
+        self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share the gradient
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
         self._batched: dict[bool, Pass] = {}
         if not probed:
@@ -117,13 +117,13 @@ class LocalPosterior:
 
     @property
     def full_batch(self) -> bool:
-        """Whether each gradient is taken on all samples, without noise."""
+        """Whether each gradient uses all samples, without noise."""
         return self.batch_size >= self.samples.stored
 
     def at(
         self, *, nbeta: float | None = None, batch_size: int | None = None, localization: float | None = None
     ) -> "LocalPosterior":
-        """The same posterior at another temperature, batch size or localisation; what was computed is shared."""
+        """The same posterior at another temperature, batch size or localisation; computed losses are shared."""
         other = copy.copy(self)
         other.nbeta = self.nbeta if nbeta is None else _at_least_0("nbeta", nbeta, "None")
         if localization is not None:
@@ -132,19 +132,19 @@ class LocalPosterior:
         return other
 
     def restricted(self, restriction: Restriction | str | None) -> "LocalPosterior":
-        """The posterior of another part of the same network, at the same settings and on the same samples.
+        """The posterior of another component of the same network, at the same settings and on the same samples.
 
-        Losses at w*, which are those of the network and not of a part, are computed once for all of them, and so is
-        the gradient at w* on all samples where this posterior moves the whole network and has taken it.
+        Losses at w* belong to the whole network, so they are computed once for all components. The full-data gradient
+        at w* is also reused if this posterior moves the whole network and has computed it.
 
         Raises:
-            InvalidArgument: for a name that the model does not have, or if its weights are no longer w*.
+            InvalidArgument: for an unknown name, or if the model's weights are no longer w*.
         """
         settings = self.nbeta, self.localization, restriction, self.batch_size
         size = self._pass_size[0] if self._pass_size else None
         options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True}
         if not torch.equal(self._picked(), self.center):
-            expected = "a model whose weights are still those that this posterior was made at"
+            expected = "a model whose weights are unchanged since this posterior was made"
             raise InvalidArgument("model", expected=expected, found="other weights", instead="a new LocalPosterior")
         other = LocalPosterior(self._model, self.samples, self.loss_fn, *settings, **options)
         other._center_losses = self._center_losses
@@ -155,7 +155,7 @@ class LocalPosterior:
         return other
 
     def _picked(self) -> Float[Tensor, " parameters"]:
-        """The caller's present weights at the free coordinates, as one flat copy."""
+        """The caller's present weights at the free coordinates, as a flat copy."""
         parameters = parameters_of(self._model)
         parts = [
             picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index).flatten()
@@ -175,25 +175,25 @@ class LocalPosterior:
 
         Args:
             positions: w of each chain.
-            indices: the minibatch of all chains, or one a chain; None for all samples.
-            out: where the gradients go.
-            engine: how chains go through the model; default one by one.
-            paired: whether the losses at w* are subtracted, sample by sample; if not, L_B(w) is returned.
+            indices: one minibatch for all chains, or one per chain; None for all samples.
+            out: receives the gradients.
+            engine: the pass that runs the chains; default one by one.
+            paired: subtract the losses at w*, sample by sample; if False, return L_B(w).
         """
         torch.sub(positions, self.center, out=out).mul_(self.localization)
         weights, into = self._views(positions), self._views(out)
         run = engine or self.one_by_one
         total = doubled(torch.zeros(len(positions), device=positions.device))
-        for part, share in self._parts(indices, 1 if engine is None else len(positions)):
-            batch, shared = self.samples.take(part, self.device), part.ndim == 1
-            losses = doubled(run(weights, batch, part.shape[-1], shared, into, self.nbeta * share))
+        for block, share in self._blocks(indices, 1 if engine is None else len(positions)):
+            batch, shared = self.samples.take(block, self.device), block.ndim == 1
+            losses = doubled(run(weights, batch, block.shape[-1], shared, into, self.nbeta * share))
             if paired:
-                losses = losses - self.center_losses(part).to(losses.device)
+                losses = losses - self.center_losses(block).to(losses.device)
             total += share * losses.mean(-1)
         return total
 
     def center_gradient(self, indices: Int[Tensor, " batch"] | None = None) -> Float[Tensor, " parameters"]:
-        """nβ ∇L_B(w*) on a minibatch, or on all samples: one pass over the data, kept for later calls."""
+        """nβ ∇L_B(w*) on a minibatch, or on all samples. The latter takes one pass over the data and is cached."""
         if indices is None and self._center_gradient:
             return self._center_gradient[0] * self.nbeta
         found = torch.empty_like(self.center)[None]
@@ -204,18 +204,18 @@ class LocalPosterior:
 
     @property
     def center_gradient_known(self) -> bool:
-        """Whether the gradient at w* on all samples has been taken, and costs nothing more."""
+        """Whether the full-data gradient at w* is already cached."""
         return bool(self._center_gradient)
 
     def losses(
         self, position: Float[Tensor, " parameters"], samples: Samples, indices: Tensor
     ) -> Float[Tensor, " entry"]:
-        """Losses at `position` on any samples, without gradients: one a sample, or one a token of `per_token` ones."""
+        """Losses at `position` on any samples, without gradients: one per sample, or one per token with `per_token`."""
         batch = samples.take(indices, self.device)
         return self.one_by_one.losses(self._views(position[None]), batch, len(indices), samples.per_token)
 
     def differentiable(self, indices: Tensor) -> tuple[Float[Tensor, " parameters"], Float[Tensor, ""]]:
-        """w* as a leaf in double precision, and the mean loss of some samples there: for derivatives of any order."""
+        """w* as a double-precision leaf, and the mean loss of some samples there, for derivatives of any order."""
         model = copied(self._model).double()
         weights = self.center.double().requires_grad_()
         parts = [part[0] for part in self._views(weights[None])]
@@ -223,7 +223,7 @@ class LocalPosterior:
         return weights, loss(parts, mapped(_double, self.samples.take(indices, self.device)), len(indices))[0]
 
     def center_losses(self, indices: Tensor) -> Float[Tensor, "*chain batch"]:
-        """Per-sample losses at w* of the posterior's own samples; each sample's is computed once and kept."""
+        """Per-sample losses at w* on the posterior's own samples; each is computed once and cached."""
         found = self._center_losses[indices]
         if not found.isnan().any():
             return found
@@ -232,14 +232,14 @@ class LocalPosterior:
         return self._center_losses[indices]
 
     def batched(self, compiled: bool = False) -> Pass:
-        """Gradients of all chains in one pass through `torch.func.vmap`; `compiled` by `torch.compile`, once."""
+        """Gradients of all chains in one `torch.func.vmap` pass; `compiled` compiles it once with `torch.compile`."""
         if compiled not in self._batched:
             self._batched[compiled] = Batched(self.one_by_one, compiled)
         return self._batched[compiled]
 
     def vectorizes(self) -> bool:
-        """Whether the model and loss run under `torch.func.vmap` (models with data-dependent control flow do not), and
-        every operation of theirs as one: a recurrent layer would go chain by chain, more slowly than without.
+        """Whether the model and loss run under `torch.func.vmap`, with every operation batched over chains. Models with
+        data-dependent control flow do not. A recurrent layer would run chain by chain, more slowly than without vmap.
         """
         batch = self.samples.take(torch.zeros(1, dtype=torch.long), self.device)
         weights = self._views(self.center.repeat(2, 1))
@@ -258,11 +258,11 @@ class LocalPosterior:
             self._pass_size.append(pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples))
         return self._pass_size[0]
 
-    def _parts(self, indices: Tensor | None, chains: int) -> Iterator[tuple[Tensor, float]]:
-        """The samples of a batch in parts of one pass each, with their share in the mean."""
+    def _blocks(self, indices: Tensor | None, chains: int) -> Iterator[tuple[Tensor, float]]:
+        """Split a minibatch into blocks of one pass each, with the weight of each in the mean."""
         whole = torch.arange(self.samples.stored) if indices is None else indices
-        for part in whole.split(max(1, self.pass_size // chains), dim=-1):
-            yield part, part.shape[-1] / whole.shape[-1]
+        for block in whole.split(max(1, self.pass_size // chains), dim=-1):
+            yield block, block.shape[-1] / whole.shape[-1]
 
     def _views(self, flat: Float[Tensor, "chain parameters"]) -> list[Tensor]:
         parts: Sequence[Tensor] = flat.split(self.sizes, dim=1)
@@ -271,7 +271,7 @@ class LocalPosterior:
 
 
 def _free(parameters: dict[str, nn.Parameter], restriction: Restriction | None) -> dict[str, Tensor | None]:
-    """Parameter -> its free coordinates (None for all): those of the restriction that are not frozen."""
+    """Parameter -> its free coordinates (None for all): those in the restriction that are not frozen."""
     wanted = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)
     free = {name: index for name, index in wanted.items() if parameters[name].requires_grad}
     if wanted and not free:
@@ -280,7 +280,7 @@ def _free(parameters: dict[str, nn.Parameter], restriction: Restriction | None) 
             "model" if restriction is None else "restriction",
             expected="parameters with requires_grad=True",
             found=frozen,
-            instead="model.requires_grad_(True) first; frozen parameters are not sampled",
+            instead="model.requires_grad_(True) first; frozen parameters are never sampled",
         )
     return free
 
@@ -291,7 +291,7 @@ def _refuse_complex(free: dict[str, nn.Parameter]) -> None:
             "model",
             expected="real weights",
             found=f"complex ones: {', '.join(found[:3])}",
-            instead="a parameter of real and imaginary parts, and torch.view_as_complex(parameter) in the forward pass",
+            instead="one real parameter for both parts, and torch.view_as_complex(parameter) in the forward pass",
         )
 
 

@@ -1,6 +1,7 @@
-"""Whether a loss is what sampling takes it for: a function of one sample, and of the weights that move.
+"""Checks that a loss is what sampling assumes: a function of one sample and of the sampled weights.
 
-Asked once at w*, when a posterior is made, on a few samples: four or five forward passes, and two backward.
+The check runs once at w*, when a posterior is made, on a few samples. It takes four or five forward passes and two
+backward passes.
 """
 
 import random
@@ -21,29 +22,29 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.passes import OneByOne, one_path
 
-COUNT = 3  # samples that are asked
-# Of a loss: what rounding may change when the same pass is made again, and what it may in a batch of another size.
+COUNT = 3  # samples that the check uses
+# Relative rounding error of a loss: in a repeated pass, and in a batch of another size.
 AGAIN, ELSEWHERE = 1e-5, 1e-4
-_LEAST = 1e-6  # nats or squared units: of losses that are nearly 0, rounding is no share
-_FELT = 0.01  # of nβ L: what a sample's loss may differ by without any effect on the coefficient
-_MOVES = 4  # ways of moving weights that are tried where losses stay
-_MOVED = 1.0  # of a weight's root mean square, by which weights are moved to see whether the loss answers
+_LEAST = 1e-6  # nats or squared units: an absolute floor, for losses that are nearly 0
+_FELT = 0.01  # of nβ L: difference in a sample's loss too small to affect the coefficient
+_MOVES = 4  # perturbations tried before a loss counts as unresponsive
+_MOVED = 1.0  # size of the perturbation, relative to the root mean square of a parameter's weights
 
 
 def probe(run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module) -> None:
-    """Ask everything, and leave every state of randomness as it was.
+    """Run every check, leaving all random state unchanged.
 
     Args:
-        run: the model's copy with its loss; forward hooks that change nothing are dropped from it, since they would
-            collect what every pass computes.
+        run: the model's copy with its loss. Forward hooks that change nothing are dropped from it, since they would
+            accumulate the results of every pass.
         weights: w* by parameter, one chain in front.
-        samples: the posterior's.
-        nbeta: by how much differences of losses count.
-        original: the caller's module, which must not be what answers.
+        samples: the posterior's samples.
+        nbeta: weight of loss differences.
+        original: the caller's module, to which the loss must not respond.
 
     Raises:
-        InvalidArgument: for data that differ when they are read again, a loss that is random, that depends on a
-            sample's neighbours, or that does not answer to the weights that move; what to write is in it.
+        InvalidArgument: for data that change between readings, or a loss that is random, depends on a sample's
+            neighbours in the batch, or does not respond to the sampled weights. The message says what to write instead.
     """
     with _same_randomness(), torch.enable_grad():
         _Probe(run, weights, samples, nbeta, original).ask()
@@ -79,8 +80,8 @@ class _Probe:
         if not _equal(self.samples.read(self.chosen), self.samples.read(self.chosen)):
             raise InvalidArgument(
                 self.samples.name,
-                expected="the same sample each time that its number is read",
-                found="another at a second reading: augmentation, or another source of randomness in the dataset",
+                expected="the same sample each time its index is read",
+                found="a different sample on the second reading, from augmentation or other randomness in the dataset",
                 instead="the dataset without random transforms, or samples drawn once: [dataset[i] for i in range(n)]",
             )
 
@@ -90,13 +91,13 @@ class _Probe:
             raise InvalidArgument(
                 "loss_fn",
                 expected="the same losses from the same weights and samples, with the model in eval mode",
-                found=f"{_shown(self.losses)}, and {_shown(again)} when the same pass was made again",
-                instead="randomness that stops in eval mode, as in F.dropout(x, p, training=self.training), "
-                "or that is drawn once and kept as part of the data",
+                found=f"{_shown(self.losses)}, then {_shown(again)} when the same pass was repeated",
+                instead="randomness that is off in eval mode, as in F.dropout(x, p, training=self.training), "
+                "or drawn once and stored with the data",
             )
 
     def _same_elsewhere(self) -> None:
-        """The losses of the last and the first sample in a batch of their own."""
+        """Check the losses of the last and first samples in a batch of their own."""
         pair = self.samples.take(self.chosen[[-1, 0]], self.device)
         try:
             alone = self._losses(self.weights, pair, 2).detach()
@@ -114,7 +115,7 @@ class _Probe:
             )
         before, after = self.losses[[-1, 0]].mean(1), alone.mean(1)
         if _differ(before, after, ELSEWHERE * _scale(self.losses) + _LEAST + _FELT / max(self.nbeta, _FELT)):
-            raise self._of_neighbours(f"{_shown(before)}, and {_shown(after)} for the same two in a batch of their own")
+            raise self._of_neighbours(f"{_shown(before)}, then {_shown(after)} for the same two in their own batch")
 
     def _of_neighbours(self, found: str) -> InvalidArgument:
         norms = ", ".join(
@@ -126,35 +127,35 @@ class _Probe:
             return InvalidArgument(
                 "model",
                 expected="a sample's loss that does not depend on the samples beside it in a batch",
-                found=f"{found}; {norms} has no running statistics and takes those of the batch",
+                found=f"{found}; {norms} has no running statistics and uses those of the batch",
                 instead="track_running_stats=True, and one pass over the data in train mode; or a layer norm",
             )
         return InvalidArgument(
             "loss_fn",
             expected="a sample's loss that does not depend on the samples beside it in a batch",
             found=found,
-            instead="a loss and a model that treat each sample for itself",
+            instead="a loss and a model that treat each sample separately",
         )
 
     def _answers(self) -> None:
-        """Whether weights that the loss depends on have a gradient, and it is the copy's weights that have."""
+        """Check that every sampled weight has a gradient, and that the loss reaches the copy's weights alone."""
         gradients = self._gradients(self.first)
         silent = [name for name, each in zip(self.run.indices, gradients, strict=True) if each is None]
         foreign = _reached(self.first, self.original) & set(silent) if silent else set()
         if foreign:
             raise InvalidArgument(
                 "model",
-                expected="a forward pass and a loss through the module that they are given",
-                found=f"{_listed(sorted(foreign))} of your own module at work where a copy of it runs: by a closure, "
+                expected="a forward pass and a loss that use the module they are given",
+                found=f"{_listed(sorted(foreign))} of your own module used where a copy of it runs: by a closure, "
                 "a replaced `forward`, or a loss_fn that calls an outer variable",
-                instead="loss_fn(model, batch) that calls its first argument, "
-                "and a forward pass that reaches layers by `self`, not by variables from outside",
+                instead="a loss_fn(model, batch) that calls its first argument, "
+                "and a forward pass that reaches layers through `self`, not through outer variables",
             )
         if not silent and any(each is not None and each.any() for each in gradients):
             return
-        quiet = silent or list(self.run.indices)  # at a perfect fit every gradient is 0, as it is of a loss in steps
+        quiet = silent or list(self.run.indices)  # all are 0 at a perfect fit or a piecewise constant loss
         moved, changed = self.first, False
-        for number in range(_MOVES):  # a loss in steps may stay on its step
+        for number in range(_MOVES):  # a piecewise constant loss may not change
             moved = self._moved(quiet, number)
             changed = _differ(self.losses, moved.detach(), self.rounding)
             if changed:
@@ -164,10 +165,10 @@ class _Probe:
         if len(silent) == len(gradients) or (changed and not arrives):
             raise InvalidArgument(
                 "loss_fn",
-                expected="a gradient for every weight that is sampled",
-                found=f"none for {_listed(quiet)}" + (", on which the loss depends" if changed else ""),
+                expected="a gradient for every sampled weight",
+                found=f"none for {_listed(quiet)}" + (", although the loss depends on them" if changed else ""),
                 instead="a loss without no_grad, detach or steps such as argmax between these weights and its value, "
-                "computed by the model that loss_fn is given; or requires_grad_(False) for weights that shall stay",
+                "computed by the model that loss_fn is given; or requires_grad_(False) for weights to keep fixed",
             )
 
     def _gradients(self, losses: Tensor) -> Sequence[Tensor | None]:
@@ -176,7 +177,7 @@ class _Probe:
         return torch.autograd.grad(losses.mean(), self.run.live, allow_unused=True, retain_graph=True)
 
     def _moved(self, names: Sequence[str], number: int) -> Tensor:
-        """Losses with the weights of these parameters moved, each number another way."""
+        """Losses with the weights of these parameters perturbed; each number perturbs them differently."""
         source, there = generator(0, "probe", number), []
         for name, weight in zip(self.run.indices, self.weights, strict=True):
             step = torch.randn(weight.shape, generator=source).to(weight)
@@ -185,7 +186,7 @@ class _Probe:
         return self._losses(there, self.batch, len(self.chosen))
 
     def _without_idle_hooks(self) -> None:
-        """Drop forward hooks of the copy that change nothing: they would collect what every pass computes."""
+        """Drop the copy's forward hooks that change nothing: they would accumulate the results of every pass."""
         hooked = [module for module in self.run.model.modules() if module._forward_hooks]
         if not hooked:
             return
@@ -198,7 +199,7 @@ class _Probe:
             after = self._gradients(losses)
             same = not _differ(self.losses, losses.detach(), self.rounding)
             same = same and all(map(_alike, before, after))
-        except Exception:  # what a hook provides is needed
+        except Exception:  # the pass needs what a hook provides
             same = False
         if not same:
             for module, hooks in zip(hooked, kept, strict=True):
@@ -207,7 +208,7 @@ class _Probe:
 
 @contextmanager
 def _same_randomness() -> Generator[None]:
-    """Leave the global generators of Python, NumPy and torch as they were."""
+    """Restore the global generators of Python, NumPy and PyTorch."""
     python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  what callers of the old interface use
     try:
         with torch.random.fork_rng():
@@ -218,7 +219,7 @@ def _same_randomness() -> Generator[None]:
 
 
 def _reached(losses: Tensor, original: nn.Module) -> set[str]:
-    """Parameters of the caller's own module that the losses have come from."""
+    """Parameters of the caller's own module that the losses were computed from."""
     own = {id(parameter): name for name, parameter in parameters_of(original).items()}
     return {own[id(leaf)] for leaf in _leaves(losses) if id(leaf) in own}
 

@@ -1,4 +1,4 @@
-"""What of a step is written down as a draw."""
+"""Records a step of the chains as a draw."""
 
 import math
 from collections.abc import Mapping
@@ -15,23 +15,23 @@ from ontogeny.core.draws import SamplingSettings
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Sink
 from ontogeny.core.samples import Samples
-from ontogeny.sampling.chains import Chains, Potential
+from ontogeny.sampling.chains import BatchPotential, Chains
 from ontogeny.sampling.kernels import Reductions, State
 from ontogeny.sampling.posterior import LocalPosterior
 
-_TAKEN = ("loss_difference", "chain", "draw")  # names in the group that observables are written to
+_TAKEN = ("loss_difference", "chain", "draw")  # names already taken in the group of observables
 _STATS = ("loss", "loss_at_center", "distance", "virial", "pull", "shift", "inflation", "excess")
-_HALVED = ("half_loss", "half_virial")  # on minibatches alone, and only now and then
+_HALVED = ("half_loss", "half_virial")  # only on minibatches, and only at some draws
 
 
 @dataclass(frozen=True)
 class Halves:
-    """What the two halves of a minibatch say at the same weights.
+    """Losses and gradients of the two halves of a minibatch at the same weights.
 
     Attributes:
-        noise: half of the difference of their ∇U, which has the covariance of the minibatch's error.
-        losses: L(w) - L(w*) of each half, the first order of its noise taken out under a control variate.
-        gradients: ∇U of each half; recording uses them up, since at 10⁷ weights each copy counts.
+        noise: half of the difference of their ∇U, which has the covariance of the minibatch error.
+        losses: L(w) - L(w*) of each half; a control variate removes its noise to first order.
+        gradients: ∇U of each half. Recording overwrites them, because copies are costly at 10⁷ weights.
     """
 
     noise: Float[Tensor, "chain parameters"]
@@ -40,13 +40,13 @@ class Halves:
 
 
 class Recorder:
-    """Writes draws of blocks of chains to a sink; draws before 0 are warm-up, kept in groups of their own.
+    """Writes the draws of chains to a sink. Draws with negative numbers are warm-up and go to separate groups.
 
     Args:
-        posterior: whose draws they are.
-        sink: where they go.
+        posterior: the posterior that is sampled.
+        sink: where draws are written.
         observables: name -> samples whose losses are recorded at every draw.
-        minimum: ŵ, around which the virial is taken where it is known; else w*.
+        minimum: ŵ, around which the virial is taken; w* if unknown.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class Recorder:
             dims, size = ("chain", "draw", f"{name}_sample"), len(at_center[name])
             layout[f"posterior/{name}"] = ("posterior", dims, (num_chains, num_draws, size))
             layout[f"constant_data/{name}_at_center"] = ("constant_data", dims[2:], (size,))
-        self.sink.open(layout)  # what the sink held before is lost from here on, so all that can be wrong comes earlier
+        self.sink.open(layout)  # the sink's earlier content is lost from here on, so all checks come before
         for name, losses in at_center.items():
             self.sink.write(f"constant_data/{name}_at_center", (), losses)
 
     def record(
-        self, draw: int, block: list[int], state: State, potential: Potential, chains: Chains, both: Halves | None
+        self, draw: int, group: list[int], state: State, potential: BatchPotential, chains: Chains, both: Halves | None
     ) -> None:
-        """One draw of a block, before its step; chains that are not finite stay NaN."""
+        """Record one draw of a group before its step. Chains that are not finite stay NaN."""
         prefix = "" if draw >= 0 else "warmup_"
-        alive = torch.tensor([chains.alive(chain) for chain in block])
-        at_center = self._at_center(potential.indices, len(block))
+        alive = torch.tensor([chains.alive(chain) for chain in group])
+        at_center = self._at_center(potential.indices, len(group))
         away = state.positions - self.posterior.center
         shifted = away if self._shift is None else away - self._shift
         sums, noise = state.reductions, both.noise if both else None
@@ -101,7 +101,7 @@ class Recorder:
             "sample_stats/virial": sums.dot(shifted, state.gradients) / size,
             "sample_stats/pull": sums.dot(shifted, away) * self.posterior.localization,
             "sample_stats/shift": self._along(shifted, sums) * self.posterior.localization,
-            # of all of U: what steps and minibatches add to the virial
+            # what finite steps and minibatches add to the virial of U
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
         if both is not None:
@@ -113,14 +113,14 @@ class Recorder:
             columns["sample_stats/half_product"] = sums.dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
             columns["sample_stats/control"] = -sums.dot(away, potential.control[None]) / self.posterior.nbeta
-        loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in the same memory
+        loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in place
         columns["sample_stats/inflation"] = chains.kernel.inflation(state, loss_gradients, noise)
-        index = (slice(block[0], block[-1] + 1), draw)
+        index = (slice(group[0], group[-1] + 1), draw)
         for name, values in columns.items():
             kept = values.cpu().double().where(alive if values.ndim == 1 else alive[:, None], math.nan)
             self.sink.write(prefix + name, index, kept.numpy())
         if draw >= 0 and self.observables:
-            for chain, row in zip(block, state.positions, strict=True):
+            for chain, row in zip(group, state.positions, strict=True):
                 for name in self.observables:
                     if chains.alive(chain):
                         self.sink.write(f"posterior/{name}", (chain, draw), self._observe(row, name))
@@ -145,12 +145,12 @@ class Recorder:
 
 
 def named_samples(observables: Mapping[str, Any]) -> dict[str, Samples]:
-    """Observables as samples; refuses names that the draws use or cannot hold."""
+    """Observables as samples. Names that the draws already use or cannot store are refused."""
     for name in observables:
         if not name or "/" in name or name in _TAKEN:
             raise InvalidArgument(
                 "observables",
-                expected=f"names without a slash, and none of {', '.join(_TAKEN)}",
+                expected=f"names without a slash, other than {', '.join(_TAKEN)}",
                 found=repr(name),
                 instead='observables={"name": data}',
             )

@@ -1,4 +1,4 @@
-"""Samplers: frozen values that say how draws of a posterior are had. What is drawn is the posterior's own business."""
+"""Samplers: frozen values that say how a posterior is sampled. The posterior itself says what is sampled."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -24,7 +24,7 @@ from ontogeny.sampling.tuning import TUNING
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A frozen, hashable value whose `draw` gives draws of a posterior (see `ontogeny.core.draws`)."""
+    """A frozen, hashable value whose `draw` samples a posterior (see `ontogeny.core.draws`)."""
 
     def draw(
         self,
@@ -36,7 +36,7 @@ class Sampler(Protocol):
         sink: Sink | None = None,
         start: Mass | None = None,
     ) -> xr.DataTree:
-        """Draws, deterministic given the seed; `start` is the mass of a calibration nearby, which may be ignored."""
+        """Sample, deterministically given the seed. `start` is the mass of a nearby calibration and may be ignored."""
         ...
 
 
@@ -44,13 +44,13 @@ class Calibrated(Settings):
     """Sets its own mass, step, batch and length (`calibrate`, `sample_until`): the default everywhere.
 
     Attributes:
-        error: relative Monte Carlo error, of the complexity, at which sampling stops once the chains agree.
-        resolution: complexity, in nats, below which errors and biases count as shares of this one. Default 0.1; along a
-            run a quarter of its largest complexity (`ontogeny.measure`).
-        budget: per-sample gradients to spend at most, calibration included; None for up to 6,000 steps a chain. Less
-            than 1,600 for each chain and one more (8,000 for four chains) does not pay for a calibration and the
-            fewest draws: these are made in any case, and the outcome says that they are too few.
-        num_chains: chains.
+        error: Monte Carlo error, as a share of the complexity, at which sampling stops once the chains agree.
+        resolution: complexity in nats; errors and biases are taken as shares of it where the complexity is smaller.
+            Default 0.1; along a training run, a quarter of the run's largest complexity (`ontogeny.measure`).
+        budget: most per-sample gradients to spend, calibration included; None for up to 6,000 steps per chain. A
+            calibration and the fewest draws need 1,600 for each chain and 1,600 more (8,000 for four chains). With less
+            they are still made, and the outcome says that the draws are too few.
+        num_chains: number of chains.
     """
 
     error: float = Field(default=TUNING.error, gt=0)
@@ -68,11 +68,11 @@ class Calibrated(Settings):
         sink: Sink | None = None,
         start: Mass | None = None,
     ) -> xr.DataTree:
-        """See `Sampler.draw`. Under `observables` draws are five steps apart.
+        """See `Sampler.draw`. With `observables`, draws are five steps apart.
 
         Raises:
-            InvalidArgument: for a sink, since rounds are drawn until they suffice; and at nβ = 0, where draws are
-                independent Gaussians, for no localization.
+            InvalidArgument: for a sink, because rounds are drawn until they suffice; and without localization at nβ =
+                0, where draws are independent Gaussians.
         """
         if sink is not None:
             raise InvalidArgument(
@@ -87,10 +87,10 @@ class Calibrated(Settings):
 
 
 class Fixed(Settings):
-    """Chains of a kernel at settings of your own, all of one length.
+    """Chains of a kernel with your own settings and a fixed length.
 
     Attributes:
-        kernel: how to step; as text {"name": "SGLD", "step_size": 1e-4}.
+        kernel: the kernel; as text {"name": "SGLD", "step_size": 1e-4}.
         num_chains, num_draws, num_warmup, thinning, control_variate: see `ontogeny.sample`.
     """
 
@@ -112,7 +112,7 @@ class Fixed(Settings):
         if not isinstance(value, Kernel):  # type: ignore[unsafe-overlap]
             raise InvalidArgument(
                 "kernel",
-                expected="a kernel, or the name and settings of one",
+                expected="a kernel, or its name and settings",
                 found=arguments.show(value),
                 instead='og.SGLD(1e-4), or {"name": "SGLD", "step_size": 1e-4}',
             )
@@ -133,9 +133,7 @@ class Fixed(Settings):
         sink: Sink | None = None,
         start: Mass | None = None,
     ) -> xr.DataTree:
-        """See `Sampler.draw`. A descent from w*, for a quarter of the gradients, is made beside the chains, which start
-        at w*.
-        """
+        """See `Sampler.draw`. Chains start at w*. A separate descent from w* costs a quarter of their gradients."""
         lengths = self.model_dump(exclude={"kernel"})
         common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
         if not posterior.nbeta or not posterior.num_parameters:
@@ -162,12 +160,12 @@ class Fixed(Settings):
 def _untouched(
     posterior: LocalPosterior, num_chains: int, observables: Mapping[str, Any] | None, seed: int
 ) -> xr.DataTree:
-    """Draws where the loss moves nothing: of no free parameter, or of the prior alone by independent steps."""
+    """Draws without the loss: there is no free parameter, or nβ = 0, where the prior is sampled independently."""
     if posterior.num_parameters == 0:
         return sample_fixed(posterior, SGLD(1e-6), 1, 1, 0, seed=seed)
     if not posterior.localization:
         raise InvalidArgument(
             "localization", expected="more than 0 where nbeta is 0", found="0", instead="localization=1.0"
         )
-    step_size = 2 / posterior.localization  # at which a step of SGLD forgets where it came from
+    step_size = 2 / posterior.localization  # at which an SGLD step is independent of the previous position
     return sample_fixed(posterior, SGLD(step_size), num_chains, 200, 1, observables=observables, seed=seed)

@@ -1,4 +1,4 @@
-"""The spectrum of the loss at w*: what a quadratic loss would give at any γ, and so how much of it γ withholds."""
+"""The spectrum of the loss at w*: the value under a quadratic approximation at any γ, and the share that γ removes."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ from ontogeny.sampling.tuning import TUNING
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Curvatures of nβ L at w* with their weights, by stochastic Lanczos quadrature; exact for a few parameters.
+    """Curvatures of nβ L at w* and their weights, by stochastic Lanczos quadrature; exact for small models.
 
     Attributes:
-        curvatures: Ritz values, or all of them.
-        counts: how many of the P directions each stands for.
+        curvatures: Ritz values, or all eigenvalues.
+        counts: how many of the P directions each represents.
         errors: norms of their residuals.
-        gradient_evaluations: per-sample gradients that it took.
-        complete: whether the curvatures are all of them.
+        gradient_evaluations: per-sample gradients spent.
+        complete: whether these are all eigenvalues.
     """
 
     curvatures: Float[np.ndarray, " ritz"]
@@ -32,16 +32,16 @@ class Spectrum:
     complete: bool = False
 
     def quadratic(self, localization: float) -> float:
-        """nβ E[ΔL] = Σ ½ c/(c + γ), were the loss the quadratic that it is at w*; what bends down is left out."""
+        """nβ E[ΔL] = Σ ½ c/(c + γ) in the quadratic approximation at w*, without negative curvatures."""
         rising = self.curvatures.clip(0)
         return float((self.counts * rising / (rising + localization)).sum() / 2)
 
     def withheld(self, localization: float) -> float:
-        """Share of what it would give at a thousandth of γ that γ takes.
+        """The share that γ removes, relative to the value at a thousandth of γ.
 
         Ritz values smaller than the magnitude of the most negative one are treated as zero, as are those whose residual
-        exceeds half their size: rounding and unconverged Lanczos vectors make such values of flat directions. Lanczos
-        does not resolve the low spectrum of many weights, so that the share is a lower bound there.
+        exceeds half their size: rounding and unconverged Lanczos vectors produce such values from flat directions. With
+            many weights Lanczos does not resolve the low end of the spectrum, and the share is a lower bound.
         """
         downward = max(-float(self.curvatures.min(initial=0.0)), 0.0)
         resolved = self.curvatures > np.maximum(downward, 2 * self.errors)
@@ -53,13 +53,14 @@ class Spectrum:
 
 
 def spectrum(posterior: LocalPosterior, seed: int, samples: int = TUNING.spectrum_samples) -> Spectrum | None:
-    """The spectrum at the center, in double precision; None for large models, and where the loss cannot be
-    differentiated twice.
+    """The spectrum at the center, in double precision.
+
+    Returns None for large models, and for losses that cannot be differentiated twice.
 
     Args:
-        posterior: whose nβ scales the curvatures, and whose free coordinates they are of.
-        seed: of the random vectors and of the samples.
-        samples: that the Hessian is taken on at most; fewer than P per output show fewer directions.
+        posterior: its nβ scales the curvatures, which are those of its free coordinates.
+        seed: sets the random vectors and the samples.
+        samples: most samples for the Hessian; with fewer than P per output it has fewer directions.
     """
     if not posterior.num_parameters or posterior.model_size > TUNING.spectrum_largest or not posterior.localization:
         return None
@@ -69,7 +70,7 @@ def spectrum(posterior: LocalPosterior, seed: int, samples: int = TUNING.spectru
         if posterior.num_parameters <= TUNING.exact_size:
             return _exactly(products)
         found = [_lanczos(products, order) for _ in range(TUNING.lanczos_probes)]
-    except (RuntimeError, TypeError):  # as of fused attention, or of a loss that keeps its own precision
+    except (RuntimeError, TypeError):  # for example fused attention, or a loss with its own precision
         return None
     values, weights, errors = (np.concatenate(each) for each in zip(*found, strict=True))
     if not np.isfinite(values).all():
@@ -78,7 +79,7 @@ def spectrum(posterior: LocalPosterior, seed: int, samples: int = TUNING.spectru
 
 
 class _Products:
-    """Products with the Hessian of nβ L on some samples, through one graph that is kept."""
+    """Products with the Hessian of nβ L on some samples, through one retained graph."""
 
     def __init__(self, posterior: LocalPosterior, size: int, order: torch.Generator) -> None:
         self.size, self.count = size, 0
@@ -104,14 +105,14 @@ def _exactly(products: _Products) -> Spectrum:
 
 
 def _lanczos(products: _Products, order: torch.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ritz values from a random vector, the squares of its components along their vectors, and their residuals."""
+    """Ritz values from a random vector, its squared components along the Ritz vectors, and their residuals."""
     size = len(products.weights)
     vector = torch.randn(size, dtype=torch.float64, generator=order).to(products.weights.device)
     basis, diagonal, beside = [vector / vector.norm()], [], []
     for _ in range(min(TUNING.lanczos_steps, size)):
         product = products(basis[-1])
         diagonal.append(float(product @ basis[-1]))
-        for _ in range(2):  # against all vectors before, twice: rounding would bring directions back
+        for _ in range(2):  # orthogonalise twice against all earlier vectors: rounding would bring directions back
             known = torch.stack(basis)
             product = product - known.T @ (known @ product)
         length = float(product.norm())

@@ -1,4 +1,4 @@
-"""Sampling from a calibration until the Monte Carlo error is small enough and the diagnostics agree."""
+"""Sample from a calibration until the Monte Carlo error is small enough and the diagnostics pass."""
 
 import math
 from collections.abc import Mapping
@@ -34,13 +34,15 @@ def sample_until(
     seed: int = 0,
     progress: Progress | bool = False,
 ) -> xr.DataTree:
-    """Draws that go on from a calibration until the Monte Carlo error, relative to the complexity (or the calibration's
-    resolution where that is more), and the diagnostics allow to stop, or the budget is spent.
+    """Continue from a calibration until the Monte Carlo error and the diagnostics allow stopping.
+
+    The error is relative to the complexity, or to the calibration's resolution if that is larger. Sampling also stops
+    when the budget is spent.
 
     Args:
         posterior, calibration: what to sample, and how.
-        error: relative Monte Carlo error aimed at.
-        budget: per-sample gradients, those of the calibration included.
+        error: target relative Monte Carlo error.
+        budget: per-sample gradients, including those of the calibration.
         observables: name -> samples whose losses are recorded; draws are then five steps apart.
         seed: root of the seed tree.
         progress: a `Progress`, or True for a bar in the terminal.
@@ -59,7 +61,7 @@ def sample_until(
 
 
 class _Watch(Controller):
-    """Shortens the step wherever curvature has grown, as it does away from w* by up to 66 times."""
+    """Shortens the step where curvature has grown. Away from w* it grows by up to 66 times."""
 
     def __init__(self, curvature: Curvature, offset: int) -> None:
         self._curvature, self._step = curvature, offset
@@ -80,7 +82,7 @@ class _Watch(Controller):
 
 
 class _Sampling:
-    """The rounds of a run and the chains that they are drawn from."""
+    """The rounds of draws, and the chains that make them."""
 
     def __init__(
         self,
@@ -102,11 +104,11 @@ class _Sampling:
 
     @property
     def done(self) -> int:
-        """Draws a chain so far."""
+        """Draws per chain so far."""
         return sum(tree["posterior"].sizes["draw"] for tree in self.trees)
 
     def next_length(self, first: int) -> int:
-        """Draws of the next round: as many as there are, no more than the budget leaves."""
+        """Draws in the next round: as many as there are already, within the remaining budget."""
         wanted = min(max(first, self.done), TUNING.most_steps // self.thinning - self.done)
         if self.budget is None:
             return wanted
@@ -117,7 +119,7 @@ class _Sampling:
         return max(min(wanted, affordable), 0 if self.trees else 8)
 
     def round(self, length: int, progress: Progress) -> None:
-        """Some draws of all chains."""
+        """Make some draws of all chains."""
         recorder = Recorder(self.chains.posterior, MemorySink(), self.observables, self.calibration.descent.position)
         recorder.open(len(self.chains), length, 0, self.chains.control_variate)
         run(
@@ -134,9 +136,9 @@ class _Sampling:
         self.estimate = llc(self.draws())
 
     def finished(self, error: float) -> bool:
-        """Whether the error is small enough and nothing speaks against the draws."""
+        """Whether the error is small enough and the diagnostics pass."""
         found = self.estimate.diagnostics
-        if len(self.trees) < 2 or found is None:  # one round alone does not show that it lasts
+        if len(self.trees) < 2 or found is None:  # one round is not enough to trust the diagnostics
             return False
         settled = abs(found.drift) < max(TUNING.settled, error / 2, 2 * found.drift_error)
         small = found.monte_carlo_error < error * found.scale
@@ -153,9 +155,9 @@ class _Sampling:
         assert found is not None
         kernel, largest, stored = chains.kernel, self.calibration.largest_batch, self.posterior.samples.stored
         assert isinstance(kernel, SGHMC)
-        # Energies that still fall from the tempering of the calibration are no fault of the step.
+        # Energies still relaxing after the calibration's tempering are not caused by the step size.
         relaxing = found.drift < -2 * found.drift_error
-        # Losses leave the finite numbers before positions do.
+        # Losses stop being finite before positions do.
         diverged = any(map(math.isfinite, chains.failed_at)) or not chains.positions.isfinite().all()
         too_long = diverged or (found.heated and not relaxing)
         noisy = found.inflation > TUNING.noisy and size < min(largest, stored)

@@ -1,4 +1,4 @@
-"""The windows of a calibration: statistics of the first steps of chains, and the settings made from them."""
+"""The windows of a calibration: statistics of the chains' first steps, and the settings derived from them."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive, generator
 from ontogeny.sampling.allowance import Allowance, Balance
-from ontogeny.sampling.chains import Chains, Potential
+from ontogeny.sampling.chains import BatchPotential, Chains
 from ontogeny.sampling.curvature import Curvature
 from ontogeny.sampling.descent import Descent, descend
 from ontogeny.sampling.kernels import SGHMC, State
@@ -22,11 +22,11 @@ class Search:
     """The state of a calibration.
 
     Args:
-        posterior, seed, num_chains: what is calibrated.
-        allowance: what may be spent.
+        posterior, seed, num_chains: see `calibrate`.
+        allowance: the cost limits.
         resolution: complexity below which noise is not reduced any further.
-        mass: squares of the inverse scale of each parameter that a calibration nearby has found, if there is one: the
-            windows in which it is found from nothing are left out.
+        mass: squared inverse scale of each weight from a nearby calibration, if there is one. The windows that would
+            find it from scratch are then skipped.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Search:
         self.allowance = allowance.with_control(posterior, self.mass, seed)
         self.spent += self.allowance.noise_samples
         self.first = posterior.at(batch_size=self.allowance.first)
-        self.diverged = [0, 0]  # attempts by where they ended: in the first window, or later
+        self.diverged = [0, 0]  # failed attempts: in the first window, and later
         self.descent = self._descend(posterior)
 
     def _descend(self, posterior: LocalPosterior) -> Descent:
@@ -65,8 +65,9 @@ class Search:
         return found
 
     def begin(self) -> None:
-        """Chains at the minimum that descent found, at a step that the curvature there allows, shorter after attempts
-        that failed.
+        """Start chains at the minimum that the descent found.
+
+        The step size is what the curvature there allows, and shorter after failed attempts.
         """
         self.reach = TUNING.reach / 3 ** self.diverged[0]
         self.balance = Balance(self.allowance.first, TUNING.friction[0], 1.0)
@@ -82,7 +83,7 @@ class Search:
         self._restart(self.first, start)
 
     def window(self, number: int, progress: Progress) -> bool:
-        """Step chains through a window, then update mass and batch size; whether all chains stayed finite."""
+        """Run chains through a window and update mass and batch size. Returns whether all chains stayed finite."""
         seen = _Window(self, every=5 if number == 0 else 20)
         run(self.chains, self.allowance.windows[number], seen, progress, "calibrating")
         if seen.failed:
@@ -119,7 +120,7 @@ class Search:
         return SGHMC(step_size, self.balance.friction, self.scale)
 
     def _restart(self, posterior: LocalPosterior, positions: Tensor | None) -> None:
-        """Chains with fresh momentum at the same places; what was spent stays counted."""
+        """Restart chains at the same positions with fresh momentum. Gradients spent remain counted."""
         if hasattr(self, "chains"):
             self.spent += self.chains.gradient_evaluations
         seed = derive(self.seed, "window", len(self.rows))
@@ -127,12 +128,12 @@ class Search:
         self.chains = Chains(posterior, self._kernel(posterior), self.num_chains, seed, **options)
 
     def _inflation(self, number: int) -> float:
-        """What minibatch noise adds to the value, as a share of the last mean of the complexity."""
+        """What minibatch noise adds to the value, as a share of the latest mean complexity."""
         if self.chains.posterior.full_batch:
             return 0.0
         values = []
         for (_, state), potential in zip(
-            self.chains.blocks(), self.chains.potentials(self.chains.batches()), strict=True
+            self.chains.groups(), self.chains.potentials(self.chains.batches()), strict=True
         ):
             both = evaluate_halves(self.chains, state, potential)
             values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
@@ -158,7 +159,7 @@ class Search:
             self.balance = self.allowance.balance(share, self.balance, posterior.samples.stored)
 
     def _temperature(self, number: int, before: "_Window") -> float:
-        """Of a window, by whether chains had mixed in the one before."""
+        """The temperature of a window, from whether chains mixed in the previous one."""
         late = before.virials[len(before.virials) // 2 :]
         mixed, unmixed = TUNING.temperatures
         if number != TUNING.tempered_window:
@@ -170,7 +171,7 @@ class Search:
 
 
 def _usable(scale: Tensor) -> Tensor:
-    """With 1 where gradients that are not finite leave none: such chains diverge, which is an outcome and no error."""
+    """Replace entries that are not finite and positive by 1: those chains diverge, an outcome and not an error."""
     return torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
 
 
@@ -197,14 +198,14 @@ class _Window(Controller):
             }
         )
 
-    def evaluated(self, chains: Chains, block: list[int], state: State, potential: Potential) -> None:
+    def evaluated(self, chains: Chains, group: list[int], state: State, potential: BatchPotential) -> None:
         search = self._search
-        search.traces[-1][block] = search.first.nbeta * state.losses.cpu().numpy()
+        search.traces[-1][group] = search.first.nbeta * state.losses.cpu().numpy()
         self.failed |= not search.finite(state.losses)
         self.squares += state.gradients.square().sum(0)
         virial = state.reductions.dot(state.positions - search.first.center, state.gradients) / state.reductions.size
         self.virials.append(float(virial.mean()))
-        self.count += len(block)
+        self.count += len(group)
 
     def goes_on(self, chains: Chains) -> bool:
         return not self.failed

@@ -1,4 +1,4 @@
-"""Stored weights and artefacts behind one interface: memory, a run's folder, what other tools left on disk."""
+"""Stored weights and artefacts behind one interface: in memory, in a run's folder, or in files of other tools."""
 
 from ontogeny.stores.checkpoints import Checkpoints as Checkpoints
 from ontogeny.stores.checkpoints import DirectoryCheckpoints as DirectoryCheckpoints

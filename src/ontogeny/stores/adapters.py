@@ -1,4 +1,4 @@
-"""Weights of a PEFT adapter in a `PeftModel` that the caller made: the base model's stay as they are."""
+"""Loading the weights of a PEFT adapter into the caller's `PeftModel`; the base model's weights are left alone."""
 
 import sys
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ _MEANING = ("peft_type", "lora_alpha", "use_rslora", "use_dora", "rank_pattern",
 
 
 def is_peft(model: nn.Module) -> bool:
-    """Whether `model` is a `PeftModel`; peft is not imported for it."""
+    """Whether `model` is a `PeftModel`, without importing peft."""
     peft = sys.modules.get("peft")
     return peft is not None and isinstance(model, peft.PeftModel)
 
 
 def load_adapter(model: Any, weights: Mapping[str, Tensor], *, argument: str, of: str) -> None:
-    """Load an adapter's weights into the active adapter, all of it or nothing.
+    """Load an adapter's weights into the active adapter: all of them or none.
 
     Raises:
-        InvalidArgument: for weights that do not fit, or were trained under settings that mean something else.
+        InvalidArgument: for weights that do not fit, or that were trained under settings with another meaning.
     """
-    peft = sys.modules["peft"]  # of which `model` is one, so that it is there
+    peft = sys.modules["peft"]  # imported already, since `model` is a PeftModel
     name = model.active_adapter
     if isinstance(weights, Adapter):
         _require_settings(model.peft_config[name].to_dict(), weights.config, argument, of)
@@ -41,7 +41,7 @@ def load_adapter(model: Any, weights: Mapping[str, Tensor], *, argument: str, of
         places = {tensor.data_ptr() for tensor in mine.values()}
         missing = [each for each in result.missing_keys if own[each].data_ptr() in places]
         unexpected = list(result.unexpected_keys)
-        if model.peft_config[name].is_prompt_learning:  # its prompt is loaded apart, so that names are compared
+        if model.peft_config[name].is_prompt_learning:  # its prompt is loaded separately, so only names are compared
             missing, unexpected = sorted(mine.keys() - weights.keys()), sorted(weights.keys() - mine.keys())
         said = {"missing keys": missing, "unexpected keys": unexpected}
         problems = "; ".join(f"{what}: {shown(names)}" for what, names in said.items() if names)
@@ -54,7 +54,7 @@ def load_adapter(model: Any, weights: Mapping[str, Tensor], *, argument: str, of
             model.load_state_dict(before)
         raise InvalidArgument(
             argument,
-            expected=f"a PeftModel whose adapter {name!r} the weights of {of} fit",
+            expected=f"a PeftModel whose adapter {name!r} fits the weights of {of}",
             found=problems,
             instead="a model_fn that returns peft.PeftModel.from_pretrained(base, folder)",
         )
@@ -65,12 +65,12 @@ def _require_settings(own: Mapping[str, Any], theirs: Mapping[str, Any], argumen
         if name in own and name in theirs and _plain(own[name]) != _plain(theirs[name]):
             raise InvalidArgument(
                 argument,
-                expected=f"a PeftModel with the settings that the adapter of {of} was trained under",
+                expected=f"a PeftModel with the settings under which the adapter of {of} was trained",
                 found=f"{name}={_plain(own[name])!r} instead of {_plain(theirs[name])!r}",
                 instead="peft.get_peft_model(base, peft.PeftConfig.from_pretrained(folder))",
             )
 
 
 def _plain(value: Any) -> Any:
-    """Enumerations as the text that a configuration file has."""
+    """Enumerations as the text used in configuration files."""
     return getattr(value, "value", value) or None

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: weights by step, in memory, in a run's own folder, or in files of other tools."""
+"""Checkpoints of a training run, by step: in memory, in a run's own folder, or in files of other tools."""
 
 import hashlib
 import re
@@ -36,10 +36,10 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def checksum(self, step: int) -> str:
-        """What identifies the content at `step` in the key of a cached measurement."""
+        """The identity of the content at `step`, used in the keys of cached measurements."""
 
     def __fingerprint__(self) -> tuple[Any, ...]:
-        """What counts in a key: the weights, wherever they are."""
+        """The part that counts in a key: the weights, wherever they are stored."""
         return ([(step, self.checksum(step)) for step in self.steps],)
 
     def _require(self, step: int) -> None:
@@ -70,7 +70,7 @@ class MemoryCheckpoints(Checkpoints):
 
 
 class DirectoryCheckpoints(Checkpoints):
-    """`step-00000123.safetensors` files, each beside its SHA-256; written atomically, verified when read."""
+    """`step-00000123.safetensors` files, each with a SHA-256 file; written atomically and verified on reading."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -82,14 +82,14 @@ class DirectoryCheckpoints(Checkpoints):
 
     def save(self, step: int, weights: Mapping[str, Tensor]) -> None:
         path = self.path(step)
-        # copies, because safetensors refuses tensors that share memory, as tied weights do
+        # copied, because safetensors refuses tensors that share memory, such as tied weights
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
         }
 
         def write(temporary: Path) -> None:
             save_file(tensors, temporary)
-            # the checksum takes its place first: weights without one never exist
+            # the checksum is written first, so that weights never exist without one
             digest = sha256(temporary)
             write_atomically(_sidecar(path), lambda file: file.write_text(digest + "\n"))
 
@@ -101,7 +101,7 @@ class DirectoryCheckpoints(Checkpoints):
         path = self.path(step)
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.checksum(step):
-            raise CorruptFile(f"{path}: its content does not match its checksum; delete it and train on, or restore it")
+            raise CorruptFile(f"{path}: its content does not match its checksum; delete it and resume, or restore it")
         return load_safetensors(content)
 
     def checksum(self, step: int) -> str:
@@ -113,7 +113,7 @@ class DirectoryCheckpoints(Checkpoints):
 
 
 class FileCheckpoints(Checkpoints):
-    """Files or folders as other tools left them, one a step.
+    """Files or folders written by other tools, one per step.
 
     Args:
         paths: file or folder by step.
@@ -136,7 +136,7 @@ class FileCheckpoints(Checkpoints):
     def checksum(self, step: int) -> str:
         self._require(step)
         path = self._paths[step]
-        # a function of the user's may read anything in a folder
+        # the user's function may read anything in a folder
         files = files_of(path) if self._load is None else [path]
         if self._load is not None and path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -1,6 +1,6 @@
-"""Folders of `torch.distributed.checkpoint`: a `.metadata` file that says which piece of which tensor lies where.
+"""Folders of `torch.distributed.checkpoint`, whose `.metadata` file locates every piece of every tensor.
 
-Read by one process and without its classes: the metadata are taken apart by stand-ins, so that nothing is executed.
+They are read by one process. Stand-ins replace the classes named in the metadata, so that nothing is executed.
 """
 
 import io
@@ -21,7 +21,7 @@ _AS_THEY_SAY: dict[tuple[str, str], type] = {("torch", "Size"): torch.Size, ("co
 
 
 class _Piece(NamedTuple):
-    """A part of a tensor: where it stands in the tensor, and in which bytes of which file."""
+    """A piece of a tensor: its place in the tensor, and its bytes in a file."""
 
     offsets: tuple[int, ...]
     file: str
@@ -30,18 +30,18 @@ class _Piece(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A tensor: one without memory that has its shape and dtype, and its parts."""
+    """A tensor as a meta tensor with its shape and dtype, and its pieces."""
 
     stand_in: Tensor
     pieces: list[_Piece]
 
 
 def read_distributed(folder: Path, key: str | None) -> Weights:
-    """The state dict that `torch.distributed.checkpoint.save` wrote into a folder, put together from its shards.
+    """Read the state dict that `torch.distributed.checkpoint.save` wrote into a folder, assembled from its shards.
 
     Raises:
-        CorruptFile: for metadata or shards that are damaged, missing or lie elsewhere.
-        InvalidArgument: if it holds no state dict, or several, as `state_dict_in` says; for compressed shards.
+        CorruptFile: for metadata or shards that are damaged, missing or outside the folder.
+        InvalidArgument: if it contains no state dict or several (see `state_dict_in`), and for compressed shards.
     """
     try:
         entries, saved = _metadata(folder)
@@ -55,7 +55,7 @@ def read_distributed(folder: Path, key: str | None) -> Weights:
 
 
 def _metadata(folder: Path) -> tuple[dict[str, _Entry], dict[str, Any]]:
-    """The tensors by flat name, and what was saved with a tensor without memory for each, to be chosen from."""
+    """The tensors by flat name, and the saved structure with a meta tensor for each."""
     with (folder / METADATA).open("rb") as file:
         said = _Metadata(file).load().state
     entries: dict[str, _Entry] = {}
@@ -81,27 +81,27 @@ def _metadata(folder: Path) -> tuple[dict[str, _Entry], dict[str, Any]]:
 
 
 def _read(folder: Path, name: str, entry: _Entry) -> Tensor:
-    """One tensor, each of whose elements must be filled from a file of this very folder."""
+    """Read one tensor. Every element must come from a file in this folder."""
     if entry.stand_in.nbytes > sum(piece.length for piece in entry.pieces):
-        raise CorruptFile(f"{folder / METADATA}: damaged; {name!r} is larger than what is stored of it")
+        raise CorruptFile(f"{folder / METADATA}: damaged; {name!r} is larger than its stored data")
     whole, filled = torch.empty_like(entry.stand_in, device="cpu"), 0
     for piece in entry.pieces:
         path = folder / piece.file
         if Path(piece.file).name != piece.file or not piece.file.isprintable():
-            raise CorruptFile(f"{folder / METADATA}: names a file that is none of its folder, {piece.file!r}")
+            raise CorruptFile(f"{folder / METADATA}: names a file outside its folder, {piece.file!r}")
         try:
             with path.open("rb") as file:
                 if not 0 <= piece.start <= piece.start + piece.length <= path.stat().st_size:
-                    raise CorruptFile(f"{path}: cut off; {name!r} is beyond its end")
+                    raise CorruptFile(f"{path}: truncated; {name!r} lies beyond its end")
                 file.seek(piece.start)
                 content = file.read(piece.length)
         except OSError as error:
-            raise CorruptFile(f"{path}: cannot be read, and {name!r} is in it ({error.strerror})") from error
+            raise CorruptFile(f"{path}: cannot be read, but {name!r} is in it ({error.strerror})") from error
         part = read_archive(io.BytesIO(content), path)
         shape = part.shape if isinstance(part, Tensor) and part.dtype == whole.dtype else None
         place = tuple(slice(start, start + size) for start, size in zip(piece.offsets, shape or (), strict=False))
         if shape is None or whole[place].shape != shape:
-            raise CorruptFile(f"{path}: damaged; what it holds of {name!r} does not fit into it")
+            raise CorruptFile(f"{path}: damaged; its piece of {name!r} does not fit the tensor")
         whole[place] = part
         filled += part.numel()
     if filled != whole.numel():
@@ -110,7 +110,7 @@ def _read(folder: Path, name: str, entry: _Entry) -> Tensor:
 
 
 class _Metadata(pickle.Unpickler):
-    """Takes metadata apart. Only shapes, dtypes and ordered dicts are what they say; all else is a stand-in."""
+    """Unpickles metadata. Only shapes, dtypes and ordered dicts are real; everything else is a stand-in."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and isinstance(value := vars(torch).get(name), torch.dtype):

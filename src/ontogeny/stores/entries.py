@@ -1,4 +1,4 @@
-"""The weights among what a training loop saved: the whole of it, or an entry beside the optimizer's and others."""
+"""Finding the weights in what a training loop saved: all of it, or one entry among the optimizer's and others."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,26 +9,26 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores.reading import BY_HAND, Unmade
 
 Weights = dict[str, Tensor]
-# Entries that hold the weights in what training loops save, the likeliest first.
+# Usual names of the entry with the weights, the most likely first.
 _NAMES = ("model", "state_dict", "model_state_dict", "module", "network", "net", "weights", "params")
-_DEPTH = 3  # how far below the top an entry is looked for
-_EXTRA_STATE = "_extra_state"  # what modules keep beside tensors, such as the scales of 8-bit layers
+_DEPTH = 3  # levels below the top that are searched for an entry
+_EXTRA_STATE = "_extra_state"  # what modules store besides tensors, such as the scales of 8-bit layers
 
 
 def state_dict_in(saved: Any, key: str | None, where: str) -> Weights:
-    """The state dict in what was saved, by `key` or by itself.
+    """Find the state dict in what was saved, by `key` or automatically.
 
-    By itself: what was saved if its values are all tensors; else its one entry of that kind, or the first under a
-    usual name (`model`, `state_dict`, `model_state_dict`, `module`, `network`, `net`, `weights`, `params`); else the
-    same a level below. By `key`: the entry of that name. A dotted key goes down entry by entry, and takes of a state
-    dict what stands under a prefix: "state_dict.net" is what `net.` begins in the entry `state_dict`. A key that is not
-    at the top is looked for in what would have been found by itself.
+    Automatically: everything saved, if all values are tensors; else its only entry of that kind, or the first under a
+        usual name (`model`, `state_dict`, `model_state_dict`, `module`, `network`, `net`, `weights`, `params`); else
+    the same one level below. By `key`: the entry of that name. A dotted key descends entry by entry, and selects by
+    prefix within a state dict: "state_dict.net" is everything under `net.` in the entry `state_dict`. A key that is not
+    at the top is looked up in the state dict that would have been found automatically.
 
     Args:
-        where: what holds `saved`, for errors.
+        where: the source of `saved`, for errors.
 
     Raises:
-        InvalidArgument: if there is none or none alone, with the keys that would work.
+        InvalidArgument: if there is no state dict or more than one. The message gives the keys that would work.
     """
     if key is None:
         return _by_itself(saved, where)
@@ -65,7 +65,7 @@ def _by_itself(saved: Any, where: str) -> Weights:
             "source",
             expected=f"a network's state dict (name -> tensor) in {where}",
             found="an optimizer's",
-            instead="the file of the weights, such as model.safetensors, pytorch_model.bin or model.pt",
+            instead="the file with the weights, such as model.safetensors, pytorch_model.bin or model.pt",
         )
     raise InvalidArgument(
         "source",
@@ -76,13 +76,13 @@ def _by_itself(saved: Any, where: str) -> Weights:
 
 
 def shown(names: Sequence[Any], number: int = 4) -> str:
-    """The first few names as a message holds them, and how many more there are."""
+    """The first few names for a message, and how many more there are."""
     first = [" ".join(str(name).split())[:80] for name in names[:number]]
     return ", ".join(first) + (f" and {len(names) - number} more" if len(names) > number else "")
 
 
 def _entries(saved: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any]]:
-    """The state dicts `depth` levels below the top, by dotted key; an optimizer's are none."""
+    """The state dicts `depth` levels below the top, by dotted key, without an optimizer's."""
     if not isinstance(saved, Mapping) or _is_state_dict(saved):
         return
     for name, value in saved.items():
@@ -95,12 +95,12 @@ def _entries(saved: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any
 
 
 def _usable(saved: Any) -> list[str]:
-    """Keys that would work, at most six."""
+    """At most six keys that would work."""
     return [key for depth in range(1, _DEPTH + 1) for key, _ in _entries(saved, depth)][:6]
 
 
 def _under(value: Any, key: str) -> Any:
-    """What stands in nested mappings under a dotted key, or under a dotted prefix of names; None if nothing does."""
+    """The value in nested mappings under a dotted key, or under a dotted prefix of names; None if there is none."""
     if not isinstance(value, Mapping):
         return None
     if key in value:

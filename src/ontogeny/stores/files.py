@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place, then moved there in one step."""
+"""Atomic files and folders: written under a temporary name, then moved into place in one step."""
 
 import errno
 import json
@@ -12,17 +12,17 @@ from ontogeny.stores.temporaries import remove, remove_stale, temporary_name
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
-    """`write(temporary)` makes a file or folder beside `path`, which then takes the name `path` at once.
+    """Call `write(temporary)` to make a file or folder, then move it to `path` in one step.
 
-    A process killed at any moment leaves the old file or the new, never a part; of a folder, it may leave none. Several
-    processes may write one path: what stands there at the end is what one of them wrote, whole.
+    A process killed at any moment leaves the old file or the new one, never a partial one; of a folder it may leave
+    none. Several processes may write one path. The end result is what one of them wrote, complete.
 
     Args:
-        path: a file is replaced. A folder is replaced if it is empty or has a manifest of ours that names all that is
-            in it (see `seal`), and is left alone if it has just the content that was written. A link stays a link.
+        path: a file is replaced. A folder is replaced if it is empty, or if our manifest names everything in it (see
+            `seal`). It is left alone if its content already equals what was written. A link stays a link.
 
     Raises:
-        InvalidArgument: for a folder that would take the place of anything else.
+        InvalidArgument: for a folder that would replace anything else.
     """
     place = Path(os.path.realpath(path))
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> Path:
 
 
 def _move_folder(temporary: Path, place: Path) -> None:
-    """A folder cannot be replaced in one step: the old one is moved away first, and another process may be quicker."""
+    """Move the old folder away first, since a folder cannot be replaced in one step. Another process may be quicker."""
     for _ in range(100):
         require_replaceable(place)
         if same_content(temporary, place):
@@ -52,7 +52,7 @@ def _move_folder(temporary: Path, place: Path) -> None:
             if place.exists():
                 os.rename(place, aside)
             os.rename(temporary, place)
-        except FileNotFoundError:  # it was moved away by another process
+        except FileNotFoundError:  # another process moved it away
             continue
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process put its own there
@@ -68,6 +68,6 @@ def _move_folder(temporary: Path, place: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """`value` as readable JSON, atomically."""
+    """Write `value` as readable JSON, atomically."""
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

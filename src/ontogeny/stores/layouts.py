@@ -1,4 +1,4 @@
-"""What a checkpoint is on disk: one file, shards with an index, a PEFT adapter, or distributed shards."""
+"""Layouts of a checkpoint on disk: one file, shards with an index, a PEFT adapter, or distributed shards."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ontogeny.stores.reading import one_line, read_file
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 ADAPTER_CONFIG = "adapter_config.json"
-# What trainers leave beside the weights, by how its names begin.
+# Prefixes of the names of other files that trainers save with the weights.
 _FSDP = "pytorch_model_fsdp"  # the folder in which accelerate keeps distributed shards
 _BESIDE = (
     "optim",
@@ -31,7 +31,7 @@ _ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 class Adapter(Weights):
-    """Weights of a PEFT adapter alone, with the `config` that they were trained under."""
+    """The weights of a PEFT adapter alone, with the `config` used in training."""
 
     def __init__(self, weights: Weights, config: dict[str, Any]) -> None:
         super().__init__(weights)
@@ -39,14 +39,14 @@ class Adapter(Weights):
 
 
 class NoWeights(InvalidArgument):
-    """A folder in which no weights are."""
+    """A folder without weights."""
 
 
 class Layout(NamedTuple):
     """A checkpoint's files.
 
     Attributes:
-        files: weights, all of which are read.
+        files: files of weights, all of which are read.
         table: the index of shards, the configuration of an adapter, or the metadata of distributed shards.
     """
 
@@ -55,14 +55,14 @@ class Layout(NamedTuple):
 
 
 def read_weights(path: Path, key: str | None = None) -> Weights:
-    """The state dict of one checkpoint, a file or a folder; nothing in it is executed.
+    """Read the state dict of one checkpoint, a file or a folder, without executing anything in it.
 
     Args:
-        key: the entry that holds the weights (see `state_dict_in`); default the one that is found by itself.
+        key: the entry with the weights (see `state_dict_in`); default: found automatically.
 
     Raises:
-        CorruptFile: if a file is damaged, truncated or missing, named.
-        InvalidArgument: if there is no state dict, or several of which none is named as one.
+        CorruptFile: if a file is damaged, truncated or missing. The message names it.
+        InvalidArgument: if there is no state dict, or several and none has a usual name.
     """
     layout = find_layout(path)
     table = layout.table
@@ -76,17 +76,17 @@ def read_weights(path: Path, key: str | None = None) -> Weights:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Every file that `read_weights` takes something from."""
+    """Every file that `read_weights` reads."""
     layout = find_layout(path)
     return [*layout.files, *([layout.table] if layout.table else [])]
 
 
 def find_layout(path: Path) -> Layout:
-    """Which files of a folder are its weights. A file is its own, and an index of shards stands for them.
+    """Find the files of weights in a folder. A file is its own layout, and an index stands for its shards.
 
     Raises:
         NoWeights: for a folder without any.
-        InvalidArgument: for a folder with several that each could be meant.
+        InvalidArgument: for a folder with several candidates.
     """
     if not path.is_dir():
         return _shards(path) if path.name.endswith(".index.json") else Layout((path,))
@@ -104,7 +104,7 @@ def find_layout(path: Path) -> Layout:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one checkpoint itself, by names that libraries give: not any folder with a file in it."""
+    """Whether a folder is itself one checkpoint, judging by the names that libraries use."""
     try:
         layout = find_layout(folder)
     except NoWeights:
@@ -113,7 +113,7 @@ def is_checkpoint(folder: Path) -> bool:
 
 
 def weights_in(folder: Path) -> list[Path]:
-    """Files of weights, those of the first kind that there is: names that only weights have come first."""
+    """Files of weights, of the first kind present. Names used only for weights come first."""
     for patterns in (("*.safetensors",), ("pytorch_model.bin",), ("*.pt", "*.pth", "*.pth.tar", "*.bin", "*.ckpt")):
         files = sorted(file for pattern in patterns for file in folder.glob(pattern) if not is_beside(file))
         if files:
@@ -122,7 +122,7 @@ def weights_in(folder: Path) -> list[Path]:
 
 
 def is_beside(path: Path) -> bool:
-    """Whether a file or folder is what trainers save beside weights or within a checkpoint, by its name."""
+    """Whether a name is that of a file or folder which trainers save with the weights or inside a checkpoint."""
     return path.name.startswith(_BESIDE)
 
 
@@ -145,15 +145,15 @@ def _shards(index: Path) -> Layout:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Which shard beside the index holds which weight."""
+    """Weight name -> shard, from the index."""
     said = _json(index).get("weight_map")
     if not isinstance(said, dict) or not said or not all(isinstance(name, str) for name in said.values()):
-        raise CorruptFile(f"{index}: damaged; it has no weight_map from names of weights to names of files")
+        raise CorruptFile(f"{index}: damaged; it has no weight_map from weight names to file names")
     for name in said.values():
         if Path(name).name != name or "\\" in name or not name.isprintable():
-            raise CorruptFile(f"{index}: names a file that is none of its folder, {name!r}")
+            raise CorruptFile(f"{index}: names a file outside its folder, {name!r}")
         if not (index.parent / name).is_file():
-            raise CorruptFile(f"{index.parent / name}: missing, and {index.name} names it")
+            raise CorruptFile(f"{index.parent / name}: missing, although {index.name} names it")
     return said
 
 
@@ -164,7 +164,7 @@ def _read_shards(index: Path) -> Weights:
         content = state_dict_in(read_file(index.parent / file), None, file)
         wanted = [name for name, place in places.items() if place == file]
         if missing := [name for name in wanted if name not in content]:
-            raise CorruptFile(f"{index.parent / file}: {missing[0]} is missing, and {index.name} says that it is there")
+            raise CorruptFile(f"{index.parent / file}: {missing[0]} is missing, although {index.name} lists it there")
         weights |= {name: content[name] for name in wanted}
     return weights
 

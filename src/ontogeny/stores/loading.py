@@ -1,4 +1,4 @@
-"""Loading a checkpoint into a module: by its own names, or as the library loads it that saved it."""
+"""Loading a checkpoint into a module: by name, or as the library that saved it would."""
 
 from collections.abc import Mapping
 
@@ -15,20 +15,21 @@ from ontogeny.stores.names import Match, fitting_prefixes, match, tensors_of, ti
 def load_into(
     model: nn.Module, weights: Mapping[str, Tensor], *, argument: str = "model", of: str = "the checkpoint"
 ) -> None:
-    """Fill every parameter and buffer of `model` from `weights`, or refuse and leave it as it was.
+    """Fill every parameter and buffer of `model` from `weights`, or raise and leave it unchanged.
 
-    Names are fitted by the rule of `ontogeny.stores.names`: wrappers' parts count for nothing, leading parts are
-    dropped where that makes all names fit, and constants that no training writes may be there or not. One name of a
-    tied weight is enough. Where names differ otherwise, a `PreTrainedModel` is loaded as transformers loads its files,
-    and a `PeftModel` as peft loads an adapter: the adapter's weights from the file, all others as `model` has them.
+    Names are matched by the rule of `ontogeny.stores.names`. Parts added by wrappers are ignored. Leading parts are
+    dropped if all names then match. Constants that training does not change may be present or absent. One name of a
+    tied weight is enough. If names differ in other ways, a `PreTrainedModel` is loaded as transformers loads its files.
+    A `PeftModel` is loaded as peft loads an adapter: the adapter's weights come from the file, and all others stay as
+    `model` has them.
 
     Args:
-        argument: what the caller calls `model`, for errors.
-        of: whose weights they are, for errors.
+        argument: the caller's name for `model`, for errors.
+        of: the source of the weights, for errors.
 
     Raises:
-        InvalidArgument: with missing keys, unexpected keys and shapes that differ; for one tied weight with two values;
-            for integers in place of a floating-point weight; for an adapter trained under other settings.
+        InvalidArgument: for missing or unexpected keys, different shapes, a tied weight with two values, integers in
+            place of a floating-point weight, or an adapter trained under other settings.
     """
     found = match(model, weights)
     if not found.complete:
@@ -38,7 +39,7 @@ def load_into(
         if pretrained.is_pretrained(model):
             found = pretrained.convert(model, weights, found)
     _require_fit(model, weights, found, argument, of)
-    model.load_state_dict(model.state_dict() | found.weights)  # with what modules keep beside tensors
+    model.load_state_dict(model.state_dict() | found.weights)  # with what modules store besides tensors
 
 
 def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, argument: str, of: str) -> None:
@@ -61,15 +62,15 @@ def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, 
     said = {
         "missing keys": found.missing,
         "unexpected keys": found.unexpected,
-        "shapes that differ": shapes,
-        "kinds of numbers that differ": kinds,
-        "weights that are one in the module and differ in the file": torn,
+        "different shapes": shapes,
+        "different kinds of numbers": kinds,
+        "weights tied in the module that differ in the file": torn,
     }
     problems = [f"{what}: {shown(names)}" for what, names in said.items() if names]
     if problems:
         raise InvalidArgument(
             argument,
-            expected=f"a module that the weights of {of} fit",
+            expected=f"a module that fits the weights of {of}",
             found="; ".join(problems),
             instead=_advice(model, weights, found),
         )
@@ -87,8 +88,8 @@ def _advice(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> st
     if prefixes := fitting_prefixes(model.state_dict(), weights):
         return " or ".join(f"open_checkpoints(..., key={prefix!r})" for prefix in prefixes[:4])
     if found.missing and not found.unexpected and not dict(model.named_parameters()).keys() & set(found.missing):
-        return "register_buffer(..., persistent=False) for what the module computes by itself"
+        return "register_buffer(..., persistent=False) for what the module computes itself"
     return (
-        "a model_fn that makes the network that was trained, or open_checkpoints(..., load=function) with a function "
+        "a model_fn that makes the trained network, or open_checkpoints(..., load=function) with a function "
         "of the path that returns {name: tensor} under the names of the module"
     )

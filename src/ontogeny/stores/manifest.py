@@ -1,6 +1,6 @@
-"""The manifest of a folder that ontogeny wrote: what is in it, checksums, and who made it from what.
+"""The manifest of a folder that ontogeny wrote: its files, their checksums, and how it was made.
 
-It is the mark by which our folders are known, and what every one of their bytes is checked against when they are read.
+It identifies our folders, and every byte is checked against it on reading.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from ontogeny.core.origins import own_version
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
-# What Zarr writes into a folder of draws, the half-written files of a process that was killed among it.
+# What Zarr writes into a folder of draws, including half-written files of a killed process.
 _ZARR = re.compile(r"(.*/)?(zarr\.json|c(/\d+)*|[^/]+\.partial)")
 
 
 def seal(folder: Path, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write the manifest of a folder that is finished.
+    """Write the manifest of a finished folder.
 
-    It depends on the content, the versions of Python, torch and ontogeny, and `metadata` alone, so that equal content
-    has equal bytes; a time stands in it only if the caller gives one.
+    It depends only on the content, the versions of Python, torch and ontogeny, and `metadata`, so equal content gives
+    equal bytes. It contains a time only if the caller passes one.
 
     Args:
-        metadata: anything else that is worth knowing, as JSON: inputs, seeds, a time.
+        metadata: anything else worth recording, as JSON: inputs, seeds, a time.
     """
     files = {
         name: {"sha256": sha256(folder / name), "size": (folder / name).stat().st_size}
@@ -48,10 +48,10 @@ def seal(folder: Path, metadata: Mapping[str, Any] | None = None) -> None:
 
 
 def begin(folder: Path, metadata: Mapping[str, Any] | None = None) -> str:
-    """Mark a folder that is still being written; the answer is in its manifest until it is sealed.
+    """Mark a folder as still being written. The returned token stays in its manifest until it is sealed.
 
     Args:
-        metadata: what is known before, as for `seal`.
+        metadata: what is known beforehand, as for `seal`.
     """
     writer = secrets.token_hex(8)
     _write(folder, {"complete": False, "metadata": dict(metadata or {}), "writer": writer})
@@ -68,32 +68,32 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        what = "has no manifest" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
-        raise CorruptFile(f"{folder}: {what}; nothing that ontogeny finished writing is there") from error
+        what = "has no manifest" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+        raise CorruptFile(f"{folder}: {what}; it contains nothing that ontogeny finished writing") from error
     try:
         content: dict[str, Any] = json.loads(text)
         intact = content["ontogeny"] == _FORMAT and _rendered(content) == text
     except (ValueError, KeyError, TypeError):
         content, intact = {}, False
     if not intact:
-        raise CorruptFile(f"{path}: damaged, or not a manifest of this version of ontogeny; make {folder.name} anew")
+        raise CorruptFile(f"{path}: damaged, or not a manifest of this version of ontogeny; recreate {folder.name}")
     return content
 
 
 def verified(folder: Path, *, partial: bool = False) -> dict[str, bytes]:
-    """The files of a folder by name, each read once and checked as it was read.
+    """Read the files of a folder by name, each once and checked.
 
     Args:
-        partial: also take a folder that was never finished, without any check.
+        partial: also accept an unfinished folder, without any check.
 
     Raises:
-        CorruptFile: for a file that is missing, extra or altered, named; for a folder that was never finished.
+        CorruptFile: for a missing, extra or altered file, which is named, or for an unfinished folder.
     """
     manifest = read_manifest(folder)
     if not manifest["complete"]:
         if not partial:
             raise CorruptFile(
-                f"{folder}: its run has not finished; read_tree(path, partial=True) reads what is there, unchecked"
+                f"{folder}: sampling has not finished; read_tree(path, partial=True) reads what is there, unchecked"
             )
         names = [name for name in _names(folder) if name != MANIFEST and not name.endswith(".partial")]
         return {name: (folder / name).read_bytes() for name in names}
@@ -104,15 +104,15 @@ def verified(folder: Path, *, partial: bool = False) -> dict[str, bytes]:
     for name, said in expected.items():
         files[name] = (folder / name).read_bytes()
         if hashlib.sha256(files[name]).hexdigest() != said["sha256"]:
-            raise CorruptFile(f"{folder / name}: its content does not match its checksum; make {folder.name} anew")
+            raise CorruptFile(f"{folder / name}: its content does not match its checksum; recreate {folder.name}")
     return files
 
 
 def require_replaceable(path: Path) -> None:
-    """Refuse to write a folder where something stands that ontogeny did not write, or that others added to.
+    """Refuse to overwrite anything that ontogeny did not write, or that others have added to.
 
     Raises:
-        InvalidArgument: naming `path` and what is there.
+        InvalidArgument: names `path` and what is there.
     """
     for _ in range(3):
         foreign = _foreign(path)
@@ -128,7 +128,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def same_content(first: Path, second: Path) -> bool:
-    """Whether both folders are intact and have the same manifest."""
+    """Whether both folders are intact, with the same manifest."""
     try:
         return (first / MANIFEST).read_bytes() == (second / MANIFEST).read_bytes() and bool(verified(second))
     except (OSError, CorruptFile):
@@ -136,13 +136,13 @@ def same_content(first: Path, second: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal checksum of a file."""
+    """The hexadecimal SHA-256 of a file."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _foreign(path: Path) -> str | None:
-    """A file at `path` that ontogeny did not write; None if all may be replaced."""
+    """A file at `path` that ontogeny did not write; None if everything may be replaced."""
     if not path.is_dir():
         return path.name if os.path.lexists(path) else None
     names = _names(path)
@@ -170,14 +170,14 @@ def _write(folder: Path, content: dict[str, Any]) -> None:
     try:
         plain = json.loads(json.dumps(content))  # as it will be read back
     except (TypeError, ValueError) as error:
-        raise InvalidArgument("metadata", expected="what JSON can hold", found=str(error)) from error
+        raise InvalidArgument("metadata", expected="values that JSON can represent", found=str(error)) from error
     temporary = folder / f"{MANIFEST}.{secrets.token_hex(4)}.partial"
     temporary.write_bytes(_rendered({"ontogeny": _FORMAT} | plain))
     os.replace(temporary, folder / MANIFEST)
 
 
 def _rendered(content: dict[str, Any]) -> bytes:
-    """The only text that says `content`, with its own checksum, so that no bit of it can change unseen."""
+    """The canonical text of `content` with its own checksum, so that no bit can change undetected."""
     body = {name: value for name, value in content.items() if name != "sha256"}
     digest = hashlib.sha256(_json(body)).hexdigest()
     return _json(body | {"sha256": digest})

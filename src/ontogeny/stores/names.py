@@ -1,13 +1,13 @@
-"""The names of weights in a file, fitted to those of a module by one rule.
+"""Matching the names of weights in a file to those of a module, by one rule.
 
-1. Parts that wrappers put into names count for nothing, on either side: `_orig_mod` (torch.compile),
+1. Parts that wrappers add to names are ignored on both sides: `_orig_mod` (torch.compile),
    `_fsdp_wrapped_module`, `_checkpoint_wrapped_module`, `_forward_module`.
-2. If the names then differ, the leading parts that all names of one side share are dropped, one after the other, until
-   they are the same: `module.` of DistributedDataParallel, `net.` of a LightningModule, `transformer.` of a base
-   model. Nothing is dropped unless all names fit afterwards, so that at most one number of parts can do.
-3. Left out without a word is what no training wrote: causal masks, position numbers, rotary frequencies, and the
-   counters of batches and averages, where the module has no such entry. What the module computes by itself, a buffer
-   that is not persistent, may be in the file with the same values.
+2. If the names still differ, leading parts shared by all names of one side are dropped, one at a time, until the names
+   match: `module.` of DistributedDataParallel, `net.` of a LightningModule, `transformer.` of a base model. Nothing is
+   dropped unless all names then match, so at most one number of parts is possible.
+3. What training does not write is ignored silently if the module has no such entry: causal masks, position numbers,
+   rotary frequencies, and the counters of batches and averages. The file may contain a non-persistent buffer, which the
+   module computes itself, if its values agree.
 """
 
 import re
@@ -24,12 +24,12 @@ _COUNTERS = re.compile(r"(.*\.)?(num_batches_tracked|n_averaged)")
 
 @dataclass(frozen=True)
 class Match:
-    """Weights under a module's own names, and what is left over on either side.
+    """Weights under a module's own names, and the unmatched names on either side.
 
     Attributes:
         weights: name in the module -> tensor.
-        missing: names of the module that nothing fits.
-        unexpected: names of the file that fit nothing, as they stand there.
+        missing: names of the module without a match.
+        unexpected: names of the file without a match, as written there.
     """
 
     weights: dict[str, Tensor]
@@ -38,17 +38,17 @@ class Match:
 
     @property
     def complete(self) -> bool:
-        """Whether every name found its partner."""
+        """Whether every name has a match."""
         return not self.missing and not self.unexpected
 
 
 def match(model: nn.Module, weights: Mapping[str, Tensor]) -> Match:
-    """Fit weights to a module; what fits best is returned if nothing fits."""
+    """Match weights to a module; the best match is returned if none is complete."""
     own = tensors_of(model)
     computed = {name: buffer for name, buffer in model.named_buffers() if name not in own}
     theirs = {unwrapped(name): name for name in weights}
     ours = {unwrapped(name): name for name in own}
-    if len(theirs) < len(weights) or len(ours) < len(own):  # a module and its wrapper beside each other: as they are
+    if len(theirs) < len(weights) or len(ours) < len(own):  # a module next to its wrapper: names are kept
         theirs, ours = {name: name for name in weights}, {name: name for name in own}
     tried = []
     for cut_theirs, cut_ours in _cuts(theirs, ours):
@@ -64,12 +64,12 @@ def match(model: nn.Module, weights: Mapping[str, Tensor]) -> Match:
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """A module's state dict without what modules keep beside tensors."""
+    """A module's state dict, tensors only."""
     return {name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)}
 
 
 def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
-    """Names of a module that are one tensor, wherever there are several."""
+    """Groups of names in a module that share one tensor."""
     places: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[str]] = {}
     for name, tensor in own.items():
         if tensor.numel() and tensor.layout is torch.strided and not tensor.is_meta:
@@ -78,7 +78,7 @@ def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
 
 
 def fitting_prefixes(own: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Prefixes under which a file has every name of a module: what `key=` could choose."""
+    """Prefixes under which a file has every name of a module: candidates for `key=`."""
     wanted = {unwrapped(name) for name in own if not _COUNTERS.fullmatch(name)}
     below: dict[str, set[str]] = {}
     for name in names:
@@ -88,7 +88,7 @@ def fitting_prefixes(own: Iterable[str], names: Iterable[str]) -> list[str]:
 
 
 def _matched(own: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With what a file may leave out: other names of a tied weight, and counters, which stay as they are."""
+    """Add what a file may omit: other names of a tied weight, and counters, which keep their values."""
     for names in ties(own):
         if there := [name for name in names if name in found]:
             found |= {name: found[there[0]] for name in names if name not in found}
@@ -96,10 +96,10 @@ def _matched(own: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, T
 
 
 def _is_left_out(name: str, tensor: Tensor, constants: Mapping[str, Tensor]) -> bool:
-    """Whether a module without an entry of this name can do without it: it has the same value, or needs none."""
+    """Whether a module can ignore an entry that it lacks: it has the same value, or needs none."""
     if name in constants:
         own = constants[name]
-        # as far as the precision in which the file was written goes
+        # up to the precision of the file
         return own.shape == tensor.shape and torch.allclose(
             own.to(tensor.dtype).cpu().double(), tensor.double(), 1e-2 if tensor.dtype in _SHORT else 1e-5
         )
@@ -107,7 +107,7 @@ def _is_left_out(name: str, tensor: Tensor, constants: Mapping[str, Tensor]) -> 
 
 
 def is_constant(name: str, tensor: Tensor) -> bool:
-    """Whether an entry is none that training changes, by its name and its values."""
+    """Whether training never changes an entry, judging by its name and values."""
     last = name.rpartition(".")[2]
     if _COUNTERS.fullmatch(name):
         return True
@@ -135,19 +135,19 @@ def _is_causal_mask(tensor: Tensor) -> bool:
 
 
 def unwrapped(name: str) -> str:
-    """A name without the parts of wrappers."""
+    """A name without the parts added by wrappers."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def _cuts(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """How many leading parts to drop on which side, the fewest first."""
+    """How many leading parts to drop on each side, the fewest first."""
     yield 0, 0
     yield from ((cut, 0) for cut in range(1, _shared(theirs) + 1))
     yield from ((0, cut) for cut in range(1, _shared(ours) + 1))
 
 
 def _shared(names: Iterable[str]) -> int:
-    """How many leading parts all names share, of those with something behind them."""
+    """How many leading parts all names share, not counting the last part of a name."""
     split = [name.split(".")[:-1] for name in names if not _COUNTERS.fullmatch(name) or "." in name]
     shared = 0
     for parts in zip(*split, strict=False):
@@ -158,5 +158,5 @@ def _shared(names: Iterable[str]) -> int:
 
 
 def _cut(names: Mapping[str, str], number: int) -> dict[str, str]:
-    """Without the first parts, where a name has so many."""
+    """Drop the first parts of each name that has that many."""
     return {name.split(".", number)[-1] if name.count(".") >= number else name: whole for name, whole in names.items()}

@@ -20,26 +20,26 @@ def open_checkpoints(
     key: str | None = None,
     load: Callable[[Path], Any] | None = None,
 ) -> Checkpoints:
-    """The checkpoints of a training run, wherever they are. Nothing that stands in a file is executed.
+    """Open the checkpoints of a training run, wherever they are. Nothing in a file is executed.
 
-    A checkpoint on disk is a file of `torch.save` or safetensors, or a folder: of `save_pretrained` or the Trainer of
-    transformers, with shards and their index; a PEFT adapter; `torch.distributed.checkpoint`. The weights are found
-    beside an optimizer's state and what else was saved. How names are fitted to a module, see `load_into`.
+    A checkpoint on disk is a `torch.save` or safetensors file, or a folder. A folder may come from `save_pretrained` or
+    the transformers Trainer, sharded or not; or hold a PEFT adapter; or come from `torch.distributed.checkpoint`. The
+    weights are found among the optimizer's state and anything else that was saved. `load_into` explains how names are
+    matched to a module.
 
     Args:
-        source: a folder with one series of checkpoints (`checkpoint-10`, `step20`, `epoch=0-step=30.ckpt`), itself or
-            in its folder `checkpoints` (see `find_series`); a pattern with `{N}` where the step stands and `*` for
-            what else varies, such as `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"`; one file, or a folder
-            of `save_pretrained` and the like, which is step 0; a list of state dicts (steps 0, 1, …) or a mapping from
+        source: a folder with one series of checkpoints (`checkpoint-10`, `step20`, `epoch=0-step=30.ckpt`), directly or
+            in its subfolder `checkpoints` (see `find_series`); a pattern with `{N}` for the step and `*` for anything
+            else that varies, such as `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"`; one file, or a folder of
+            `save_pretrained` and the like, which is step 0; a list of state dicts (steps 0, 1, …) or a mapping from
             step to state dict.
-        key: the entry that holds the weights, such as "ema" or "state_dict"; dotted, it goes further down, and takes of
-            a state dict what stands under a prefix ("state_dict.student"). Default: found by itself, and refused if
-            several could be meant.
-        load: reads a checkpoint instead: a function of its path that returns a state dict, or a dict with one.
+        key: the entry with the weights, such as "ema" or "state_dict". A dotted key descends further, and selects by
+            prefix within a state dict ("state_dict.student"). Default: found automatically; ambiguity raises.
+        load: reads a checkpoint instead: a function from its path to a state dict, or to a dict that contains one.
 
     Raises:
-        InvalidArgument: if nothing is found there, or several series, with the pattern of each; if state dicts of two
-            steps are the same tensors in memory. Content is read when a step is loaded.
+        InvalidArgument: if nothing is found, or several series, whose patterns are listed; or if the state dicts of two
+            steps are the same tensors in memory. Content is read only when a step is loaded.
     """
     if load is not None and not callable(load):
         raise InvalidArgument("load", expected="a function from a path to a state dict", found=repr(load))
@@ -73,7 +73,7 @@ def open_checkpoints(
     return MemoryCheckpoints(weights)
 
 
-_IN_MEMORY = "[model.state_dict()] with each module's own, or the folder or pattern of files"
+_IN_MEMORY = "[model.state_dict()] with the state dict of each module, or the folder or pattern of files"
 
 
 def _on_disk(source: str | Path, key: str | None, load: Callable[[Path], Any] | None) -> Checkpoints:
@@ -95,17 +95,17 @@ def _on_disk(source: str | Path, key: str | None, load: Callable[[Path], Any] | 
     raise InvalidArgument(
         "source",
         expected=f"a folder with step-*.safetensors files, or with others ({', '.join(SUFFIXES)}, or folders of them) "
-        "that have their step in their names",
+        "with the step in their names",
         found=f"{source} without any" if path.exists() else f"{source}, which does not exist",
-        instead='a pattern with {N} where the step stands, such as "checkpoint-{N}" or "model_{N}.pt"'
+        instead='a pattern with {N} for the step, such as "checkpoint-{N}" or "model_{N}.pt"'
         + (f", or {' or '.join(single)} for one checkpoint" if single else ""),
     )
 
 
 def _refuse_aliases(weights: Mapping[int, Mapping[str, Tensor]]) -> None:
-    """Refuse two steps all of whose floating-point tensors lie at the same places in memory.
+    """Refuse two steps whose floating-point tensors all share memory.
 
-    `model.state_dict()` is not a copy: kept as it is, every step shows the last weights. Steps that share some of
+    `model.state_dict()` is not a copy: without one, every step shows the last weights. Steps that share some of
     their tensors, such as a frozen backbone, are fine.
     """
     seen: dict[frozenset[Any], int] = {}
@@ -118,8 +118,8 @@ def _refuse_aliases(weights: Mapping[int, Mapping[str, Tensor]]) -> None:
         if places and places in seen:
             raise InvalidArgument(
                 "source",
-                expected="state dicts with tensors of their own",
-                found=f"steps {seen[places]} and {step} whose tensors are the same memory",
+                expected="state dicts that do not share tensors",
+                found=f"steps {seen[places]} and {step} with all tensors in the same memory",
                 instead="{name: tensor.clone() for name, tensor in model.state_dict().items()} where each is taken",
             )
         seen[places] = step

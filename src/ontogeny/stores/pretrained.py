@@ -1,4 +1,4 @@
-"""Weights of transformers' own files in a model of theirs, whose names differ: experts fused or split, old names."""
+"""Loading files of transformers whose names differ from the model's: fused or split experts, old names."""
 
 import contextlib
 import copy
@@ -13,16 +13,16 @@ from ontogeny.stores.names import Match, is_constant, unwrapped
 
 
 def is_pretrained(model: nn.Module) -> bool:
-    """Whether `model` is a `PreTrainedModel`; transformers is not imported for it."""
+    """Whether `model` is a `PreTrainedModel`, without importing transformers."""
     modeling = sys.modules.get("transformers.modeling_utils")
     return modeling is not None and isinstance(model, modeling.PreTrainedModel)
 
 
 def convert(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> Match:
-    """Weights as `from_pretrained` makes them of a file's, by loading them into another model of the same class.
+    """Convert weights as `from_pretrained` does, by loading them into another model of the same class.
 
     Args:
-        found: what fitted by names alone; returned if transformers cannot make more of it.
+        found: the match by names alone; returned if transformers does no better.
     """
     import transformers
 
@@ -41,10 +41,10 @@ def convert(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> Ma
                 ignore_mismatched_sizes=True,
                 **{dtype: model.dtype},
             )
-    except Exception:  # whatever its loading meets; what the names say is then the better message
+    except Exception:  # any failure of its loading; the match by names then gives the better message
         return found
     made = loaded.state_dict()
-    if made.keys() != model.state_dict().keys():  # changed by its maker after it was made from its configuration
+    if made.keys() != model.state_dict().keys():  # changed since it was built from its configuration
         return found
     different = {name: shape for name, shape, *_ in info["mismatched_keys"]}
     made |= {name: torch.empty(shape, device="meta") for name, shape in different.items() if name in made}
@@ -55,7 +55,7 @@ def convert(model: nn.Module, weights: Mapping[str, Tensor], found: Match) -> Ma
 
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
-    """Without the report and the bar that transformers prints; what is missing is said by our own error."""
+    """Silence the report and bar that transformers prints; our own error says what is missing."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

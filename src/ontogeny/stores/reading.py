@@ -1,7 +1,7 @@
-"""Files of weights, read without executing anything that stands in them.
+"""Reading files of weights without executing anything in them.
 
-torch's own restricted reader makes tensors and plain containers. What else a training loop saved beside its weights,
-its arguments or a configuration, is not made: a stand-in that only knows its class's name takes its place.
+PyTorch's restricted reader builds tensors and plain containers. Anything else that a training loop saved with its
+weights, such as arguments or a configuration, is replaced by a stand-in that knows only its class's name.
 """
 
 import pickle
@@ -20,20 +20,20 @@ from safetensors.torch import load as load_safetensors
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 
 BY_HAND = 'open_checkpoints(..., load=lambda path: torch.load(path, map_location="cpu", weights_only=False))'
-_OF_THE_SYSTEM = ("os", "posix", "nt", "sys")  # modules that torch refuses whatever is allowed
+_OF_THE_SYSTEM = ("os", "posix", "nt", "sys")  # modules that torch always refuses
 _LFS = b"version https://git-lfs.github.com/spec/"
-# Files of other libraries that are not damaged, only not ours to read.
+# Files of other libraries: intact, but not read here.
 _FOREIGN = {".npz", ".npy", ".h5", ".hdf5", ".msgpack", ".gguf", ".onnx", ".tflite", ".pkl", ".pickle", ".zip", ".tar"}
-# What torch's reader says of a stand-in that is filled like a container, and which one to make then.
+# torch's message about a stand-in that is filled like a container, and the container to use then.
 _FILLED = re.compile(r"Can only (SETITEM|append|extend)\w* (?:for|to|lists).* got <class '([\w.]+)'>")
 _CONTAINERS: dict[str, Callable[[], Any]] = {"SETITEM": OrderedDict, "append": list, "extend": list}
 
 
 class Unmade:
-    """What a file holds of a class that is not read: its name is that of the class, and nothing of it is executed.
+    """Stands in for an object of a class that is not read. It has the class's name, and nothing is executed.
 
     Attributes:
-        arguments: what the class would have been made of.
+        arguments: what the class would have been called with.
         state: what would have been its attributes.
     """
 
@@ -53,10 +53,10 @@ class Unmade:
 
 
 def stand_in(name: str, container: Callable[[], Any] | None = None) -> type:
-    """A class that takes the place of the class or function `name`, given with its module.
+    """A class that replaces the class or function `name`, given with its module.
 
     Args:
-        container: makes what stands for its objects instead, for classes that are filled as mappings or lists are.
+        container: makes the replacement of its objects, for classes that are filled like mappings or lists.
     """
     module, _, last = name.rpartition(".")
     if container is None:
@@ -65,20 +65,20 @@ def stand_in(name: str, container: Callable[[], Any] | None = None) -> type:
 
 
 def read_file(path: Path) -> Any:
-    """What a `.safetensors` file or a file of `torch.save` holds, tensors on the CPU.
+    """Read a `.safetensors` or `torch.save` file, with tensors on the CPU.
 
     Raises:
-        CorruptFile: if it is damaged, truncated or not what its name says.
-        InvalidArgument: if it is whole, and made in a way that is not read without executing it.
+        CorruptFile: if it is damaged, truncated or not of the type its name says.
+        InvalidArgument: if it is intact but cannot be read without executing it.
     """
     try:
         with path.open("rb") as file:
             if file.read(len(_LFS)) == _LFS:
-                raise CorruptFile(f"{path}: a pointer of git-lfs in place of the file; `git lfs pull` fetches it")
+                raise CorruptFile(f"{path}: a git-lfs pointer, not the file itself; `git lfs pull` fetches it")
     except OSError as error:
         found = f"{path}: cannot be read as weights ({error.strerror})"
         raise InvalidArgument("source", expected="a file that can be opened", found=found) from error
-    if path.suffix in _FOREIGN and not path.name.endswith(".pth.tar"):  # as the ImageNet example names its files
+    if path.suffix in _FOREIGN and not path.name.endswith(".pth.tar"):  # the name used by the ImageNet example
         raise InvalidArgument(
             "source",
             expected="files of torch.save or safetensors",
@@ -88,17 +88,17 @@ def read_file(path: Path) -> Any:
     if path.suffix == ".safetensors":
         try:
             return load_safetensors(path.read_bytes())
-        except Exception as error:  # whatever the parser says of bytes that it cannot make sense of
+        except Exception as error:  # any error of the parser on damaged bytes
             raise _corrupt(path, error) from error
     with path.open("rb") as file:
         return read_archive(file, path)
 
 
 def read_archive(file: BinaryIO, path: Path) -> Any:
-    """What `torch.save` wrote into an open file; `path` names it in errors. Errors are those of `read_file`."""
+    """Read what `torch.save` wrote into an open file. `path` names it in errors, which are those of `read_file`."""
     zipped = _require_whole(file, path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about protocols and storages, which say nothing of the weights
+        warnings.simplefilter("ignore")  # about protocols and storages, irrelevant to the weights
         try:
             names = torch.serialization.get_unsafe_globals_in_checkpoint(file) if zipped else _names_in_pickles(file)
             return _load(file, names or [])
@@ -110,7 +110,7 @@ def read_archive(file: BinaryIO, path: Path) -> Any:
 
 
 def _load(file: BinaryIO, names: list[str]) -> Any:
-    """`torch.load` with stand-ins for `names`; which of them are containers shows as they are filled."""
+    """`torch.load` with stand-ins for `names`; which of them are containers shows when they are filled."""
     containers: dict[str, Callable[[], Any]] = {}
     while True:
         file.seek(0)
@@ -125,10 +125,9 @@ def _load(file: BinaryIO, names: list[str]) -> Any:
 
 
 def _names_in_pickles(file: BinaryIO) -> list[str] | None:
-    """Classes and functions named in a file that is no archive; None if it does not hold whole pickles.
+    """Classes and functions named in a file that is not an archive; None if its pickles are incomplete.
 
-    Before there were archives, torch.save wrote a number by which its files are known, two pickles on the machine, and
-    the content.
+    Before it used archives, torch.save wrote a magic number, two pickles about the machine, and the content.
     """
     names: list[str] = []
     first: Any = None
@@ -147,12 +146,12 @@ def _names_in_pickles(file: BinaryIO) -> list[str] | None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error of another library, on one line."""
+    """The message of another library's error, on one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _require_whole(file: BinaryIO, path: Path) -> bool:
-    """Whether the file is an archive, each of whose members then agrees with its checksum: torch does not look."""
+    """Whether the file is an archive. If so, check every member's checksum, which torch does not."""
     magic = file.read(4)
     file.seek(0)
     if magic != b"PK\x03\x04":
@@ -160,12 +159,12 @@ def _require_whole(file: BinaryIO, path: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            checked = any(member.CRC for member in members)  # torch can be told to leave checksums out
+            checked = any(member.CRC for member in members)  # torch can be told to omit checksums
             damaged = archive.testzip() if checked else None
     except Exception as error:
         raise _corrupt(path, error) from error
     if damaged:
-        raise CorruptFile(f"{path}: damaged; its part {damaged!r} does not match its checksum")
+        raise CorruptFile(f"{path}: damaged; its member {damaged!r} does not match its checksum")
     if any(member.filename.endswith("/constants.pkl") for member in members):
         raise InvalidArgument(
             "source",
@@ -178,15 +177,15 @@ def _require_whole(file: BinaryIO, path: Path) -> bool:
 
 
 def _refusal(path: Path, error: BaseException) -> InvalidArgument | CorruptFile:
-    """The error for a file that is whole and that torch's reader refuses, without torch's advice to execute it."""
+    """The error for an intact file that torch's reader refuses, without torch's advice to execute it."""
     said = str(error).split("WeightsUnpickler error:")[-1].split("trusted source.")[-1].split("Check the doc")[0]
     said = " ".join(said.split())[:200]
     if found := re.search(r"GLOBAL ([\w.]+)", said):
         if found[1].split(".")[0] in _OF_THE_SYSTEM:
-            return CorruptFile(f"{path}: no file of weights; it calls {found[1]}, which was not executed")
+            return CorruptFile(f"{path}: not a file of weights; it calls {found[1]}, which was not executed")
         said = f"it calls {found[1]}"
     if said.startswith("Unsupported operand"):
-        said = "its pickle is of another protocol than torch.save writes by itself"
+        said = "its pickle protocol is not the default of torch.save"
     return InvalidArgument(
         "source",
         expected="a file that can be read without executing anything in it",

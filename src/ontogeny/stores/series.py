@@ -1,4 +1,4 @@
-"""Which files or folders of a training run are its checkpoints, and the step of each, from their names."""
+"""Finding a training run's checkpoints, and the step of each, from file names."""
 
 import re
 from collections.abc import Iterable
@@ -7,28 +7,28 @@ from pathlib import Path
 from ontogeny.core.errors import InvalidArgument, OntogenyError
 from ontogeny.stores.layouts import SUFFIXES, NoWeights, find_layout, is_beside
 
-_SHARD = re.compile(r".*-\d+-of-\d+\.\w+")  # of one checkpoint, not a step of several
+_SHARD = re.compile(r".*-\d+-of-\d+\.\w+")  # one shard of a checkpoint, not a step
 _LAST = re.compile(r"last(-v\d+)?\.ckpt")  # Lightning's copy or link of its latest
-# Words that a step follows; an earlier one decides where several numbers vary.
+# Words that precede a step. If several numbers vary, the earliest word here decides.
 _WORDS = ("step", "iter", "iteration", "checkpoint", "ckpt", "epoch")
 
 
 def paths_by_step(pattern: str) -> dict[int, Path]:
-    """The files or folders that a pattern matches, in the order of their steps.
+    """The files or folders that match a pattern, in order of their steps.
 
     Raises:
-        InvalidArgument: if the pattern has no `{N}` or several, matches nothing, or matches twice at a step.
+        InvalidArgument: if the pattern has no `{N}` or several, matches nothing, or matches one step twice.
     """
     if pattern.count("{N}") != 1:
         raise InvalidArgument(
             "source",
-            expected="a pattern with {N} once, where the step stands",
+            expected="a pattern with {N} once, for the step",
             found=repr(pattern),
-            instead='"checkpoint-{N}", with * for other numbers that vary: "epoch=*-step={N}.ckpt"',
+            instead='"checkpoint-{N}", with * for other varying numbers: "epoch=*-step={N}.ckpt"',
         )
     anchor, pattern = Path(pattern).anchor, Path(pattern).as_posix()  # without a leading ./ or a trailing slash
     name = re.compile(re.escape(pattern).replace(re.escape("{N}"), r"(\d+)").replace(r"\*", "[^/]*"))
-    # of glob's wildcards only * is meant; brackets and question marks stand for themselves
+    # only * is a wildcard; brackets and question marks are literal
     wildcard = re.sub(r"[\[?]", r"[\g<0>]", pattern.removeprefix(anchor)).replace("{N}", "*")
     found = [
         (path, match)
@@ -47,11 +47,11 @@ def paths_by_step(pattern: str) -> dict[int, Path]:
 
 
 def find_series(folder: Path) -> dict[int, Path]:
-    """The checkpoints of the one series in a folder, by step; empty if there is none.
+    """The checkpoints of the only series in a folder, by step; empty if there is none.
 
-    Names that differ in their numbers alone are a series. The step is the number that varies; of several that do, the
-    one that follows `step`, `iter`, `checkpoint`, `ckpt` or `epoch`, in this order. Left out are what trainers save
-    beside weights, shards of one checkpoint, and Lightning's `last.ckpt`.
+    Names that differ only in their numbers form a series. The step is the number that varies. If several vary, it is
+    the one after `step`, `iter`, `checkpoint`, `ckpt` or `epoch`, in this order. Other files of trainers, shards of one
+    checkpoint, and Lightning's `last.ckpt` are ignored.
 
     Raises:
         InvalidArgument: for several series, with the pattern of each.
@@ -85,18 +85,18 @@ def _may_be_weights(path: Path) -> bool:
 
 
 def _holds_weights(path: Path) -> bool:
-    """Of a series whose latest folder was left half-written, the others say that it is one."""
+    """Whether a path holds weights. Every path of a series is tried, since the latest may be half-written."""
     try:
         find_layout(path)
     except NoWeights:
         return False
-    except OntogenyError:  # damaged or ambiguous: said when it is read
+    except OntogenyError:  # damaged or ambiguous: reported on reading
         return True
     return True
 
 
 def _patterns(names: list[list[str]]) -> list[str]:
-    """Patterns for names that differ in their numbers alone: one where it is clear which number is the step."""
+    """Patterns for names that differ only in their numbers: a single one if it is clear which number is the step."""
     numbers = range(1, len(names[0]), 2)
     varying = [place for place in numbers if len({name[place] for name in names}) > 1]
     places = varying or list(numbers)
@@ -113,14 +113,14 @@ def _patterns(names: list[list[str]]) -> list[str]:
 
 def _one_a_step(found: Iterable[tuple[Path, re.Match[str]]]) -> dict[int, Path]:
     paths: dict[int, Path] = {}
-    alone: dict[int, str] = {}  # the pattern of each without any *
+    alone: dict[int, str] = {}  # step -> pattern without any *
     for path, match in found:
         step, name = int(match[1]), match.string
         pattern = f"{name[: match.start(1)]}{{N}}{name[match.end(1) :]}"
         if step in paths:
             raise InvalidArgument(
                 "source",
-                expected="one file a step",
+                expected="one file per step",
                 found=f"{paths[step]} and {path} at step {step}",
                 instead=_either([alone[step], pattern]),
             )

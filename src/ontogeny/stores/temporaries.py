@@ -1,4 +1,4 @@
-"""Names for what is still being written, which say by which process, so that what a killed one left can be removed."""
+"""Temporary names that identify the writing process, so that leftovers of a killed one can be removed."""
 
 import functools
 import glob
@@ -20,7 +20,7 @@ def temporary_name(place: Path) -> Path:
 
 
 def remove_stale(place: Path) -> None:
-    """Remove what writers of `place` left that were killed: known to be dead on this machine, or a week ago."""
+    """Remove leftovers of killed writers of `place`: known to be dead on this machine, or a week old."""
     name = re.compile(re.escape(f".{place.name}.") + r"(\w+)-(\d+)-\w+\.part")
     for path in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
         found = name.fullmatch(path.name)
@@ -41,7 +41,7 @@ def remove(path: Path) -> None:
 
 def _is_alive(process: int) -> bool:
     if os.name != "posix":
-        return True  # where asking would end it
+        return True  # where the query would kill the process
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -60,7 +60,7 @@ def _age(path: Path) -> float:
 
 @functools.cache
 def _machine() -> str:
-    """Where a process number means one process: this machine since it was started, and in this container."""
+    """The scope in which a process id is unique: this machine since its last boot, and this container."""
     parts = [platform.node()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         try:

@@ -1,4 +1,4 @@
-"""Labelled arrays on disk: a DataTree or Dataset as a Zarr folder, and a sink that streams draws into one."""
+"""Labelled arrays on disk: DataTrees and Datasets as Zarr folders, and a sink that streams draws into one."""
 
 import os
 from collections.abc import Mapping
@@ -19,17 +19,16 @@ from ontogeny.stores.temporaries import remove
 
 
 def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[str, Any] | None = None) -> Path:
-    """`tree` as a Zarr folder with a manifest, which appears whole or not at all. What ontogeny wrote there before is
-    replaced.
+    """Write `tree` atomically as a Zarr folder with a manifest, replacing what ontogeny wrote there before.
 
     Args:
-        metadata: what else the manifest shall say, as JSON: inputs, a time. Processes that write one artefact at the
-            same time give the same.
+        metadata: further content of the manifest, as JSON: inputs, a time. Processes that write one artefact at the
+            same time must pass the same.
 
     Raises:
-        InvalidArgument: if anything else is at `path`, which then stays as it is.
+        InvalidArgument: if anything else is at `path`. It is left unchanged.
     """
-    require_replaceable(path)  # before the work
+    require_replaceable(path)  # checked before the work
     stored = _with_strings(tree, object)  # Zarr 3 has no stable format for strings of fixed length
 
     def write(temporary: Path) -> None:
@@ -40,14 +39,14 @@ def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[
 
 
 def read_tree(path: Path, *, partial: bool = False) -> xr.DataTree:
-    """A Zarr folder of ours as a DataTree in memory; every file is checked against the manifest before it is used.
+    """Read a Zarr folder of ours into memory as a DataTree. Every file is first checked against the manifest.
 
     Args:
-        partial: also read draws of a run that did not finish, as far as they were written: what is missing is NaN, and
-            nothing is checked.
+        partial: also read unfinished draws, as far as they were written. Missing values are NaN, and nothing is
+            checked.
 
     Raises:
-        CorruptFile: if it is not such a folder, or a file of it is missing, extra or altered.
+        CorruptFile: if it is not such a folder, or a file is missing, extra or altered.
     """
     files = verified(path, partial=partial)
     store: Any = MemoryStore({name: default_buffer_prototype().buffer.from_bytes(held) for name, held in files.items()})
@@ -55,13 +54,13 @@ def read_tree(path: Path, *, partial: bool = False) -> xr.DataTree:
         stored = xr.open_datatree(store, engine="zarr", consolidated=False).load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CorruptFile(f"{path}: cannot be read as a Zarr folder ({type(error).__name__}: {error})") from error
-    # without the chunks it was stored in, so that it is written again as if it had never been read
+    # without its stored chunks, so that writing it again does not depend on having been read
     return _with_strings(stored.map_over_datasets(lambda dataset: dataset.drop_encoding()), np.str_)
 
 
 def _with_strings(tree: Any, dtype: type) -> Any:
     def convert(dataset: xr.Dataset) -> xr.Dataset:
-        # by way of objects, because numpy's strings of variable length do not turn into ones of fixed length
+        # via objects, because numpy's variable-length strings do not convert to fixed length
         texts = {
             name: dataset[name].astype(object).astype(dtype)
             for name in dataset.variables
@@ -74,12 +73,12 @@ def _with_strings(tree: Any, dtype: type) -> Any:
 
 
 class ZarrSink:
-    """Streams draws to a Zarr folder, pre-allocated, whose manifest is written when it is closed.
+    """Streams draws to a pre-allocated Zarr folder, whose manifest is written on closing.
 
-    What was written before a crash can be read with `read_tree(path, partial=True)`.
+    After a crash, read what was written with `read_tree(path, partial=True)`.
 
     Args:
-        path: the folder, for one process at a time; what ontogeny wrote there before is replaced when draws begin.
+        path: the folder, for one process at a time. What ontogeny wrote there before is replaced when draws begin.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +89,7 @@ class ZarrSink:
         place = Path(os.path.realpath(self.path))
         remove(place)
         place.mkdir(parents=True)
-        self._writer = begin(place)  # first of all, so that a folder that a crash leaves is known as ours
+        self._writer = begin(place)  # first, so that a folder left by a crash is known as ours
         root = zarr.open_group(place, mode="a", zarr_format=3)
         self._arrays: dict[str, zarr.Array] = {}
         for name, (_, dims, shape) in variables.items():
@@ -105,7 +104,7 @@ class ZarrSink:
 
     def close(self, attrs: Mapping[str, Any]) -> xr.DataTree:
         if read_manifest(self.path).get("writer") != self._writer:
-            raise CorruptFile(f"{self.path}: another process has written here as well; give each a folder of its own")
+            raise CorruptFile(f"{self.path}: another process has written here as well; give each its own folder")
         zarr.open_group(self.path, mode="a").attrs.update(attrs)
         seal(self.path)
         return read_tree(self.path)
@@ -114,7 +113,7 @@ class ZarrSink:
 def _allocate(
     root: zarr.Group, name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype: type = np.float32
 ) -> zarr.Array:
-    # one chunk a chain and sixty-four draws: small writes touch one chunk, and a chunk is never the size of one number
+    # one chunk per chain and 64 draws: small writes touch one chunk, and no chunk is as small as one number
     chunks = tuple(
         1 if dim == "chain" else max(1, min(size, 64 if dim == "draw" else 4096))
         for dim, size in zip(dims, shape, strict=True)

@@ -22,7 +22,7 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive
 from ontogeny.development import nulls
 from ontogeny.estimators import llc
-from ontogeny.measurement import Part
+from ontogeny.measurement import Cell
 from ontogeny.reports import Choice, Column, Panel, Table, Tag
 from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE
@@ -137,8 +137,8 @@ class OwnFunction:
     seed: int
     name: str = "own function"
 
-    def parts(self) -> Sequence[Part]:
-        return [Part("", self._at, (self.posterior, self.sampler, self.seed), weight=100.0)]
+    def cells(self) -> Sequence[Cell]:
+        return [Cell("", self._at, (self.posterior, self.sampler, self.seed), weight=100.0)]
 
     def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
         loss = partial(gap, target=product(model).detach())

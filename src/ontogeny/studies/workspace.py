@@ -17,7 +17,7 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive
 from ontogeny.execution import Executor
-from ontogeny.measurement import Measurement, Run, measure, measure_parts
+from ontogeny.measurement import Measurement, Run, measure, measure_cells
 from ontogeny.measurement.keys import Keys
 from ontogeny.stores import Checkpoints
 from ontogeny.studies import artefacts
@@ -100,9 +100,9 @@ class Workspace:
             network = Run(run, make)
             return self._artefact(
                 name,
-                measure_parts,
+                measure_cells,
                 given,
-                lambda: measure_parts(network, options.pop("steps", run.steps), what[0], **options, **common),
+                lambda: measure_cells(network, options.pop("steps", run.steps), what[0], **options, **common),
             )
         options.setdefault("seed", self.seed("sampler"))
         given = {"run": run, "make": make, "what": what, **options}

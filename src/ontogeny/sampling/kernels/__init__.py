@@ -1,4 +1,4 @@
-"""How a chain steps: each kernel one file against one protocol; none knows temperature, data, loops or storage."""
+"""Kernels: one update of a chain, one file per kernel. None knows about temperature, data, loops or storage."""
 
 from ontogeny.sampling.kernels.hamiltonian import HMC as HMC
 from ontogeny.sampling.kernels.mala import MALA as MALA

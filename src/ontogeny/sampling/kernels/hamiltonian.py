@@ -15,10 +15,10 @@ from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 
 @dataclass(frozen=True)
 class HMC:
-    """Fresh momentum, ℓ leapfrog steps of size h, then the Metropolis test; ℓ uniform in 1 … 2 num_steps - 1.
+    """Fresh momentum, ℓ leapfrog steps of size h, then a Metropolis test; ℓ is uniform in 1 … 2 num_steps - 1.
 
-    Exact at every step size; efficient near an acceptance of 0.8. One step costs ℓ gradients. Gradients are taken on
-    all samples: a test on a minibatch does not see its noise.
+    Exact at every step size; efficient near an acceptance of 0.8. One step costs ℓ gradients. Gradients use all
+    samples, because a Metropolis test on a minibatch ignores its noise.
 
     Args:
         step_size: h > 0 of the leapfrog.
@@ -46,7 +46,7 @@ class HMC:
         positions, gradients, losses = state.positions.clone(), state.gradients.clone(), state.losses
         momentum.add_(gradients, alpha=-self.step_size / 2)
         for number in range(int(lengths.max())):
-            moving = (number < lengths)[:, None]  # each chain has a length of its own, however chains are batched
+            moving = (number < lengths)[:, None]  # each chain has its own length, however chains are batched
             positions.addcmul_(momentum, moving.to(momentum.dtype), value=self.step_size)
             losses = potential(positions, gradients)
             kick = moving.to(momentum.dtype) * torch.where(lengths == number + 1, 0.5, 1.0)[:, None]

@@ -15,8 +15,8 @@ from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 class MALA:
     """A step of SGLD on all samples, accepted with probability min(1, p(w') q(w|w') / p(w) q(w'|w)).
 
-    Exact at every step size; efficient near an acceptance of 0.574. On a minibatch the ratio would not see the noise
-    of the gradient, so gradients are taken on all samples.
+    Exact at every step size; efficient near an acceptance of 0.574. Gradients use all samples, because the ratio on a
+    minibatch would ignore the gradient noise.
 
     Args:
         step_size: ε > 0, as in `SGLD`.
@@ -55,7 +55,7 @@ def accept(
     state: State, probability: Float[Tensor, " chain"], noise: Noise, proposal: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     """Move the chains whose uniform number falls below `probability` to (positions, gradients, losses)."""
-    taken = noise.uniform() < probability.nan_to_num(0.0)  # a proposal that left the finite numbers is refused
+    taken = noise.uniform() < probability.nan_to_num(0.0)  # a proposal that is not finite is rejected
     positions, gradients, losses = proposal
     state.positions.copy_(torch.where(taken[:, None], positions, state.positions))
     state.gradients.copy_(torch.where(taken[:, None], gradients, state.gradients))

@@ -17,8 +17,9 @@ class MCLMC:
     """w ← w + (h/2) u;  u turned by the gradient for h;  w ← w + (h/2) u;  u ← (u + ν ξ)/|u + ν ξ|, with |u| = 1.
 
     With e = -∇U/|∇U| and δ = h |∇U|/(P-1): u ← (u + e (sinh δ + e·u (cosh δ - 1))) / (cosh δ + e·u sinh δ). Its
-    stationary law of w is the posterior up to an error of the steps, which no test removes; `inflation` does not know
-    it. Use all samples: a minibatch heats this dynamics, which has no friction to shed the heat.
+    stationary distribution of w is the posterior up to a discretisation error, which no Metropolis test removes and
+    `inflation` does not estimate. Use all samples: minibatch noise heats these dynamics, and there is no friction to
+    dissipate it.
 
     Args:
         step_size: h > 0, a length in weight space: about √P times the width of the narrowest direction.

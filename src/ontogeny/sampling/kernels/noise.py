@@ -1,4 +1,4 @@
-"""The random numbers of chains: each is a function of its address, however chains, parameters and steps are batched."""
+"""The random numbers of chains. Each is a function of its address, however chains, parameters and steps are batched."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -12,33 +12,33 @@ from torch import Tensor
 from ontogeny.core.addressed import Words
 from ontogeny.core.seeds import derive
 
-BLOCK = 2**20  # numbers of a parameter that are drawn at one address
-# Steps of small networks are drawn ahead, since each of their parameters alone costs more to address than to draw.
-_AHEAD, _KEPT = 64, 2**16  # steps at most, and numbers of a chain that are kept for them
+BLOCK = 2**20  # numbers of a parameter drawn at one address
+# Steps of small networks are drawn ahead: addressing each small parameter costs more than drawing it.
+_AHEAD, _KEPT = 64, 2**16  # most steps drawn ahead, and most numbers of a chain kept for them
 _A_WORD = 8  # normals of a word of 64 bits
 _IN_CACHE = 2**15  # pairs at once, so that they and their indices stay in cache
 _QUANTILES = 2**16
-# Of all odd multipliers whose lattice is nearly as even as can be, that of the least covariance and joint moments.
+# The odd multiplier with the least covariance and joint moments among those whose lattice is nearly the most even.
 _MULTIPLIER = 28977
 
 
 class Noise:
-    """Normals and uniform numbers of some chains, functions of (seed, chain, parameter, step, block) alone.
+    """Normal and uniform numbers for some chains, as functions of (seed, chain, parameter, step, block) alone.
 
-    A parameter is known by its name and the count of its free numbers, so that a part of a network draws for it what
-    the whole network does. Its block b are the numbers from b · 2^20 on; they need no others to be drawn. A step may
-    draw several times: each draw is another.
+    A parameter is identified by its name and the count of its free numbers. A component therefore draws the same
+    numbers for it as the whole network does. Block b holds the numbers from b · 2^20 on, and can be drawn without the
+    others. A step may draw several times; each draw is different.
 
-    On a CPU normals are drawn in pairs from 65,536 points, each as likely: both coordinates run over the quantiles at
-    (k + 1/2) / 65,536, scaled to variance 1, the second in the order of a rank-1 lattice. One normal is within 1.1·10⁻⁵
-    of the normal distribution function, of kurtosis 2.9992, at most 4.33 in size; a pair has covariance 6·10⁻⁶, and
-    E x²y² = 0.9998. It takes a quarter of the time of PyTorch's. In double precision they are the same points. Other
-    devices draw by PyTorch, whose generator is seeded by the address: other numbers than on a CPU.
+    On a CPU normals are drawn in pairs from 65,536 equally likely points. Both coordinates run over the quantiles at (k
+    + 1/2) / 65,536, scaled to variance 1; the second follows the order of a rank-1 lattice. One normal is within
+    1.1·10⁻⁵ of the normal distribution function, of kurtosis 2.9992, at most 4.33 in size; a pair has covariance
+    6·10⁻⁶, and E x²y² = 0.9998. It takes a quarter of the time of PyTorch's generator. Double precision uses the same
+    points. Other devices use PyTorch's generator, seeded by the address, and so draw different numbers from a CPU.
 
     Args:
         seed: root of the seed tree.
-        sizes: parameter -> its free numbers, in the order in which a row holds them.
-        chains: numbers of the chains, one a row.
+        sizes: parameter -> count of its free numbers, in the order of a row.
+        chains: chain numbers, one per row.
         device: where they live.
     """
 
@@ -54,7 +54,7 @@ class Noise:
         self.at(-1)
 
     def at(self, step: int) -> "Noise":
-        """From here on the numbers of this step; -1 is before the first."""
+        """Move to the numbers of this step; -1 is before the first."""
         self._step, self._draw = step + 1, -1
         return self
 
@@ -73,14 +73,14 @@ class Noise:
         return out.copy_(kept[within])
 
     def uniform(self) -> Float[Tensor, " chain"]:
-        """One number in [0, 1) a chain."""
+        """One number in [0, 1) per chain."""
         self._draw += 1
         words = [self._words.at(self._key, chain, self._step, 1, draw=self._draw)[0] for chain in self._chains]
         short = (np.concatenate(words) >> np.uint64(40)).astype(np.float32)  # 24 bits, so that none rounds to 1
         return torch.from_numpy(short * np.float32(2**-24)).to(self._device)
 
     def _fill(self, out: Float[Tensor, "step chain size"], step: int) -> None:
-        """Normals of consecutive steps: on a CPU any number of them, elsewhere one."""
+        """Normals of consecutive steps: any number of steps on a CPU, one elsewhere."""
         if self._device.type == "cpu":
             rows = out.numpy()
             for row, chain in enumerate(self._chains):
@@ -96,7 +96,7 @@ class Noise:
 
 
 def _blocks(seed: int, sizes: Mapping[str, int]) -> Iterator[tuple[slice, int, int]]:
-    """Where each block of each parameter stands in a row, the parameter's key, and the block's number."""
+    """The place of each block of each parameter in a row, the parameter's key, and the block's number."""
     start = 0
     for name, size in sizes.items():
         for block, first in enumerate(range(start, start + size, BLOCK)):
@@ -105,7 +105,7 @@ def _blocks(seed: int, sizes: Mapping[str, int]) -> Iterator[tuple[slice, int, i
 
 
 def fill_by_pairs(out: Float[np.ndarray, "step size"], words: UInt64[np.ndarray, "step length"]) -> None:
-    """Normals of each step by its words, two by 16 bits."""
+    """Turn each step's random words into normals, two from each 16 bits."""
     points, bits = _pairs(out.dtype), words.view(np.uint16)
     even = out.shape[1] // 2 * 2
     pairs = out[:, :even].view(points.dtype)
@@ -118,7 +118,7 @@ def fill_by_pairs(out: Float[np.ndarray, "step size"], words: UInt64[np.ndarray,
 
 @cache
 def _pairs(dtype: np.dtype) -> np.ndarray:
-    """Points of the plane as complex numbers: as many as quantiles, each of which both coordinates take once."""
+    """The points of the plane as complex numbers. Each coordinate takes every quantile once."""
     ranks = np.arange(_QUANTILES)
     quantiles = ndtri((ranks + 0.5) / _QUANTILES)
     quantiles /= quantiles.std()

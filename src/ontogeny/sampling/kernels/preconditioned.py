@@ -17,11 +17,11 @@ class PreconditionedSGLD:
     """w ← w - (ε/2) G ∇U_B(w) + √ε G^½ ξ with a constant G = R Rᵀ, R = D^½ (1 + V (d - 1) Vᵀ).
 
     A constant G leaves the posterior as it is and changes only how fast each direction is crossed; ideally G is the
-    inverse curvature of U. With G^-1 = nβH + γ a quadratic has the one time constant 2/ε.
+    inverse curvature of U. With G^-1 = nβH + γ, every direction of a quadratic has the same time constant, 2/ε.
 
     Args:
         step_size: ε > 0.
-        diagonal: the diagonal of D, one positive number a parameter.
+        diagonal: the diagonal of D, one positive number per weight.
         directions: V, orthonormal columns (parameters, rank), in the coordinates D^-½ w; with `factors`.
         factors: d > 0, by how much each direction of V is stretched.
 

@@ -1,4 +1,4 @@
-"""What a kernel is given and what it must do: the state of some chains, and their potential."""
+"""The protocol of kernels, and what they receive: the state of some chains and their potential."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.sampling.kernels.noise import Noise
 
-# From here on a product of two vectors is summed as it is made; it is faster to keep a shorter one for a moment.
+# From this size on, a product of two vectors is summed as it is computed; for shorter ones storing it is faster.
 _SHORT = 2**14
 
 
 class Reductions:
-    """All sums over the weights of each chain; where the weights lie in several places, only these know it.
+    """All sums over the weights of each chain, wherever those weights are stored.
 
     Args:
         size: P, the number of weights.
@@ -29,7 +29,7 @@ class Reductions:
     def dot(
         self, first: Float[Tensor, "chain parameters"], second: Float[Tensor, "#chain parameters"]
     ) -> Float[Tensor, " chain"]:
-        """Inner products by chain, or of each chain with the one vector of `second`."""
+        """Inner products chain by chain, or of each chain with the single vector `second`."""
         if first.shape[1] < _SHORT:
             return torch.linalg.vecdot(first, second)
         return torch.einsum("cp,cp->c", first, second)
@@ -43,16 +43,17 @@ class Reductions:
 
 @dataclass
 class State:
-    """Some chains, one a row.
+    """Some chains, one per row.
 
     Attributes:
         positions: w.
         gradients: ∇U at `positions` when a step begins; the kernel may use it up as a buffer.
-        losses: L_B(w) - L_B(w*) at `positions` on the samples B of the present step (L_B(w) where nothing reads it).
+        losses: L_B(w) - L_B(w*) at `positions` on the samples B of the present step (or L_B(w), if nothing needs the
+            difference).
         reductions: sums over the weights of each chain.
-        memory: what the kernel itself keeps of each chain, from its `start`.
-        evaluated: whether `gradients` and `losses` hold at the present `positions`; a kernel whose step ends with an
-            evaluation leaves it true and saves the loop one.
+        memory: what the kernel itself stores for each chain, created by its `start`.
+        evaluated: whether `gradients` and `losses` belong to the present `positions`. A kernel whose step ends with an
+            evaluation leaves it true, which saves the loop one evaluation.
     """
 
     positions: Float[Tensor, "chain parameters"]
@@ -85,7 +86,7 @@ class Kernel(Protocol):
     """A frozen dataclass of settings with these methods.
 
     Attributes:
-        exact: whether the kernel is right only with gradients on all samples, which it then keeps between steps.
+        exact: whether the kernel is valid only with gradients on all samples, which it then keeps between steps.
     """
 
     exact: ClassVar[bool]
@@ -94,7 +95,7 @@ class Kernel(Protocol):
     def step_size(self) -> float: ...
 
     def start(self, state: State, noise: Noise) -> dict[str, Tensor]:
-        """What the kernel keeps of each chain, as tensors with the chain in front, from its position alone."""
+        """The kernel's own state of each chain, from its position alone: tensors whose first axis is the chain."""
         ...
 
     def step(self, state: State, potential: Potential, noise: Noise) -> None:
@@ -107,20 +108,20 @@ class Kernel(Protocol):
         loss_gradients: Float[Tensor, "chain parameters"],
         noise: Float[Tensor, "chain parameters"] | None,
     ) -> Float[Tensor, " chain"]:
-        """What finite steps and minibatches add to nβ(E[L] - L(w*)), for a quadratic loss, as seen before a step.
+        """What finite steps and minibatches add to nβ(E[L] - L(w*)) for a quadratic loss, evaluated before a step.
 
         Args:
             state: the chains, their gradients evaluated.
-            loss_gradients: nβ∇L, the part of `state.gradients` that is the loss's.
-            noise: a draw of the error of `state.gradients` by its minibatch; None where it was not measured.
+            loss_gradients: nβ∇L, the part of `state.gradients` that comes from the loss.
+            noise: a draw of the minibatch error of `state.gradients`; None if it was not measured.
 
         Returns:
-            0 for a kernel that is exact, NaN where the kernel does not know.
+            0 for an exact kernel, NaN if the kernel cannot tell.
         """
         ...
 
     def heat(self, state: State, noise: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
-        """Variance that the minibatch injects, relative to the noise that the kernel injects itself."""
+        """Variance injected by the minibatch, relative to the noise that the kernel injects."""
         ...
 
 
@@ -133,7 +134,7 @@ def check_positive(**settings: float) -> None:
 
 
 def check_each_positive(**settings: Tensor) -> None:
-    """Raise `InvalidArgument` unless every one is a tensor of finite numbers > 0, one a parameter or direction."""
+    """Raise `InvalidArgument` unless each is a tensor of finite numbers > 0, one per weight or direction."""
     for name, values in settings.items():
         whole = isinstance(values, Tensor) and values.ndim == 1 and values.is_floating_point() and len(values)
         if not whole or not bool(((values > 0) & values.isfinite()).all()):

@@ -16,15 +16,14 @@ from ontogeny.sampling.kernels.protocol import Potential, State, check_positive
 class RMSPropSGLD:
     """v ← b v + (1-b) (s ∇U_B)²;  w ← w - (ε/2) G ∇U_B + √(ε G) ξ,  G = 1/(√v̂ + a), v̂ = v/(1 - bᵗ).
 
-    G follows the chain, and the term that its change asks for (its divergence) is left out, as everywhere in this
-    literature: the bias is of order 1-b, and `inflation` does not see it. ∇U_B enters as it is, with the pull to the
-    center.
+    G changes along the chain, but the correction for that, its divergence, is left out, as is usual in this literature.
+    The resulting bias is of order 1-b, and `inflation` does not see it. ∇U_B includes the pull to the center.
 
     Args:
         step_size: ε > 0, in units of √v̂: not comparable with the ε of SGLD.
         decay: b in (0, 1).
         stability: a > 0; large values approach SGLD with ε/a.
-        gradient_scale: s, 1/nβ to keep v in units of the loss as other implementations do.
+        gradient_scale: s; 1/nβ keeps v in units of the loss, as other implementations do.
 
     References:
         Li et al. 2016, arXiv 1512.07666, algorithm 1.

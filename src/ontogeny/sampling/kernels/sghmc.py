@@ -16,15 +16,15 @@ from ontogeny.sampling.kernels.protocol import Potential, State, check_each_posi
 class SGHMC:
     """p ← p - h s∇U_B(w);  w ← w + (h/2) s p;  p ← a p + √(1-a²) ξ;  w ← w + (h/2) s p,  a = exp(-friction).
 
-    One gradient a step. This cyclic order of BAOAB samples w of a quadratic exactly at every stable step h < 2/ω,
-    ω² the largest curvature of s ∇²U s; only what is not quadratic leaves an error, of order h². Momentum crosses soft
-    directions in √κ steps where Langevin needs κ. A minibatch gradient of covariance S heats a direction of curvature
-    ω² by (h²/4) s²S coth(friction/2) / (1 - h²ω²/4); `inflation` is half of the sum with the last factor left out.
+    One gradient per step. On a quadratic this cyclic order of BAOAB samples w exactly at every stable step h < 2/ω,
+    where ω² is the largest curvature of s ∇²U s. Non-quadratic terms leave an error of order h². Momentum crosses soft
+    directions in √κ steps where overdamped Langevin needs κ. A minibatch gradient of covariance S heats a direction of
+    curvature ω² by (h²/4) s²S coth(friction/2) / (1 - h²ω²/4). `inflation` is half of the sum, without the last factor.
 
     Args:
         step_size: h > 0. One step from fresh momentum is a step of SGLD with ε = h².
-        friction: what the momentum loses a step, γ_friction · h; 0.03 to 0.1 suits unknown targets.
-        scale: s = M^-½ of a frozen mass M, one positive number a parameter (ideally U's curvature to the -½);
+        friction: momentum damping per step, γ_friction · h; 0.03 to 0.1 suits unknown targets.
+        scale: s = M^-½ for a fixed mass M, one positive number per weight (ideally the curvature of U to the power -½);
             default 1.
 
     Raises:

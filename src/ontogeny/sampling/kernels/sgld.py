@@ -16,8 +16,8 @@ class SGLD:
 
     On a quadratic with curvature c = nβh + γ the stationary variance is 1/(c (1 - εc/4)): the estimate is inflated by
     1/(1 - εc/4) and diverges at εc = 4. A minibatch gradient of covariance S heats the chain further, by ε(nβ)²S/4
-    relative to the injected noise. Both together are what `inflation` gives, (ε/8) E[nβ∇L_B · ∇U_B], exactly so on a
-    quadratic: the stationarity of |w - w*|² fixes it.
+    relative to the injected noise. `inflation` gives both together, as (ε/8) E[nβ∇L_B · ∇U_B]. On a quadratic this is
+    exact, because it follows from the stationarity of |w - w*|².
 
     Args:
         step_size: ε > 0.

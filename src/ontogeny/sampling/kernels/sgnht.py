@@ -1,4 +1,4 @@
-"""Stochastic gradient Nosé-Hoover thermostat (Ding et al. 2014): underdamped Langevin that learns its friction."""
+"""Stochastic gradient Nosé-Hoover thermostat (Ding et al. 2014): underdamped Langevin with adaptive friction."""
 
 import math
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class SGNHT:
     p ← p - h ∇U_B;  w ← w + (h/2) p;  ξ half a step;  p ← e^(-ξh) p + noise of variance A(1 - e^(-2ξh))/ξ;
     ξ half a step;  w ← w + (h/2) p (the symmetric splitting BADODAB).
 
-    The thermostat takes out heat that a minibatch brings into all directions alike, and only that: where the noise of
-    gradients differs between directions, stiff ones stay too hot and flat ones too cold. `inflation` is therefore not
-    known and left NaN; use few parameters a thermostat, or SGHMC whose inflation is known.
+    The thermostat removes only minibatch heating that is equal in all directions. If gradient noise differs between
+    directions, stiff ones stay too hot and flat ones too cold. `inflation` is therefore unknown and left NaN. Use few
+    parameters, or SGHMC, whose inflation is known.
 
     Args:
         step_size: h > 0.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 
 import ontogeny as og
+from ontogeny.core.arguments import usable_device
 from ontogeny.core.copies import copied
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.restriction import Component, Slice, matching
@@ -175,11 +176,16 @@ MISTAKES = (
      "(lambda inputs: og.losses.cross_entropy(linear, (ADVICE, y)))(x.byte())"),
     ("core/losses.py:mse", "og.losses.mse(narrow, (x, torch.view_as_complex(torch.zeros(6, 1, 2))))", "batch",
      "their real parts", "og.losses.mse(narrow, (x, torch.view_as_complex(torch.zeros(6, 1, 2)).real))"),
-    ("core/losses.py:per_token#3", "per_token(loss, linear, (x, y))", "loss_fn", "reduction='none'",
+    ("core/losses.py:per_token#3", "per_token(lambda model, batch: torch.zeros(6, 2, 2), linear, (x, y))", "loss_fn",
+     "losses.flatten(1)",
+     "(lambda losses: og.losses.per_token(lambda model, batch: ADVICE, linear, (x, y), 6))(torch.zeros(6, 2, 2))"),
+    ("core/arguments.py:usable_device", "usable_device('nowhere')", "device", "device='cpu'",
+     "usable_device(given='cpu') == torch.device('cpu')"),
+    ("core/losses.py:per_token#4", "per_token(loss, linear, (x, y))", "loss_fn", "reduction='none'",
      "per_token(lambda model, batch: loss(model, batch, ADVICE), linear, (x, y))"),
-    ("core/losses.py:per_token#3", "per_token(loss, linear, (x, y))", "loss_fn", "og.losses.cross_entropy",
+    ("core/losses.py:per_token#4", "per_token(loss, linear, (x, y))", "loss_fn", "og.losses.cross_entropy",
      "per_token(ADVICE, linear, (x, y))"),
-    ("core/losses.py:per_token#4",
+    ("core/losses.py:per_token#5",
      "per_token(lambda model, batch: model(batch[0]).argmax(1) != batch[1], linear, (x, y))", "loss_fn",
      "og.losses.cross_entropy", "per_token(ADVICE, linear, (x, y))"),
     ("core/losses.py:per_token", "per_token(F.cross_entropy, linear, (x, y))", "loss_fn",
@@ -289,16 +295,18 @@ MISTAKES = (
      "(lambda labels: og.losses.cross_entropy(linear, (x, ADVICE)))(y.float())"),
     (TARGETS + "whole_numbers", "og.losses.cross_entropy(narrow, (x, y[:, None] / 3))", "batch", "og.losses.mse",
      "ADVICE(narrow, (x, y[:, None] / 3))"),
-    (TARGETS + "classes_last", "og.losses.cross_entropy(linear, (x, y[:, None]))", "batch", "labels.squeeze(-1)",
+    (TARGETS + "classes_last", "og.losses.cross_entropy(linear, (x, F.one_hot(y)))", "batch", "labels.argmax(1)",
+     "(lambda labels: og.losses.cross_entropy(linear, (x, ADVICE)))(F.one_hot(y))"),
+    (TARGETS + "classes_last#2", "og.losses.cross_entropy(linear, (x, y[:, None]))", "batch", "labels.squeeze(-1)",
      "(lambda labels: og.losses.cross_entropy(linear, (x, ADVICE)))(y[:, None])"),
-    (TARGETS + "classes_last", "og.losses.cross_entropy(linear, (x, y[:3]))", "batch", "one label for each logits",
+    (TARGETS + "classes_last#2", "og.losses.cross_entropy(linear, (x, y[:3]))", "batch", "one label for each logits",
      "og.losses.cross_entropy(linear, (x, y))"),
-    (TARGETS + "classes_last#2", "og.losses.cross_entropy(nn.Embedding(5, 4), (tokens, tokens % 4))", "batch",
+    (TARGETS + "classes_last#3", "og.losses.cross_entropy(nn.Embedding(5, 4), (tokens, tokens % 4))", "batch",
      "a dict of the inputs and 'labels'",
      "og.losses.cross_entropy(nn.Embedding(5, 4), {'input': tokens, 'labels': tokens % 4})"),
-    (TARGETS + "classes_last#3", "og.losses.cross_entropy(narrow, (x, y))", "model", "a logit for each class",
+    (TARGETS + "classes_last#4", "og.losses.cross_entropy(narrow, (x, y))", "model", "a logit for each class",
      "og.losses.cross_entropy(linear, (x, y))"),
-    (TARGETS + "classes_last#3", "og.losses.cross_entropy(narrow, (x, y))", "model",
+    (TARGETS + "classes_last#4", "og.losses.cross_entropy(narrow, (x, y))", "model",
      "F.binary_cross_entropy_with_logits(model(x)[:, 0], y.float(), reduction='none')",
      "(lambda model: ADVICE)(narrow).shape == (6,)"),
     (TARGETS + "_tensor", "og.losses.mse(linear, (x, [0.0] * 6))", "batch", "(inputs, targets) as tensors",

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 import ontogeny as og
 from ontogeny.core.samples import Samples
+from ontogeny.sampling import as_sampler
 from ontogeny.stores import ZarrSink
 
 x, y = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
@@ -146,6 +147,26 @@ def outer(model: Any, batch: Any) -> Tensor:
 
 PRECONDITIONED = "sampling/kernels/preconditioned.py:PreconditionedSGLD.__post_init__"
 POSTERIOR = "sampling/posterior.py:"
+
+
+def plain(model: nn.Module, batch: Any) -> Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+
+def focal(detached: bool) -> Any:
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        losses = plain(model, batch)
+        return losses * (1 + (losses.detach() if detached else losses))
+
+    return loss
+
+
+def joined(dataset: Dataset[Any]) -> Any:
+    return zip(
+        *((inputs, torch.tensor(label)) for inputs, label in (dataset[number] for number in range(12))), strict=True
+    )
+
+
 PROBE = "sampling/probe.py:_Probe."
 
 
@@ -188,8 +209,10 @@ MISTAKES = (
      "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.__init__", "posterior(pass_size=0)", "pass_size", "pass_size=None",
      "posterior(ADVICE)"),
-    (POSTERIOR + "LocalPosterior.__init__#2", "taken(nn.Flatten())", "model", "a module with parameters of its own",
+    (POSTERIOR + "LocalPosterior.__init__#3", "taken(nn.Flatten())", "model", "a module with parameters of its own",
      "taken(nn.Sequential(nn.Flatten(), network()))"),
+    (POSTERIOR + "LocalPosterior.__init__#2", "posterior(restriction=3)", "restriction", "restriction=None",
+     "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.restricted", "moved().restricted('weight')", "model", "a new LocalPosterior",
      "posterior().restricted('weight')"),
     (POSTERIOR + "_free", "taken(frozen())", "model", "model.requires_grad_(True)",
@@ -198,8 +221,16 @@ MISTAKES = (
      "taken(Waves(real=True))"),
     (POSTERIOR + "_default_nbeta", "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy)", "data", "nbeta=",
      "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy, ADVICE 1.0)"),
-    (PROBE + "_read_again", "taken(network(), data=Jittered())", "data", "[dataset[i] for i in range(n)]",
-     "taken(network(), data=(lambda dataset, n: ADVICE)(Jittered(), 12))"),
+    (PROBE + "_read_again", "taken(network(), data=Jittered())", "data", "collated once, joined into tensors",
+     "taken(network(), data=tuple(map(torch.stack, joined(Jittered()))))"),
+    (PROBE + "_first", "taken(network(), lambda model: model(x))", "loss_fn", "lambda model, batch: losses",
+     "taken(network(), lambda model, batch: cross_entropy(model, batch))"),
+    (PROBE + "_first#2", "taken(network(), plain, (x.double(), y))", "data", "data.float()",
+     "taken(network(), plain, (x.double().float(), y))"),
+    (PROBE + "_first#2", "taken(network(), plain, (x.double(), y))", "data", "model.double()",
+     "taken(network().double(), plain, (x.double(), y))"),
+    (PROBE + "_is_the_gradient", "taken(network(), focal(detached=True))", "loss_fn", "a loss without detach",
+     "taken(network(), focal(detached=False))"),
     (PROBE + "_same_again", "taken(Shifted(stops=False))", "loss_fn", "F.dropout(x, p, training=self.training)",
      "taken(Shifted(stops=True))"),
     (PROBE + "_same_elsewhere", "taken(network(1), against(y, squeezed=False))", "loss_fn",
@@ -222,6 +253,12 @@ MISTAKES = (
      "og.Fixed(...)", "og.sample(posterior(), og.Fixed(kernel=SGLD(1e-6), **short))"),
     ("sampling/samplers.py:Fixed._kernel", "og.Fixed(kernel=1e-4)", "kernel", "og.SGLD(1e-4)",
      "og.Fixed(kernel=ADVICE)"),
+    ("sampling/samplers.py:as_sampler", "og.sample(posterior(), 'sgld')", "sampler", "og.Calibrated()",
+     "as_sampler(ADVICE)"),
+    ("sampling/samplers.py:as_sampler", "og.sample(posterior(), og.Fixed)", "sampler", "og.Fixed()",
+     "as_sampler(ADVICE)"),
+    ("sampling/samplers.py:as_sampler", "og.estimate_llc(network(), data, cross_entropy, sampler=SGLD(1e-4))",
+     "sampler", "og.Fixed(kernel=og.SGLD(step_size=0.0001))", "as_sampler(ADVICE)"),
     ("sampling/samplers.py:_untouched", "og.sample(posterior(nbeta=0.0, localization=0.0))", "localization",
      "localization=1.0", "og.sample(posterior(nbeta=0.0, ADVICE))"),
 )

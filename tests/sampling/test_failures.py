@@ -138,3 +138,27 @@ def test_strict_raises_with_the_estimate_attached() -> None:
     assert caught.value.estimate.outcome is og.Outcome.DIVERGED
     relaxed = og.estimate_llc(Point(3), torch.zeros(8), cliff, budget=4 * 8 * 20)
     assert relaxed.outcome is og.Outcome.DIVERGED
+
+
+def test_a_loss_without_a_lower_bound_diverges() -> None:
+    """Chains run down it, and the noise of its gradients is no number."""
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    model = torch.nn.Linear(2, 1)
+
+    def loss(model: torch.nn.Module, batch: Tensor) -> Tensor:
+        return -model(batch)[:, 0].square()
+
+    for budget in (8000, 60_000):
+        estimate = og.estimate_llc(model, x, loss, budget=budget)
+        assert estimate.outcome in (og.Outcome.DIVERGED, og.Outcome.NOT_A_MINIMUM)
+        assert estimate.sampled is not og.Outcome.CONVERGED
+
+
+def test_weights_that_are_not_finite_are_said_to_be() -> None:
+    model = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        model.weight[0, 1] = torch.nan
+    x = torch.randn(50, 2)
+    estimate = og.estimate_llc(model, (x, x[:, :1]), og.losses.mse, budget=8000)
+    assert estimate.outcome is og.Outcome.DIVERGED
+    assert "1 of 2 weights" in estimate.advice

@@ -31,7 +31,7 @@ def test_a_slow_chain_without_warm_up_has_not_converged() -> None:
     found = estimate(step_size=1e-4, num_warmup=0)
     assert found.outcome is og.Outcome.NOT_CONVERGED
     assert found.rhat > 1.05
-    assert "raise num_warmup" in found.advice
+    assert "num_warmup" in found.advice
     assert found.value < 0.5 * BOWL.llc(10.0, 1.0)  # it is still on its way up, which the verdict says
 
 
@@ -39,7 +39,7 @@ def test_a_slow_chain_without_warm_up_has_not_converged() -> None:
 def test_too_few_draws(num_chains: int, num_draws: int) -> None:
     found = estimate(step_size=0.1, num_chains=num_chains, num_draws=num_draws)
     assert found.outcome is og.Outcome.TOO_FEW_DRAWS
-    assert "raise num_draws or num_chains" in found.advice
+    assert "num_draws or num_chains" in found.advice
 
 
 @pytest.mark.parametrize(

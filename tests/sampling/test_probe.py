@@ -77,6 +77,54 @@ PROBED: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
 }
 
 
+class Halved(torch.autograd.Function):
+    """The identity, with half of its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] / 2
+
+
+def of_outputs(change: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Any], Tensor]:
+    return lambda model, batch: (change(model(batch[0])) - batch[1]).square()[:, 0]
+
+
+OTHER_GRADIENTS = {
+    "a backward pass of another function": of_outputs(Halved.apply),
+    "a detached weight": lambda m, b: og.losses.mse(m, b) * (1 + og.losses.mse(m, b).detach()),
+    "reversed": of_outputs(lambda out: 2 * out.detach() - out),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_GRADIENTS)
+def test_a_gradient_that_is_not_that_of_the_loss_is_refused(name: str) -> None:
+    with pytest.raises(og.InvalidArgument, match="times what it says"):
+        og.LocalPosterior(layer(), (X, Y), OTHER_GRADIENTS[name])
+
+
+@pytest.mark.parametrize("function", [F.relu, torch.abs, torch.tanh, lambda out: out.clamp(-0.5, 0.5), torch.round])
+def test_kinks_and_steps_are_no_false_gradients(function: Callable[[Tensor], Tensor]) -> None:
+    for seed in range(10):
+        torch.manual_seed(seed)
+        og.LocalPosterior(layer(), (X, Y), lambda m, b: (m(b[0]) + function(m(b[0])) - b[1]).square()[:, 0])
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: float(torch.rand(())), lambda: float(np.random.rand())])  # noqa: NPY002
+def test_randomness_that_is_rare_is_met(draw: Callable[[], float]) -> None:
+    """Seen by the generators' states, and then looked for; numbers that are drawn and not used are no matter."""
+    torch.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    rare = lambda m, b: og.losses.mse(m, b) * (0.0 if draw() < 0.1 else 1.0)  # noqa: E731
+    with pytest.raises(og.InvalidArgument, match="same losses from the same weights"):
+        og.LocalPosterior(layer(), (X, Y), rare)
+    og.LocalPosterior(layer(), (X, Y), lambda m, b: og.losses.mse(m, b) + 0 * draw())
+
+
 def numpy_state() -> list[int]:
     return np.random.get_state(legacy=False)["state"]["key"].tolist()  # noqa: NPY002
 

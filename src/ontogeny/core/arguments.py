@@ -114,6 +114,17 @@ def probability(name: str, given: object) -> float:
     return real_number(name, given, "a probability", 0.0, 1.0)
 
 
+def usable_device(given: object) -> torch.device:
+    """A device of this machine."""
+    try:
+        device = torch.device(given)  # pyrefly: ignore[bad-argument-type]
+        torch.empty(1, device=device)
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
+        expected, found = "a device of this machine", f"{show(given)}, which PyTorch cannot use here"
+        raise InvalidArgument("device", expected=expected, found=found, instead="device='cpu'") from None
+    return device
+
+
 def as_device(given: object) -> torch.device:
     """A device of this machine that holds double precision."""
     try:

@@ -141,6 +141,13 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
             instead="the losses alone, without outputs beside them",
         )
     fits = isinstance(losses, Tensor) and losses.ndim in (1, 2) and losses.shape[0] == batch_size and losses.numel()
+    if isinstance(losses, Tensor) and losses.ndim > 2 and losses.shape[0] == batch_size:
+        raise InvalidArgument(
+            "loss_fn",
+            expected=f"per-sample losses of shape (batch,) or (batch, position) with batch = {batch_size}",
+            found=f"{tuple(losses.shape)}, as of samples that are batches themselves, or that broadcast",
+            instead="losses.flatten(1); or, if the data are a list of batches, these joined by torch.cat",
+        )
     if not fits:
         shape = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise InvalidArgument(

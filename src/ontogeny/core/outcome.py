@@ -24,19 +24,21 @@ class Outcome(StrEnum):
 
 _ADVICE = {
     Outcome.CONVERGED: "",
-    Outcome.TOO_FEW_DRAWS: "The draws are too few to judge convergence: raise num_draws or num_chains, or the budget.",
+    Outcome.TOO_FEW_DRAWS: (
+        "The draws are too few to judge convergence: raise the budget (of og.Fixed: num_draws or num_chains)."
+    ),
     Outcome.NOT_CONVERGED: (
-        "The chains disagree or are still drifting: raise num_warmup and num_draws (the budget of a calibrated run), "
-        "take larger steps if the bias by the step allows it, or raise localization to hold them."
+        "The chains disagree or are still drifting: raise the budget if there is one (of og.Fixed: num_warmup and "
+        "num_draws, or step_size if its bias allows it), or raise localization to hold the chains."
     ),
     Outcome.STEP_TOO_LARGE: (
-        "Finite steps or minibatch noise make up too much of the value to be taken off: lower step_size, raise "
-        "batch_size, or set control_variate=True."
+        "Finite steps or minibatch noise make up too much of the value to be taken off: raise the budget, which pays "
+        "for larger batches, or lower nbeta (of og.Fixed: lower step_size, raise batch_size, or set control_variate)."
     ),
     Outcome.NOT_A_MINIMUM: (
         "The center is not a minimum: descent below it is more than half of the complexity. Read the complexity, which "
         "holds all the same, and not the value; or train on, raise localization, or lower nbeta (og.measure chooses "
         "both for a run)."
     ),
-    Outcome.DIVERGED: "A chain diverged: divide step_size by ten, or lower nbeta.",
+    Outcome.DIVERGED: "A chain diverged: raise localization, or lower nbeta (of og.Fixed: divide step_size by ten).",
 }

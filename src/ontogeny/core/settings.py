@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,6 +22,14 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise _refusal(type(self), error) from None
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """As pydantic's, refused in the same way as a call."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise _refusal(cls, error) from None
 
 
 def _refusal(kind: type[BaseModel], error: ValidationError) -> InvalidArgument:

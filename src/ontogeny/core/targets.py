@@ -130,6 +130,13 @@ def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) 
     last = shape[:-1] == labels.shape
     second = logits.ndim == labels.ndim + 1 and (logits.shape[0], *logits.shape[2:]) == tuple(labels.shape)
     if not labels.ndim or not (last or second):
+        if labels.shape == shape and labels.ndim == 2 and bool((labels.sum(1) == 1).all()):
+            raise InvalidArgument(
+                "batch",
+                expected=f"the number of a class as the label of each row of logits {tuple(shape)}",
+                found="one-hot labels in whole numbers",
+                instead="labels.argmax(1)",
+            )
         raise InvalidArgument(
             "batch",
             expected=f"labels (batch,) or (batch, position) of the logits {tuple(logits.shape)}",

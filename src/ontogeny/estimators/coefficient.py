@@ -172,6 +172,8 @@ def llc(draws: xr.DataTree) -> Estimate:
     advice = outcome.advice
     if outcome is Outcome.DIVERGED and settings.not_finite:
         advice = f"The loss at w* is not finite for {settings.not_finite}: correct these samples, or leave them out."
+        if settings.not_finite.endswith("weights"):
+            advice = f"w* is not finite in {settings.not_finite}: take a checkpoint from before training diverged."
     elif outcome is Outcome.DIVERGED:
         which = ", ".join(
             f"chain {chain} at step {step:.0f}" for chain, step in enumerate(failed_at) if not math.isnan(step)

@@ -9,23 +9,32 @@ from typing import Any
 import xarray as xr
 from torch import nn
 
-from ontogeny.core.errors import InvalidArgument
+from ontogeny.core import arguments
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction, matching, shapes_of
-from ontogeny.core.samples import Samples
 from ontogeny.execution import Executor
 from ontogeny.measurement.choice import Choice, choose
+from ontogeny.measurement.given import (
+    MAIN,
+    as_run,
+    as_store,
+    check_base,
+    check_behaviour,
+    checked_executor,
+    datasets_of,
+    names_of,
+    steps_of,
+)
 from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Measurement
 from ontogeny.measurement.quantities import LLC, WHOLE, Behaviour, Losses
 from ontogeny.models import components as components_of
-from ontogeny.sampling import Calibrated, PosteriorConfig, Sampler
+from ontogeny.sampling import Calibrated, PosteriorConfig, Sampler, as_sampler
 from ontogeny.stores import Checkpoints
 from ontogeny.terminal import as_progress
 
-MAIN = "data"
 # A target error of 3 % gives median deviations of about 2 to 3 %. Networks with very cheap gradients get 2 %.
 # Four chains of 200 draws on batches of 32, as published, take 25,600 gradients.
 ERROR, SMALL_ERROR, BUDGET = 0.03, 0.02, 30_000
@@ -101,19 +110,19 @@ def measure(
             see `llc_outcome`.
         CorruptFile: for a damaged checkpoint or stored result, named in the message. Earlier results are kept.
     """
-    wanted = _steps(run, steps)
-    named = _datasets(Samples.of(data, num_samples), datasets)
-    network = Run(run, model_fn)
-    restrictions, size = _restrictions(network, wanted[0], [WHOLE] if components is None else list(components))
-    place = None if store is None else Path(store)
-    reporter, keys = as_progress(progress), Keys()
-    common = {"store": place, "executor": executor, "progress": reporter, "keys": keys}
+    network, place = as_run(run, model_fn), as_store(store)
+    wanted, named = steps_of(run, steps), datasets_of(data, num_samples, datasets)
+    restrictions, size = _restrictions(network, wanted[0], [WHOLE] if components is None else names_of(components))
+    check_base(network, wanted[0])
+    check_behaviour(behaviour, network, wanted[0])
+    reporter, keys, seed = as_progress(progress), Keys(), arguments.whole_number("seed", seed, None)
+    common = {"store": place, "executor": checked_executor(executor), "progress": reporter, "keys": keys}
     others = [*([Behaviour(behaviour)] if behaviour else []), *measurements]
     asked: list[Measurement] = [Losses(named, loss_fn, seed=seed), *others]
     choice: Choice | None = None
     if restrictions:
         config = _posterior(posterior, nbeta, localization)
-        chosen = sampler or curve_sampler(size)
+        chosen = curve_sampler(size) if sampler is None else as_sampler(sampler)
         budget: int = getattr(chosen, "budget", None) or curve_budget(size)
         if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
             choice = Choice(config.nbeta, config.localization)  # both values are given, and a mass would not be used
@@ -138,21 +147,6 @@ def choice_of(trajectory: xr.Dataset) -> xr.Dataset | None:
     """
     kept = trajectory.attrs.get("choice")
     return xr.Dataset.from_dict(json.loads(kept)) if isinstance(kept, str) else None
-
-
-def _steps(run: Checkpoints, steps: Sequence[int] | None) -> list[int]:
-    wanted = sorted(set(run.steps if steps is None else steps))
-    if not wanted or not set(wanted) <= set(run.steps):
-        found = ", ".join(str(step) for step in wanted if step not in run.steps)
-        raise InvalidArgument("steps", expected="steps of this run (run.steps)", found=found or "none")
-    return wanted
-
-
-def _datasets(data: Samples, datasets: Mapping[str, Any] | None) -> dict[str, Samples]:
-    if MAIN in (datasets or {}):
-        raise InvalidArgument("datasets", expected=f"names other than that of the main one, {MAIN!r}", found=repr(MAIN))
-    others = {name: Samples.of(each, name=f"datasets[{name!r}]") for name, each in (datasets or {}).items()}
-    return {MAIN: data} | others
 
 
 def _posterior(config: PosteriorConfig | None, nbeta: float | None, localization: float | None) -> PosteriorConfig:

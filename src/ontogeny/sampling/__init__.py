@@ -18,4 +18,5 @@ from ontogeny.sampling.posterior import LocalPosterior as LocalPosterior
 from ontogeny.sampling.samplers import Calibrated as Calibrated
 from ontogeny.sampling.samplers import Fixed as Fixed
 from ontogeny.sampling.samplers import Sampler as Sampler
+from ontogeny.sampling.samplers import as_sampler as as_sampler
 from ontogeny.sampling.stopping import sample_until as sample_until

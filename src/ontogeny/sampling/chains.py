@@ -119,9 +119,11 @@ class Chains:
             self.failed_at[chain] = float(step)
 
     def not_finite(self) -> str:
-        """Name the samples whose loss at w* is not finite, if a chain has diverged; otherwise an empty string."""
+        """Name what is not finite at w*, weights or losses of samples, if a chain has diverged; otherwise ""."""
         if all(map(math.isnan, self.failed_at)):
             return ""
+        if broken := int((~self.posterior.center.isfinite()).sum()):
+            return f"{broken} of {self.posterior.num_parameters} weights"
         stored = self.posterior.samples.stored
         asked = torch.arange(0, stored, -(-stored // _ASKED))
         found = asked[~self.posterior.center_losses(asked).isfinite()].tolist()

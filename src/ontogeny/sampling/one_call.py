@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 from torch import nn
 
+from ontogeny.core import arguments
 from ontogeny.core.errors import EstimateNotTrusted, InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.outcome import Outcome
@@ -16,7 +17,7 @@ from ontogeny.estimators import Estimate, llc
 from ontogeny.sampling.kernels import Kernel
 from ontogeny.sampling.loop import sample_fixed
 from ontogeny.sampling.posterior import LocalPosterior
-from ontogeny.sampling.samplers import Calibrated, Fixed, Sampler
+from ontogeny.sampling.samplers import Calibrated, Fixed, Sampler, as_sampler
 
 _LENGTHS = ("num_chains", "num_draws", "num_warmup", "thinning", "control_variate", "vectorized", "compiled")
 
@@ -51,12 +52,13 @@ def sample(
     Raises:
         InvalidArgument: for lengths given with a sampler that sets its own, and for other unusable arguments.
     """
+    seed = arguments.whole_number("seed", seed, None)
     common = {"observables": observables, "seed": seed, "progress": progress, "sink": sink}
     if isinstance(sampler, Kernel):
         return sample_fixed(posterior, sampler, **common, **lengths)
     if lengths:
         raise _lengths_elsewhere(sampler, *next(iter(lengths.items())))
-    return (sampler or Calibrated()).draw(posterior, **common)
+    return (Calibrated() if sampler is None else as_sampler(sampler)).draw(posterior, **common)
 
 
 def estimate_llc(
@@ -100,13 +102,15 @@ def estimate_llc(
     References:
         Lau et al., arXiv 2308.12108, section 4.
     """
+    seed = arguments.whole_number("seed", seed, None)
     if sampler is not None and budget is not None:
         instead = f"og.Calibrated(budget={budget})"
         raise InvalidArgument("budget", expected="no budget with a sampler", found=str(budget), instead=instead)
     posterior = LocalPosterior(
         model, data, loss_fn, nbeta, localization, restriction, num_samples=num_samples, device=device
     )
-    estimate = llc((sampler or Calibrated(budget=budget)).draw(posterior, seed=seed, progress=progress))
+    chosen = Calibrated(budget=budget) if sampler is None else as_sampler(sampler)
+    estimate = llc(chosen.draw(posterior, seed=seed, progress=progress))
     if strict and estimate.outcome != Outcome.CONVERGED:
         raise EstimateNotTrusted(f"{estimate}. {estimate.advice}", estimate)
     return estimate

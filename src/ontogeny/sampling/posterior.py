@@ -87,6 +87,9 @@ class LocalPosterior:
         self.batch_size = min(batch_size or 256, len(self.samples))
         if isinstance(restriction, str):
             restriction = restrict(model, restriction)
+        if not (restriction is None or isinstance(restriction, Restriction)):
+            expected, found = "a pattern such as 'L0H3', or a Restriction", arguments.show(restriction)
+            raise InvalidArgument("restriction", expected=expected, found=found, instead="restriction=None")
         self.restriction = restriction
         parameters = parameters_of(model)
         if not parameters:
@@ -95,7 +98,7 @@ class LocalPosterior:
         _refuse_complex({name: parameters[name] for name in free})
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
-        self.device = torch.device(device or some.device)
+        self.device = some.device if device is None else arguments.usable_device(device)
         self.one_by_one = OneByOne(model, loss_fn, free, self.device)
         free_parts = [(parameters[name], index) for name, index in self.one_by_one.indices.items()]
         self._shapes = [each.shape if index is None else index.shape for each, index in free_parts]

@@ -4,6 +4,8 @@ The check runs once at w*, when a posterior is made, on a few samples. It takes 
 backward passes.
 """
 
+import inspect
+import math
 import random
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ontogeny.core.batches import leaves
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import per_token
-from ontogeny.core.restriction import parameters_of
+from ontogeny.core.restriction import parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import generator
 from ontogeny.sampling.passes import OneByOne, one_path
@@ -27,6 +30,9 @@ COUNT = 3  # samples that the check uses
 AGAIN, ELSEWHERE = 1e-5, 1e-4
 _LEAST = 1e-6  # nats or squared units: an absolute floor, for losses that are nearly 0
 _FELT = 0.01  # of nβ L: difference in a sample's loss too small to affect the coefficient
+RARE = 50  # passes of a loss that draws random numbers, which must all be alike
+_DISTANCES = (1e-2, 1e-3)  # of the length of w*, at which the gradient is held against differences
+_SMOOTH, _RIGHT = 0.02, 0.05  # distances of their ratios from each other, and from 1
 _MOVES = 4  # perturbations tried before a loss counts as unresponsive
 _MOVED = 1.0  # size of the perturbation, relative to the root mean square of a parameter's weights
 
@@ -59,7 +65,7 @@ class _Probe:
         self.chosen = torch.linspace(0, samples.stored - 1, count).round().long()
         self.device = weights[0].device if weights else torch.device("cpu")
         self.batch = samples.take(self.chosen, self.device)
-        self.first = self._losses(weights, self.batch, count)
+        self.draws_numbers, self.first = self._first(count)
         self.losses = self.first.detach()
         self.rounding = AGAIN * _scale(self.losses) + _LEAST
 
@@ -76,17 +82,49 @@ class _Probe:
         with one_path():
             return per_token(self.run.loss_fn, self.run.model, batch, size)
 
+    def _first(self, count: int) -> tuple[bool, Tensor]:
+        """Whether the first pass drew random numbers, and its losses; mistakes that every pass would meet are named."""
+        before = _random_states()
+        try:
+            losses = self._losses(self.weights, self.batch, count)
+        except TypeError as error:
+            if not _takes_two(self.run.loss_fn):
+                raise InvalidArgument(
+                    "loss_fn",
+                    expected="a function of model and batch",
+                    found=f"one of other arguments ({error})",
+                    instead="lambda model, batch: losses",
+                ) from None
+            raise
+        except RuntimeError as error:
+            parts = [part for _, part in leaves(self.batch) if part.is_floating_point()]
+            own = self.run.live[0].dtype if self.run.live else torch.float32
+            if not any(part.dtype is not own for part in parts) or "dtype" not in str(error):
+                raise
+            raise InvalidArgument(
+                self.samples.name,
+                expected=f"numbers in the precision of the model, {own}",
+                found=f"{next(part.dtype for part in parts if part.dtype is not own)} ({str(error).splitlines()[0]})",
+                instead="data.float(), or a model in the precision of the data: model.double()",
+            ) from error
+        return not _equal(before, _random_states()), losses
+
     def _read_again(self) -> None:
         if not _equal(self.samples.read(self.chosen), self.samples.read(self.chosen)):
             raise InvalidArgument(
                 self.samples.name,
                 expected="the same sample each time its index is read",
                 found="a different sample on the second reading, from augmentation or other randomness in the dataset",
-                instead="the dataset without random transforms, or samples drawn once: [dataset[i] for i in range(n)]",
+                instead="the dataset without random transforms, and a collate_fn without random masks; or batches that "
+                "were collated once, joined into tensors",
             )
 
     def _same_again(self) -> None:
-        again = self._losses(self.weights, self.batch, len(self.chosen)).detach()
+        again = self.losses
+        for _ in range(RARE if self.draws_numbers else 1):  # a mask that is rarely drawn leaves most passes alike
+            again = self._losses(self.weights, self.batch, len(self.chosen)).detach()
+            if _differ(self.losses, again, self.rounding):
+                break
         if _differ(self.losses, again, self.rounding):
             raise InvalidArgument(
                 "loss_fn",
@@ -152,6 +190,7 @@ class _Probe:
                 "and a forward pass that reaches layers through `self`, not through outer variables",
             )
         if not silent and any(each is not None and each.any() for each in gradients):
+            self._is_the_gradient([each for each in gradients if each is not None])
             return
         quiet = silent or list(self.run.indices)  # all are 0 at a perfect fit or a piecewise constant loss
         moved, changed = self.first, False
@@ -170,6 +209,38 @@ class _Probe:
                 instead="a loss without no_grad, detach or steps such as argmax between these weights and its value, "
                 "computed by the model that loss_fn is given; or requires_grad_(False) for weights to keep fixed",
             )
+
+    def _is_the_gradient(self, gradients: Sequence[Tensor]) -> None:
+        """Whether losses change along the gradient as it says, where they change by more than rounding and smoothly.
+
+        Differences at two distances are compared with each other too: at kinks and steps they disagree, which is no
+        mistake. A distance at which the change would be rounding is left out.
+        """
+        free = [picked(each, index) for each, index in zip(gradients, self.run.indices.values(), strict=True)]
+        slope, size = _norm(free), _norm(self.weights)
+        found = []
+        for share in _DISTANCES:
+            distance = share * (size + 1e-3)
+            if slope * distance < 10 * self.rounding:
+                continue
+            ends = [self._along(free, sign * distance / slope) for sign in (1.0, -1.0)]
+            found.append(float(ends[0] - ends[1]) / (2 * distance * slope))
+        found = [each for each in found if math.isfinite(each)]
+        if len(found) < 2 or max(found) - min(found) > _SMOOTH or abs(found[-1] - 1) < _RIGHT:
+            return
+        raise InvalidArgument(
+            "loss_fn",
+            expected="the gradient of the loss from its backward pass",
+            found=f"another: along it the loss changes by {found[-1]:.3g} times what it says, as where part of the "
+            "loss is detached, or where a backward pass of your own is another function's",
+            instead="a loss without detach, straight-through or reversed gradients between the weights and its value",
+        )
+
+    def _along(self, direction: Sequence[Tensor], factor: float) -> Tensor:
+        """The mean loss with the weights moved."""
+        moves = zip(self.weights, direction, strict=True)
+        there = [weight + factor * move.view(weight.shape).to(weight) for weight, move in moves]
+        return self._losses(there, self.batch, len(self.chosen)).detach().double().mean()
 
     def _gradients(self, losses: Tensor) -> Sequence[Tensor | None]:
         if not losses.requires_grad:
@@ -204,6 +275,23 @@ class _Probe:
         if not same:
             for module, hooks in zip(hooked, kept, strict=True):
                 module._forward_hooks.update(hooks)
+
+
+def _random_states() -> list[Any]:
+    """The states of the global generators of Python, NumPy and torch."""
+    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  what callers of the old interface use
+    return [python, [each.tolist() if isinstance(each, np.ndarray) else each for each in array], torch.get_rng_state()]
+
+
+def _takes_two(loss_fn: Any) -> bool:
+    """Whether a function can be called with model and batch, as far as it says."""
+    try:
+        inspect.signature(loss_fn).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say
+        return True
+    return True
 
 
 @contextmanager
@@ -246,6 +334,10 @@ def _differ(left: Tensor, right: Tensor, tolerance: float) -> bool:
 def _scale(losses: Tensor) -> float:
     finite = losses.detach().abs()[losses.isfinite()]
     return float(finite.max()) if finite.numel() else 0.0
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return math.sqrt(sum(float(each.double().square().sum()) for each in tensors))
 
 
 def _alike(left: Tensor | None, right: Tensor | None) -> bool:

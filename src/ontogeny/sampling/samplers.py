@@ -40,6 +40,18 @@ class Sampler(Protocol):
         ...
 
 
+def as_sampler(given: Any) -> Sampler:
+    """A sampler, or the error that says what to write instead of a kernel, a class or a name."""
+    if isinstance(given, Sampler) and not isinstance(given, type):
+        return given
+    instead = "og.Calibrated()"
+    if isinstance(given, Kernel):
+        instead = f"og.Fixed(kernel=og.{given!r})"
+    elif isinstance(given, type) and issubclass(given, Settings):
+        instead = f"og.{given.__name__}()"
+    raise InvalidArgument("sampler", expected="a sampler", found=arguments.show(given), instead=instead)
+
+
 class Calibrated(Settings):
     """Sets its own mass, step, batch and length (`calibrate`, `sample_until`): the default everywhere.
 

@@ -86,11 +86,12 @@ class Search:
         """Run chains through a window and update mass and batch size. Returns whether all chains stayed finite."""
         seen = _Window(self, every=5 if number == 0 else 20)
         run(self.chains, self.allowance.windows[number], seen, progress, "calibrating")
-        if seen.failed:
+        share = math.nan if seen.failed else self._inflation(number)
+        if not math.isfinite(share):  # noise is none where gradients are not
             self.failed = True
             self.diverged[min(number, 1)] += 1
             return False
-        self.rows[-1]["inflation"] = share = self._inflation(number)
+        self.rows[-1]["inflation"] = share
         self.reach = min(3 * self.reach, TUNING.reach / 3 ** self.diverged[1])
         if number == TUNING.tempered_window:
             self._measure_anew()
@@ -108,7 +109,8 @@ class Search:
 
     def finite(self, losses: Tensor) -> bool:
         """Whether all losses are finite and below 100 P + 1000 nats; beyond that a chain is diverging."""
-        return bool((self.first.nbeta * losses < 100 * self.first.num_parameters + 1000).all())
+        most = 100 * self.first.num_parameters + 1000
+        return bool((losses.isfinite() & (self.first.nbeta * losses < most)).all())
 
     def _curvature_at(self, position: Tensor, iterations: int) -> float:
         found = self.curvature.largest(position, self.scale, iterations)

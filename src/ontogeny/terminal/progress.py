@@ -5,6 +5,7 @@ import time
 import rich
 from rich.console import Console
 
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Silent
 from ontogeny.terminal.display import Bars, Clock, Display, Lines, Pace
 
@@ -50,4 +51,8 @@ def as_progress(progress: Progress | bool) -> Progress:
     """What a caller passed as `progress`: True is a bar in the terminal, False silence."""
     if progress is True:
         return TerminalProgress()
-    return Silent() if progress is False else progress
+    if progress is False:
+        return Silent()
+    if not isinstance(progress, Progress):
+        raise InvalidArgument("progress", expected="True, False or a Progress", found=repr(progress), instead="True")
+    return progress

@@ -15,9 +15,9 @@ HEADER = """
 Command: `make bench`. Ratios are medians over {rounds} rounds, contestants interleaved round by round in one process,
 with the 95 % bootstrap interval of the median; milliseconds are indicative. Python {python}, torch {torch}, CPU.
 
-The floor is the eager forward and backward pass of the same model, batch and loss, once a chain; of the transformer
-both by PyTorch's cross-entropy and by the faster `og.losses.next_token`. Steps are those of chains that have begun. "A
-paired draw each" records a draw at every step, with losses at the center cached per sample as in a long run.
+The floor is the eager forward and backward pass of the same model, batch and loss, once per chain. For the transformer
+it is measured with PyTorch's cross-entropy and with the faster `og.losses.next_token`. Steps exclude the start of the
+chains. "A paired draw each" records a draw at every step, with losses at the center cached per sample as in a long run.
 
 | model | chains | threads | contestant | ms a step, all chains | ratio to the floor |
 |---|---|---|---|---|---|

@@ -41,19 +41,19 @@ difference from ours.
 |---|---|---|---|---|
 """
 NOTES = """
-simplexity is float32, its default, and ours float64. Its beliefs are `transition_states` under scan, vmap and jit, its
-mixed states the loop that `generate` runs, compiled, without words of probability below 1e-12 (its default keeps the
-impossible ones), its h(L) is `compute_myopic_entropy`, compiled. `generate` itself compiles anew at each call and fills
-a dictionary node by node: {public}. Modules of its that these need are loaded without the package's training code.
+simplexity uses float32, its default; ours uses float64. Its beliefs are `transition_states` under scan, vmap and jit.
+Its mixed states are the loop inside `generate`, compiled, without words of probability below 1e-12 (its default keeps
+impossible ones). Its h(L) is `compute_myopic_entropy`, compiled. `generate` itself recompiles at each call and fills a
+dictionary node by node: {public}. The modules needed are loaded without the package's training code.
 
-epsilon-transformers looks beliefs up by `path_to_beliefs` in a tree of all words, which is made before and not timed,
-and which no memory holds at length 64. Tree and look-up take, {growth}.
+epsilon-transformers looks up beliefs with `path_to_beliefs` in a tree of all words. The tree is made beforehand and not
+timed; at length 64 it does not fit in any memory. Tree and look-up take, {growth}.
 At this length `get_beliefs_for_transformer_inputs` takes {inputs}. Token by token, with the private function
-that makes the tree, it has no such limit. Its h(L) is that of a tree of 14 tokens, made each time.
+that makes the tree, there is no such limit. Its h(L) uses a tree of 14 tokens, made each time.
 
-The undeduplicated trees are numpy, a level at a time. One leaves impossible words out, the other has a place for every
-word, as simplexity has by default. RRXOR has few words, so that at depth 14 the first has few nodes; it grows by a
-factor of about 1.6 with each token, the second by 2, and ours not at all:
+The undeduplicated trees use numpy, one level at a time. One omits impossible words; the other has a place for every
+word, like simplexity by default. RRXOR has few words, so at depth 14 the first has few nodes. It grows by a factor of
+about 1.6 with each token, the second by 2, and ours not at all:
 
 | h(L) to | ours, ms | nodes, possible words | ms | ratio | nodes, every word | ms | ratio |
 |---|---|---|---|---|---|---|---|

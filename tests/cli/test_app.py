@@ -93,7 +93,7 @@ def test_measure_says_what_it_will_do_and_writes_a_report(
     count = len(list(run.glob("checkpoints/*.safetensors")))
     first, budget, *jobs = output.splitlines()
     assert first == f"{count} checkpoints, steps 0 to 50: {3 * count} jobs"
-    assert budget == f"at most 6,000 per-sample gradients a coefficient, {6000 * count:,} in all"
+    assert budget == f"at most 6,000 per-sample gradients per coefficient, {6000 * count:,} in all"
     assert jobs[:3] == ["  step 0: loss data", "  step 0: llc whole network", "  step 0: behaviour"]
     assert len(jobs) == 3 * count
     assert not out.exists()
@@ -111,7 +111,7 @@ def test_measure_says_what_it_will_do_and_writes_a_report(
 def test_what_choosing_may_take_is_said_too(ontogeny: Command, setup: Path, run: Path) -> None:
     code, output, _ = ontogeny("measure", run, setup, "--dry-run", "--set", "sampler.budget=1000")
     assert code == 0
-    assert "before, nβ and γ are chosen at 4 pilot checkpoints, by at most 5,600 more" in output
+    assert "first, nβ and γ are chosen at 4 pilot checkpoints, with at most 5,600 more" in output
 
 
 def test_measure_takes_a_pattern_and_shows_few_checkpoints_without_stages(

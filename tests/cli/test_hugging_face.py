@@ -71,8 +71,8 @@ def test_what_is_missing_is_named(ontogeny: Command, folder: Path, tmp_path: Pat
     (tmp_path / "short.txt").write_text("the house", encoding="utf-8")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xfa" * 10)
     for arguments, told in (
-        ([tmp_path / "bare", folder / "text.txt"], r"no file of a tokenizer .*tokenizer\.save_pretrained"),
-        ([tmp_path, folder / "text.txt", "--context", "8"], "no file of a tokenizer"),
+        ([tmp_path / "bare", folder / "text.txt"], r"no tokenizer files .*tokenizer\.save_pretrained"),
+        ([tmp_path, folder / "text.txt", "--context", "8"], "no tokenizer files"),
         ([folder / "checkpoint-20", tmp_path / "short.txt"], "a text of at least 48 tokens"),
         ([folder / "checkpoint-20", tmp_path / "bytes.txt"], "a text file in UTF-8"),
         ([folder / "checkpoint-20", folder / "text.txt", "--context", "64"], "2 to 16 tokens"),

@@ -55,11 +55,11 @@ def test_options_win_over_the_file(ontogeny: Command, folder: Path) -> None:
     code, output, _ = ontogeny(*run, "--component", "0.weight", "--step", "20", "--set", "sampler.num_draws=7")
     assert code == 0
     assert "1 checkpoints, steps 20 to 20: 4 jobs" in output
-    assert "at most 6,144 per-sample gradients a coefficient" in output  # 2 chains, 5 and 7 steps, 256 samples
+    assert "at most 6,144 per-sample gradients per coefficient" in output  # 2 chains, 5 and 7 steps, 256 samples
     assert "llc 0.weight on turned" in output
     code, output, _ = ontogeny(*run, "--set", "sampler=calibrated", "--budget", "5000")
     assert code == 0
-    assert "at most 5,000 per-sample gradients a coefficient, 40,000 in all" in output
+    assert "at most 5,000 per-sample gradients per coefficient, 40,000 in all" in output
 
 
 def test_llc_takes_parts_and_a_budget(ontogeny: Command, folder: Path) -> None:
@@ -105,8 +105,8 @@ def test_mistakes_are_told_by_line(name: str, ontogeny: Command, folder: Path) -
     [
         (["--set", "sampler=slow"], "sampler=calibrated or sampler=fixed"),
         (["--dataset", "code"], "`--dataset`: expected NAME=FILE, found code"),
-        (["--dataset", "code=nowhere.txt"], "code=nowhere.txt, which is no file"),
-        (["--component", "9"], "`component`: expected the name of a part"),
+        (["--dataset", "code=nowhere.txt"], "code=nowhere.txt, which is not a file"),
+        (["--component", "9"], "`component`: expected the name of a component"),
         (["--step", "7"], "expected steps of this run"),
     ],
 )

@@ -260,12 +260,12 @@ WRONG: dict[str, tuple[Any, nn.Module, Any, str, str, Any]] = {
     ),
     "a class too many": (cross_entropy, nn.Linear(3, 3), (X, LABELS), "from 0 to 2", "a logit for each class", None),
     "a class that is left out": (
-        *(cross_entropy, nn.Linear(3, 4), (X, LABELS.where(LABELS > 0, -100)), "found -100", "left out of the data"),
+        *(cross_entropy, nn.Linear(3, 4), (X, LABELS.where(LABELS > 0, -100)), "found -100", "removed from the data"),
         None,
     ),
     "one class": (cross_entropy, nn.Linear(3, 1), (X, LABELS * 0), "two classes or more", "with_logits", None),
     "classes or positions": (
-        *(cross_entropy, Tagger(), (TOKENS[:, :4], TOKENS[:, :4]), "told from positions", "'labels'"),
+        *(cross_entropy, Tagger(), (TOKENS[:, :4], TOKENS[:, :4]), "differs from the number of positions", "'labels'"),
         {"input_ids": TOKENS[:, :4], "labels": TOKENS[:, :4]},
     ),
     "tokens of one position": (next_token, Tagger(), TOKENS[:, :1], "context ≥ 2", "", TOKENS[:, :2]),

@@ -53,7 +53,7 @@ def test_per_sample_averages_over_positions_only() -> None:
     [
         (torch.tensor(1.0), "a scalar (a loss reduced over the batch)"),
         (torch.zeros(3), "(3,)"),
-        (torch.zeros(2, 3, 4), "(2, 3, 4)"),
+        (torch.zeros(3, 3, 4), "(3, 3, 4)"),
         (1.5, "float"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_misspelt_component_is_named_with_the_nearest_that_exist(pattern: str)
     with pytest.raises(InvalidArgument) as caught:
         restrict(MODEL, pattern)
     message = str(caught.value)
-    assert message.startswith("`component`: expected the name of a part of this model")
+    assert message.startswith("`component`: expected the name of a component of this model")
     assert repr(pattern.split(" | ")[-1]) in message
     assert "'blocks.0.attn'" in message.split("Write instead: ")[1]
     assert difflib.get_close_matches("blocks.0.attn", [message.split("'")[3]])

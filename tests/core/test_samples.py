@@ -90,7 +90,7 @@ def test_an_iterable_that_never_ends_is_read_no_further_than_one_batch_beyond_n(
             given.append(len(INPUTS))
             yield INPUTS
 
-    with pytest.raises(InvalidArgument, match="the batches hold 18 or more"):
+    with pytest.raises(InvalidArgument, match="the batches contain 18 or more"):
         Samples(endless(), num_samples=12)
     assert len(given) == 3
 

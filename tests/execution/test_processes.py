@@ -190,7 +190,7 @@ def test_a_job_that_always_kills_its_worker_is_named_and_costs_no_job_beside_it(
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "ENVIRONMENT", {**worker.ENVIRONMENT, "PYTHONHOME": "nowhere"})
-    with pytest.raises(WorkerLost, match="ended before they began a job") as caught:
+    with pytest.raises(WorkerLost, match="ended before they started a job") as caught:
         run([Job("process", process)])
     assert caught.value.__cause__ is not None
 

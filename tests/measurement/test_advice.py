@@ -28,7 +28,7 @@ code = torch.randn(8, 3), torch.arange(8) % 2
 mixed = torch.randn(8, 3), torch.arange(8) % 2
 
 
-def linear() -> nn.Module:
+def linear() -> nn.Linear:
     return nn.Linear(3, 2)
 
 
@@ -46,7 +46,7 @@ def adapters(drawn: bool) -> Run:
     peft = pytest.importorskip("peft")
 
     def model_fn() -> nn.Module:
-        inner = linear()
+        inner = nn.Linear(3, 2)
         base = nn.Sequential(inner)
         if not drawn:
             nn.init.ones_(inner.weight)

@@ -100,7 +100,7 @@ def test_estimates_that_mostly_failed_are_called_poor(trajectory: xr.Dataset) ->
 
 def test_no_boundary_is_said(stages: xr.Dataset, trajectory: xr.Dataset) -> None:
     single = stages.isel(boundary=slice(0, 0), stage=slice(0, 1))
-    assert verdict(trajectory[["loss"]], single, ())[0].text == "No boundary can be told from noise."
+    assert verdict(trajectory[["loss"]], single, ())[0].text == "No boundary is distinguishable from noise."
 
 
 def test_nothing_is_claimed_of_what_is_not_there(trajectory: xr.Dataset) -> None:

@@ -56,7 +56,7 @@ CASES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     ),
     "empty tensors": (lambda: posterior(data=(DATA[0][:0], DATA[1][:0])), "data", "an empty dataset", "samples in it"),
     "empty list": (lambda: posterior(data=[]), "data", "an empty dataset", "samples in it"),
-    "unequal lengths": (lambda: posterior(data=(DATA[0], DATA[1][:4])), "data", "[10, 4]", "one row a sample in each"),
+    "unequal lengths": (lambda: posterior(data=(DATA[0], DATA[1][:4])), "data", "[10, 4]", "row per sample in each"),
     "two samples": (lambda: posterior(data=(DATA[0][:2], DATA[1][:2])), "data", "2", "nbeta=..."),
     "not a pair": (lambda: posterior(data=DATA[0]), "batch", "Tensor", "data=(inputs, targets)"),
     "unknown component": (lambda: posterior(restriction="2.wieght"), "component", "'2.wieght'", "'2.weight'"),

@@ -85,7 +85,7 @@ def test_the_estimate_is_that_of_the_other_chains_and_says_so(vectorized: bool) 
     assert estimate.outcome is og.Outcome.DIVERGED
     assert f"chain {chain} at step {step}" in estimate.advice
     assert "divide step_size by ten" in estimate.advice
-    assert "the 3 chains that remain" in estimate.advice
+    assert "the other 3 chains" in estimate.advice
     others = np.arange(NUM_CHAINS) != chain
     trace = 10.0 * np.asarray(healthy["posterior"]["loss_difference"]).astype(float)
     added = np.asarray(healthy["sample_stats"]["inflation"]).astype(float)[others].mean()
@@ -150,8 +150,7 @@ def test_a_loss_without_a_lower_bound_diverges() -> None:
 
     for budget in (8000, 60_000):
         estimate = og.estimate_llc(model, x, loss, budget=budget)
-        assert estimate.outcome in (og.Outcome.DIVERGED, og.Outcome.NOT_A_MINIMUM)
-        assert estimate.sampled is not og.Outcome.CONVERGED
+        assert estimate.outcome is estimate.sampled is og.Outcome.DIVERGED
 
 
 def test_weights_that_are_not_finite_are_said_to_be() -> None:

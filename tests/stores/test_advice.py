@@ -158,7 +158,7 @@ MISTAKES = (
     ("stores/layouts.py:_only", "opened(series('checkpoint-3/best.pt', 'checkpoint-3/other.pt').parent)", "source",
      '/best.pt"', "opened(series('checkpoint-3/best.pt') / 'best.pt')"),
     ("stores/loading.py:_require_fit", "loaded(linear(5), state())", "model_fn",
-     "a model_fn that makes the network that was trained", "loaded(linear(3), state())"),
+     "a model_fn that makes the trained network", "loaded(linear(3), state())"),
     ("stores/loading.py:_require_fit",
      "loaded(linear(), opened(saved(state() | {'b': torch.ones(1)}, 'm.pt')).load(0))", "model_fn",
      "open_checkpoints(..., load=function)",

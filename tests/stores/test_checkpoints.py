@@ -152,9 +152,7 @@ def trained(take: Callable[[torch.nn.Module], dict[str, Tensor]]) -> list[dict[s
 def test_state_dicts_that_all_follow_the_model_are_refused(
     take: Callable[[torch.nn.Module], dict[str, Tensor]], arrange: Callable[[list], list | dict]
 ) -> None:
-    with pytest.raises(
-        InvalidArgument, match=r"`source`.*steps 0 and 10? with all tensors in the same memory.*clone\(\)"
-    ):
+    with pytest.raises(InvalidArgument, match=r"steps 0 and 10? with all tensors in the same memory.*clone\(\)"):
         open_checkpoints(arrange(trained(take)))
     copied = trained(lambda model: {name: tensor.clone() for name, tensor in model.state_dict().items()})
     run = open_checkpoints(arrange(copied))

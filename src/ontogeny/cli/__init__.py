@@ -1,3 +1,3 @@
-"""The command line: parse, call, print."""
+"""The command line: parse arguments, call the library, print."""
 
 from ontogeny.cli.app import main as main

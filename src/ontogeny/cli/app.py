@@ -21,7 +21,7 @@ for command in (coefficients.llc, coefficients.measure, coefficients.components)
 
 
 def main() -> None:
-    """Run the command line; errors of use, and those of a user's own file, are one readable line and exit code 2."""
+    """Run the command line. Errors of use, and in a user's own file, print one readable line and exit with code 2."""
     try:
         app()
     except OntogenyError as error:
@@ -38,15 +38,15 @@ def main() -> None:
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="Which study (`ontogeny studies` lists them), or a Python file of one.")],
-    preset: Annotated[str | None, typer.Option(help="quick, standard or what else it has; default standard.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; one that was interrupted goes on.")] = None,
+    name: Annotated[str, typer.Argument(help="A study (`ontogeny studies` lists them), or a Python file with one.")],
+    preset: Annotated[str | None, typer.Option(help="quick, standard or another preset; default standard.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; an interrupted run resumes.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings of the study.")] = None,
     settings: options.Settings = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; claims are pooled over all that are there.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; claims are pooled over all that exist.")] = 1,
     jobs: options.Jobs = None,
     remake: Annotated[
-        bool, typer.Option("--remake", help="Take the folder of another config, and make it anew.")
+        bool, typer.Option("--remake", help="Overwrite a folder that was made with another config.")
     ] = False,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
@@ -73,7 +73,7 @@ def study(
 
 @app.command()
 def studies() -> None:
-    """What studies there are, what each shows, and how long it takes."""
+    """List the studies, what each shows, and how long it takes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -87,8 +87,8 @@ def studies() -> None:
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(help="Folder of a study's run.")]) -> None:
-    """Test the claims and write the reports of a study again, from what its seeds have left."""
+def report(directory: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """Test the claims and write the reports of a study again, from its stored results."""
     from ontogeny.studies import rewrite_report
 
     typer.echo(f"report: {rewrite_report(directory)}")
@@ -96,9 +96,9 @@ def report(directory: Annotated[Path, typer.Argument(help="Folder of a study's r
 
 @app.command()
 def claims(
-    directories: Annotated[list[Path], typer.Argument(help="Folders of studies or of single seeds, of any machines.")],
+    directories: Annotated[list[Path], typer.Argument(help="Folders of studies or single seeds, from any machines.")],
 ) -> None:
-    """The claims of studies over all seeds in these folders."""
+    """Show the claims of studies over all seeds in these folders."""
     from ontogeny.studies import pool
 
     for pooled in pool(directories):
@@ -108,7 +108,7 @@ def claims(
 
 @app.command()
 def doctor() -> None:
-    """Versions, cores, GPU, and what is optional and missing."""
+    """Show versions, cores, GPU, and optional packages."""
     from ontogeny.cli.doctor import diagnose
 
     for line in diagnose():

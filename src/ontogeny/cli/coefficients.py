@@ -1,4 +1,4 @@
-"""`ontogeny llc`, `ontogeny measure` and `ontogeny components`: what is measured on a user's own network."""
+"""`ontogeny llc`, `ontogeny measure` and `ontogeny components`: measurements on a user's own network."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,8 @@ def measure(
     checkpoints: Annotated[
         str,
         typer.Argument(
-            help="Folder of a run, such as Trainer's output, or a pattern with {N} for the step: 'ckpt/model_{N}.pt'."
+            help="Folder of a training run, such as Trainer's output, or a pattern with {N} for the step: "
+            "'ckpt/model_{N}.pt'."
         ),
     ],
     setup: options.Setup,
@@ -33,9 +34,9 @@ def measure(
     context: options.Context = None,
     settings: options.SamplingOptions = None,
     jobs: options.Jobs = None,
-    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and what they may take.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and their largest cost.")] = False,
 ) -> None:
-    """LLC curve and stages of your own training run. Says first what it will do; resumable."""
+    """LLC curve and stages of your own training run. Prints its plan first; resumable."""
     from ontogeny.cli import plan
     from ontogeny.cli.given import read_given
     from ontogeny.measurement import measure as measure_run
@@ -78,7 +79,7 @@ def measure(
 
 
 def llc(
-    weights: Annotated[Path, typer.Argument(help="Weights: a file of torch or safetensors, or a model's folder.")],
+    weights: Annotated[Path, typer.Argument(help="Weights: a torch or safetensors file, or a model's folder.")],
     setup: options.Setup,
     component: options.Components = None,
     nbeta: options.Nbeta = None,
@@ -91,7 +92,7 @@ def llc(
     context: options.Context = None,
     settings: options.SamplingOptions = None,
 ) -> None:
-    """One learning coefficient, with its verdict; or one of each part."""
+    """One learning coefficient with its verdict, or one per component."""
     from ontogeny.cli.given import read_given
     from ontogeny.cli.plan import settings_for_one
     from ontogeny.estimators import llc as estimate_of
@@ -117,7 +118,7 @@ def components(
         Path, typer.Argument(help="Python file that defines model_fn(), or a Hugging Face model's folder.")
     ],
 ) -> None:
-    """The parts of a network that have a name, and how many weights each holds."""
+    """List the named components of a network, with their numbers of weights."""
     from ontogeny.cli.given import read_model
     from ontogeny.models import components as components_of
 

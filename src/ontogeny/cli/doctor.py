@@ -1,4 +1,4 @@
-"""What this machine offers, and what is optional and missing."""
+"""Diagnosis of this machine: versions, hardware, and optional packages."""
 
 import importlib.metadata
 import importlib.util

@@ -1,4 +1,4 @@
-"""What a command measures: a user's own Python file, or a Hugging Face model's folder and a text."""
+"""The inputs of a command: a user's own Python file, or a Hugging Face model's folder and a text."""
 
 import importlib.util
 import sys
@@ -16,7 +16,7 @@ NEEDED = ("model_fn", "data", "loss_fn")
 
 @dataclass(frozen=True)
 class Given:
-    """Model, data and loss, and what a file may define besides.
+    """Model, data and loss, and the optional definitions of a file.
 
     Attributes:
         model_fn: makes the module that weights are loaded into.
@@ -35,7 +35,7 @@ class Given:
 
     @property
     def samples(self) -> Any:
-        """The data with the number of samples, where the file tells it."""
+        """The data, with the number of samples if the file gives it."""
         from ontogeny.core.samples import Samples
 
         return self.data if self.num_samples is None else Samples.of(self.data, self.num_samples)
@@ -43,11 +43,11 @@ class Given:
     def including(
         self, texts: Sequence[str] | None, components: Sequence[str] | None, weights: Path, context: int | None
     ) -> "Given":
-        """With texts `NAME=FILE` as further datasets, and these parts where any are named."""
+        """Add texts `NAME=FILE` as further datasets, and select these components if any are named."""
         split = [text.partition("=") for text in texts or []]
         for name, equals, file in split:
             if not equals or not Path(file).is_file():
-                found = f"{name}{equals}{file}" + (", which is no file" if equals else "")
+                found = f"{name}{equals}{file}" + (", which is not a file" if equals else "")
                 raise InvalidArgument("--dataset", expected="NAME=FILE", found=found, instead="--dataset code=code.txt")
         more = {name: read_given(Path(file), weights, context).samples for name, _, file in split}
         datasets = {**(self.datasets or {}), **more} or None
@@ -55,16 +55,16 @@ class Given:
 
 
 def read_given(path: Path, weights: Path | None = None, context: int | None = None) -> Given:
-    """What a Python file defines; or, of any other file, the text of a causal language model whose folder `weights` is.
+    """Read a Python file's definitions; any other file is a text for the causal language model in the folder `weights`.
 
     Raises:
-        InvalidArgument: for a file that is not there, does not run (by its line), or lacks a name.
+        InvalidArgument: for a file that does not exist, fails (naming the line), or lacks a definition.
     """
     if not path.is_file():
         found = f"{path}, which is a folder" if path.is_dir() else f"{path}, which does not exist"
         raise InvalidArgument(
             "SETUP",
-            expected="a Python file, or a text file beside a Hugging Face model's folder",
+            expected="a Python file, or a text file with a Hugging Face model's folder",
             found=found,
             instead="the path of a file that defines model_fn(), data and loss_fn",
         )
@@ -76,7 +76,7 @@ def read_given(path: Path, weights: Path | None = None, context: int | None = No
 
 
 def read_model(path: Path) -> Any:
-    """The network of a setup file, or of a Hugging Face model's folder."""
+    """The network of a setup file or of a Hugging Face model's folder."""
     if path.is_dir():
         from ontogeny.cli.hugging_face import model_of
 
@@ -121,7 +121,7 @@ def _from_file(path: Path) -> Given:
 
 
 def mistake(error: Exception) -> str:
-    """File, line and message of an error that a setup file made; nothing where it had no part in it."""
+    """File, line and message of an error raised in a setup file; empty if it was raised elsewhere."""
     file = getattr(sys.modules.get(MODULE), "__file__", None)
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}, line {error.lineno}: {error.msg}"

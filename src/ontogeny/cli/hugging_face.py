@@ -1,4 +1,4 @@
-"""A causal language model's folder, as `save_pretrained` and Hugging Face's Trainer write it, and a text."""
+"""Reading a causal language model's folder, from `save_pretrained` or Hugging Face's Trainer, and a text."""
 
 import json
 from functools import partial
@@ -8,10 +8,10 @@ from typing import Any
 from ontogeny.cli.given import Given
 from ontogeny.core.errors import InvalidArgument
 
-CONTEXT = 128  # tokens a sample, where the model takes as many
-_LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx")  # what configs call the most tokens that a model takes
+CONTEXT = 128  # tokens per sample, if the model accepts that many
+_LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx")  # names in configs for a model's longest context
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-ASKED = "a Hugging Face model's folder beside a text: config.json, weights and the tokenizer's files"
+ASKED = "a Hugging Face model's folder with a text: config.json, weights and tokenizer files"
 
 
 def from_text(text: Path, weights: Path | None, context: int | None = None) -> Given:
@@ -19,8 +19,8 @@ def from_text(text: Path, weights: Path | None, context: int | None = None) -> G
 
     Args:
         text: a file in UTF-8.
-        weights: the folder; of a run its checkpoints' folder, or a pattern whose `{N}` stands for the step.
-        context: tokens a sample; default 128, or as many as the model takes.
+        weights: the folder; for a training run the folder of checkpoints, or a pattern with `{N}` for the step.
+        context: tokens per sample; default 128, or the model's maximum if smaller.
     """
     from ontogeny.core.losses import next_token
 
@@ -48,7 +48,7 @@ def _make(config: str) -> Any:
 
 
 def _described(weights: Path | None) -> Path:
-    """The folder that has a config: the one given, or the first of a run's checkpoints."""
+    """The folder with a config: the given one, or the first of a run's checkpoints."""
     try:
         import transformers  # noqa: F401  whether it is there
     except ImportError as error:
@@ -72,27 +72,27 @@ def _tokens(text: Path, folder: Path, context: int) -> Any:
     import torch
     from transformers import AutoTokenizer
 
-    if not any((folder / name).is_file() for name in _VOCABULARIES):  # of which transformers would make an empty one
+    if not any((folder / name).is_file() for name in _VOCABULARIES):  # else transformers makes an empty tokenizer
         raise InvalidArgument(
             "WEIGHTS",
             expected=ASKED,
-            found=f"no file of a tokenizer in {folder}",
+            found=f"no tokenizer files in {folder}",
             instead=f'tokenizer.save_pretrained("{folder}") where the model was trained, or a setup file',
         )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # of whatever kind: files that are missing, or that this version does not know
+    except Exception as error:  # any error: missing files, or files unknown to this version
         raise InvalidArgument(
             "WEIGHTS",
             expected=ASKED,
-            found=f"no tokenizer that can be read in {folder} ({str(error).splitlines()[0]})",
+            found=f"no readable tokenizer in {folder} ({str(error).splitlines()[0]})",
             instead="the version of transformers that wrote it, or a setup file",
         ) from error
     try:
         content = text.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidArgument(
-            "SETUP", expected="a text file in UTF-8", found=f"{text}, which is none", instead="a setup file (.py)"
+            "SETUP", expected="a text file in UTF-8", found=f"{text}, which is not one", instead="a setup file (.py)"
         ) from error
     numbers = torch.tensor(tokenizer(content, verbose=False)["input_ids"])
     count = len(numbers) // context

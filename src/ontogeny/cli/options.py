@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Setup = Annotated[
     Path,
     typer.Argument(
-        help="Python file that defines model_fn(), data and loss_fn; or, beside a Hugging Face model's folder, a text."
+        help="Python file that defines model_fn(), data and loss_fn; or, with a Hugging Face model's folder, a text."
     ),
 ]
 Settings = Annotated[
@@ -25,26 +25,26 @@ SamplingOptions = Annotated[
     typer.Option(
         "--set",
         help="Any setting of the posterior or the sampler: batch_size=…, sampler.num_chains=…; sampler=fixed for a "
-        "sampler of set steps. Repeatable.",
+        "sampler with fixed settings. Repeatable.",
     ),
 ]
-Nbeta = Annotated[float | None, typer.Option(help="nβ; default n / log n, or of a run one that is chosen.")]
-Localization = Annotated[float | None, typer.Option(help="γ; default 1, or of a run one that is chosen.")]
-Budget = Annotated[int | None, typer.Option(help="Per-sample gradients that a coefficient may take.")]
+Nbeta = Annotated[float | None, typer.Option(help="nβ; default n / log n, or for a training run chosen automatically.")]
+Localization = Annotated[float | None, typer.Option(help="γ; default 1, or for a training run chosen automatically.")]
+Budget = Annotated[int | None, typer.Option(help="Most per-sample gradients per coefficient.")]
 Error = Annotated[float | None, typer.Option(help="Relative Monte Carlo error at which sampling stops.")]
-Device = Annotated[str | None, typer.Option(help="Where chains live: cpu, cuda, mps.")]
-Seed = Annotated[int, typer.Option(help="Root of all seeds of the chains.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one a core.")]
-Key = Annotated[str | None, typer.Option(help="Entry of each file that holds the weights; default found by itself.")]
-Context = Annotated[int | None, typer.Option(help="Tokens a sample of a text; default 128, or what the model takes.")]
+Device = Annotated[str | None, typer.Option(help="Device of the chains: cpu, cuda, mps.")]
+Seed = Annotated[int, typer.Option(help="Root of the seed tree.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one per core.")]
+Key = Annotated[str | None, typer.Option(help="Entry of each file with the weights; default: found automatically.")]
+Context = Annotated[int | None, typer.Option(help="Tokens per sample of a text; default 128, or the model's maximum.")]
 Components = Annotated[
     list[str] | None,
-    typer.Option("--component", help="A part, as `ontogeny components` names it, or a glob. Repeatable."),
+    typer.Option("--component", help="A component, as listed by `ontogeny components`, or a glob. Repeatable."),
 ]
 
 
 def pairs(settings: Sequence[str] | None, **named: object) -> dict[str, str]:
-    """`key=value` texts as a dict, and the options that are given by name, which win."""
+    """`key=value` texts as a dict, overridden by options given by name."""
     split = [pair.partition("=") for pair in settings or []]
     for name, equals, _ in split:
         if not equals:
@@ -54,7 +54,7 @@ def pairs(settings: Sequence[str] | None, **named: object) -> dict[str, str]:
 
 
 def executor(jobs: int | None) -> "Executor | None":
-    """Who runs the jobs; None is the default of `ontogeny.measure`."""
+    """The executor of the jobs; None is the default of `ontogeny.measure`."""
     from ontogeny.execution import Processes, Serial
 
     if jobs is None:

@@ -1,4 +1,4 @@
-"""What a measurement will do, before it does it: its settings, its jobs, and the gradients that these may take."""
+"""The plan of a measurement: its settings, its jobs, and the largest number of gradients."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,29 +16,29 @@ from ontogeny.studies import override
 
 
 class SamplingSettings(PosteriorConfig):
-    """What `--set` can change: nβ, γ and the like by name, and the sampler's settings as `sampler.error=0.02`."""
+    """What `--set` can change: settings of the posterior by name, and the sampler's as `sampler.error=0.02`."""
 
     sampler: Calibrated | Fixed = Field(default_factory=Calibrated)
 
     @property
     def posterior(self) -> PosteriorConfig:
-        """Without the sampler."""
+        """The settings without the sampler."""
         return PosteriorConfig(**self.model_dump(exclude={"sampler"}))
 
 
 def settings_for_curve(given: Given, pairs: dict[str, str]) -> SamplingSettings:
-    """Those of `ontogeny.measure`, with overrides."""
+    """The settings of `ontogeny.measure`, with overrides."""
     size = sum(parameter.numel() for parameter in given.model_fn().parameters())
     return _overridden(given, curve_sampler(size), pairs)
 
 
 def settings_for_one(given: Given, pairs: dict[str, str]) -> SamplingSettings:
-    """Those of `ontogeny.estimate_llc`, with overrides."""
+    """The settings of `ontogeny.estimate_llc`, with overrides."""
     return _overridden(given, Calibrated(), pairs)
 
 
 def _overridden(given: Given, default: Calibrated, pairs: dict[str, str]) -> SamplingSettings:
-    """The file's sampler or the default, one of another kind where `sampler` names it, then every other setting."""
+    """The file's or default sampler, changed in kind if `sampler` says so, with all other settings applied."""
     kinds = {"calibrated": default, "fixed": Fixed()}
     kind = pairs.get("sampler")
     if kind is not None and kind not in kinds:
@@ -51,7 +51,7 @@ def _overridden(given: Given, default: Calibrated, pairs: dict[str, str]) -> Sam
 
 
 def jobs(steps: Sequence[int], given: Given, settings: SamplingSettings) -> list[str]:
-    """Every job by name; those that the store holds are read instead."""
+    """Every job by name, including those already in the store."""
     named = {MAIN: given.samples, **(given.datasets or {})}
     model = given.model_fn()
     wanted = [WHOLE] if given.components is None else given.components
@@ -61,25 +61,25 @@ def jobs(steps: Sequence[int], given: Given, settings: SamplingSettings) -> list
         LLC(named, given.loss_fn, settings.posterior, settings.sampler, restrictions),
         *([Behaviour(given.behaviour)] if given.behaviour else []),
     ]
-    parts = [(each, part) for each in asked for part in each.cells()]
-    return [f"step {step}: {each.name} {part.name}".rstrip() for step in steps for each, part in parts]
+    cells = [(each, cell) for each in asked for cell in each.cells()]
+    return [f"step {step}: {each.name} {cell.name}".rstrip() for step in steps for each, cell in cells]
 
 
 def summary(steps: Sequence[int], given: Given, settings: SamplingSettings) -> Iterator[str]:
-    """How many checkpoints, jobs and per-sample gradients, one fact a line."""
+    """The numbers of checkpoints, jobs and per-sample gradients, one fact per line."""
     count, span = len(steps), f"steps {steps[0]} to {steps[-1]}"
     yield f"{count} checkpoints, {span}: {len(jobs(steps, given, settings))} jobs"
     each, parts = gradients(settings), 1 if given.components is None else len(given.components)
     whole = each * count * parts * (1 + len(given.datasets or {}))
-    yield f"at most {each:,} per-sample gradients a coefficient, {whole:,} in all"
+    yield f"at most {each:,} per-sample gradients per coefficient, {whole:,} in all"
     if settings.nbeta is None or settings.localization is None:
         pilots = min(NUM_PILOTS, count)
         most = pilots * (MOST_TRIALS + 1) * int(PILOT[0] * each)
-        yield f"before, nβ and γ are chosen at {pilots} pilot checkpoints, by at most {most:,} more"
+        yield f"first, nβ and γ are chosen at {pilots} pilot checkpoints, with at most {most:,} more"
 
 
 def gradients(settings: SamplingSettings) -> int:
-    """Per-sample gradients that one coefficient may take."""
+    """The largest number of per-sample gradients for one coefficient."""
     sampler = settings.sampler
     if isinstance(sampler, Calibrated):
         return sampler.budget or curve_sampler(1).budget or 0

@@ -1,17 +1,17 @@
-"""Random bits by address: what stands at one does not depend on what was drawn before."""
+"""Random bits by address: the bits at an address do not depend on earlier draws."""
 
 import numpy as np
 from jaxtyping import UInt64
 
-_AT_ONCE = 4  # words that one value of the counter gives
+_AT_ONCE = 4  # words per value of the counter
 
 
 class Words:
-    """Random words of 64 bits, each a function of (key, chain, step, draw, block) and its place there, and of no state.
+    """Stateless random 64-bit words, each a function of (key, chain, step, draw, block) and its position there.
 
-    They are those of Philox 4x64-10, a cipher of 128 bits of key over a counter of 256 bits: `key` and `chain` are the
-    key; step, block and draw are parts of the counter. Steps of one length lie one after another, so that many are
-    drawn at once as fast as one, and are the same alone. One object serves one thread.
+    They come from Philox 4x64-10, which has a 128-bit key and a 256-bit counter. `key` and `chain` form the key; step,
+    block and draw are parts of the counter. Steps of one length are contiguous, so many are drawn at once as fast as
+    one, with the same words as when drawn singly. Use one object per thread.
 
     References:
         Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
@@ -29,11 +29,11 @@ class Words:
 
         Args:
             key: below 2^64: a child of a seed (`ontogeny.core.seeds.derive`).
-            chain, draw, block: ≥ 0; addresses that differ have unrelated words.
+            chain, draw, block: ≥ 0; different addresses have unrelated words.
             step: the first step, ≥ 0.
-            length: words of each step: the same wherever this key, chain, draw and block are asked for, since steps of
-                another length lie elsewhere.
-            steps: how many.
+            length: words per step. Use the same length for the same key, chain, draw and block, since it determines
+                where steps lie.
+            steps: number of steps.
         """
         stride = -(-length // _AT_ONCE)
         self._address["key"][:] = key, chain

@@ -1,4 +1,4 @@
-"""Arguments as people have them: arrays, lists, tensors and scalars read as numbers, or refused by name."""
+"""Conversion of arguments: arrays, lists, tensors and scalars are read as numbers, or refused by name."""
 
 import math
 import operator
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     Numbers = ArrayLike | Tensor | Sequence[ArrayLike | Tensor]
 else:
-    Numbers = object  # what it is is checked here, by name, and not by annotations at run time
+    Numbers = object  # checked here, with the argument's name, not by run-time annotations
 
 
 def as_array(name: str, given: object) -> Shaped[np.ndarray, " *shape"]:
-    """An array-like, or a tensor of any device and number type, or a list of them, as one NumPy array.
+    """An array-like, a tensor of any device and dtype, or a list of them, as one NumPy array.
 
     Raises:
-        InvalidArgument: for what has no rectangular shape, or no numbers.
+        InvalidArgument: for anything ragged or without numbers.
     """
     try:
         return np.asarray(_plain(name, given))
@@ -36,7 +36,7 @@ def as_array(name: str, given: object) -> Shaped[np.ndarray, " *shape"]:
 
 
 def real_array(name: str, given: object, expected: str) -> Float[np.ndarray, " *shape"]:
-    """Finite real numbers in double precision: always a copy, the caller's array stays writeable."""
+    """Finite real numbers in double precision. Always a copy, so that the caller's array stays writeable."""
     array = as_array(name, given)
     if array.dtype.kind not in "biuf":
         raise InvalidArgument(name, expected=expected, found=describe(array, given))
@@ -47,7 +47,7 @@ def real_array(name: str, given: object, expected: str) -> Float[np.ndarray, " *
 
 
 def real_matrix(name: str, given: object, rows: int | None = None) -> Shaped[np.ndarray, "row column"]:
-    """Real numbers of two dimensions in their own type, finite or not."""
+    """A two-dimensional array of real numbers in its own dtype, finite or not."""
     array = as_array(name, given)
     if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf" or len(array) != (rows or len(array)):
         expected = f"two dimensions{'' if rows is None else f', the first of {rows} rows'}, real numbers"
@@ -56,7 +56,7 @@ def real_matrix(name: str, given: object, rows: int | None = None) -> Shaped[np.
 
 
 def rounding(given: object) -> float:
-    """The relative rounding of the coarsest floating-point type in an argument; that of float64 where there is none."""
+    """The relative rounding error of the coarsest floating-point type in an argument; float64 if there is none."""
     if isinstance(given, (list, tuple)):
         return max(map(rounding, given), default=0.0)
     if isinstance(given, Tensor):
@@ -66,7 +66,7 @@ def rounding(given: object) -> float:
 
 
 def whole_number(name: str, given: object, least: int | None = 0) -> int:
-    """An integer of any library, at least `least`; floats and bools are none."""
+    """An integer of any library, at least `least`; floats and bools are refused."""
     expected = "a whole number" if least is None else f"a whole number of at least {least}"
     try:
         number = operator.index(given)  # pyrefly: ignore[bad-argument-type]
@@ -88,13 +88,13 @@ def real_number(
 
 
 def number_or_nan(name: str, given: object) -> float:
-    """A real number of any library; NaN for what is none."""
+    """A real number of any library; NaN for anything else."""
     array = np.asarray(None) if isinstance(given, (str, bytes)) else as_array(name, given)
     return float(array) if array.ndim == 0 and array.dtype.kind in "biuf" else math.nan
 
 
 def choice(name: str, given: object, options: Iterable[str]) -> str:
-    """One of some names."""
+    """One of the known names."""
     known = list(options)
     if not isinstance(given, str) or given not in known:
         raise InvalidArgument(name, expected=f"one of {', '.join(known)}", found=show(given))
@@ -102,7 +102,7 @@ def choice(name: str, given: object, options: Iterable[str]) -> str:
 
 
 def between_0_and_1(name: str, given: object) -> float:
-    """A number between 0 and 1, neither of them."""
+    """A number strictly between 0 and 1."""
     expected = "a number between 0 and 1"
     if not 0 < (number := real_number(name, given, expected)) < 1:
         raise InvalidArgument(name, expected=expected, found=show(given))
@@ -126,7 +126,7 @@ def usable_device(given: object) -> torch.device:
 
 
 def as_device(given: object) -> torch.device:
-    """A device of this machine that holds double precision."""
+    """A device of this machine that supports double precision."""
     try:
         device = torch.device(given)  # pyrefly: ignore[bad-argument-type]
         torch.empty(1, dtype=torch.float64, device=device).sum().item()
@@ -137,12 +137,12 @@ def as_device(given: object) -> torch.device:
 
 
 def describe(array: np.ndarray, given: object) -> str:
-    """What an array is, in a few words."""
+    """A short description of an array."""
     return show(given) if array.ndim == 0 else f"{array.dtype} of shape {array.shape}"
 
 
 def show(given: object) -> str:
-    """An argument in one short line."""
+    """An argument on one short line."""
     text = " ".join(repr(given).split())
     return text if len(text) <= 60 else f"a {kind(given)}"
 
@@ -153,18 +153,18 @@ def kind(given: object) -> str:
 
 
 def _plain(name: str, given: object) -> object:
-    """Tensors, also those in lists, as arrays."""
+    """Tensors, including those in lists, as arrays."""
     if isinstance(given, (list, tuple)):
         return [_plain(name, part) for part in given]
     return from_tensor(name, given) if isinstance(given, Tensor) else given
 
 
 def from_tensor(name: str, tensor: Tensor) -> Shaped[np.ndarray, " *shape"]:
-    """A tensor's numbers, wherever and however it keeps them."""
+    """A tensor's numbers, whatever its device and layout."""
     if tensor.is_meta:
         raise InvalidArgument(name, expected="numbers", found="a tensor on the meta device, which has none")
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_floating_point() and (tensor.dtype is torch.bfloat16 or tensor.dtype.itemsize == 1):
-        tensor = tensor.float()  # NumPy has no such type
+        tensor = tensor.float()  # NumPy has no such dtype
     return tensor.detach().cpu().resolve_conj().resolve_neg().numpy()

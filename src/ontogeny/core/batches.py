@@ -8,15 +8,15 @@ from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
 
-ROW = "[…]"  # in the place of a part: of any sample
+ROW = "[…]"  # path of a part of any sample
 _PAD = (
-    "samples padded to one length, as tokenizer(…, padding=True) pads, with label -100 where padding is predicted; "
+    "samples padded to one length, as by tokenizer(…, padding=True), with label -100 on padding; "
     "or a DataLoader whose collate_fn pads"
 )
 
 
 def mapped(function: Callable[[Tensor], Any], batch: Any) -> Any:
-    """The batch with `function` of each tensor in its place. Containers stay what they are, named tuples too."""
+    """Apply `function` to each tensor of a batch. Containers keep their types, including named tuples."""
     if isinstance(batch, Tensor):
         return function(batch)
     if isinstance(batch, dict):
@@ -32,7 +32,7 @@ def like(container: Any, parts: Sequence[Any]) -> Any:
 
 
 def leaves(batch: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Each tensor with its place in the batch, written as indices: `['labels']`, `[0]`, or nothing for a bare one."""
+    """Each tensor with its path in the batch as indices: `['labels']`, `[0]`, or nothing for a bare tensor."""
     if isinstance(batch, Tensor):
         yield path, batch
         return
@@ -41,17 +41,17 @@ def leaves(batch: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def joined(batches: Sequence[Any], name: str) -> Any:
-    """Batches of one structure, one after another.
+    """Concatenate batches of one structure.
 
     Raises:
-        InvalidArgument: for batches of other parts or other shapes than the first, with their number.
+        InvalidArgument: for a batch with other parts or shapes than the first, naming its number.
     """
     first = list(leaves(batches[0]))
     for number, batch in enumerate(batches):
         if type(batch) is not type(batches[0]) or [path for path, _ in leaves(batch)] != [path for path, _ in first]:
             raise InvalidArgument(
                 name,
-                expected=f"batches that hold the same parts, {_parts(batches[0])} as the first",
+                expected=f"batches with the same parts as the first, {_parts(batches[0])}",
                 found=f"{_parts(batch)} in batch {number}",
                 instead="the same keys, or as many tensors, in every batch",
             )
@@ -66,7 +66,7 @@ def joined(batches: Sequence[Any], name: str) -> Any:
 def ragged(
     name: str, path: str, one: tuple[int, Sequence[int]], other: tuple[int, Sequence[int]], unit: str = "sample"
 ) -> InvalidArgument:
-    """The error of samples of two shapes, each with its number."""
+    """The error for samples of two shapes, each with its number."""
     part = f" in {name}{path}" if path and path != ROW else ""
     (first, shape), (second, another) = one, other
     return InvalidArgument(
@@ -78,7 +78,7 @@ def ragged(
 
 
 def kind(value: Any) -> str:
-    """What a value is, in few words, for errors."""
+    """A short description of a value, for errors."""
     if isinstance(value, Tensor):
         return f"Tensor {tuple(value.shape)}"
     if isinstance(value, Mapping):
@@ -93,5 +93,5 @@ def _parts(batch: Any) -> str:
 
 
 def doubled(tensor: Tensor) -> Tensor:
-    """In double precision; on the CPU where the device has none, as Apple's."""
+    """In double precision, on the CPU if the device has none, as Apple's."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -1,4 +1,4 @@
-"""What compiled code does and which names it reads, apart from where its text stands."""
+"""What compiled code does and which names it reads, independent of where its source is."""
 
 import dis
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 from ontogeny.core.digests import Node
 from ontogeny.core.origins import library_of
 
-# What the compiler writes into a class body about its text.
+# What the compiler writes into a class body about its source.
 _OF_THE_TEXT = ("__doc__", "__firstlineno__", "__static_attributes__")
 _PADDING = ("CACHE", "EXTENDED_ARG", "NOP")
 _GLOBALS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
@@ -21,7 +21,7 @@ _HAS_DOCSTRING = 0x4000000  # a flag of Python 3.13
 
 
 def describe_code(code: types.CodeType) -> Node:
-    """Its instructions in order, with the constants and names that they use: no line, path, docstring or own name."""
+    """The instructions in order, with their constants and names, but without line, path, docstring or own name."""
     instructions = _instructions(code)
     offsets = [instruction.offset for instruction in instructions]
     steps, constants = [], []
@@ -30,7 +30,7 @@ def describe_code(code: types.CodeType) -> Node:
             operand = "constant"
             constants.append(instruction.argval)
         elif instruction.opcode in _JUMPS:
-            operand = bisect_left(offsets, instruction.argval)  # counted in instructions, padding left out
+            operand = bisect_left(offsets, instruction.argval)  # counted in instructions, without padding
         elif instruction.opcode in _NAMED:
             operand = instruction.argrepr
         else:
@@ -50,8 +50,8 @@ def describe_code(code: types.CodeType) -> Node:
 def reached(code: types.CodeType, namespace: dict[str, Any]) -> list[tuple[str, Any]]:
     """The globals that `code` reads, by name, and what it imports when it runs.
 
-    Of a module of the user's it is the attributes that the code names, or all of the module where it names none.
-    Builtins and names that are defined nowhere are left to the code itself, which holds their names.
+    For a module of the user's these are the attributes that the code names, or the whole module if it names none.
+    Builtins and undefined names are covered by the code itself, which contains them.
     """
     codes = list(_nested(code))
     attributes = {name for part in codes for name in part.co_names}
@@ -61,7 +61,7 @@ def reached(code: types.CodeType, namespace: dict[str, Any]) -> list[tuple[str, 
         for index, instruction in enumerate(instructions):
             name = instruction.argval
             if instruction.opname == "IMPORT_NAME":
-                level = instructions[index - 2].argval  # how many dots stand before the name
+                level = instructions[index - 2].argval  # number of dots before the name
                 found |= _imported("." * level + name, namespace.get("__package__") or "")
             elif instruction.opname in _GLOBALS and name in namespace and not name.startswith("__"):
                 found[name] = namespace[name]
@@ -82,7 +82,7 @@ def _instructions(code: types.CodeType) -> list[dis.Instruction]:
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    """`code`, and the code of the functions, classes and comprehensions inside of it."""
+    """`code`, and the code of the functions, classes and comprehensions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -90,12 +90,12 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _imported(name: str, package: str) -> dict[str, Any]:
-    """The user's module that an import statement inside a function means; libraries are in the code by name."""
+    """The user's module imported by a statement inside a function; libraries are in the code by name."""
     try:
         absolute = importlib.util.resolve_name(name, package)
         return {} if library_of(absolute) else {absolute: importlib.import_module(absolute)}
     except ImportError:
-        return {}  # as far as the code is concerned, it is not there
+        return {}  # absent, as far as the code is concerned
 
 
 def _members(name: str, module: types.ModuleType, attributes: set[str], seen: set[int]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Rows and columns of every kind as tensors, one sample a row of dimension 0.
+"""Rows and columns of every kind as tensors, with one sample per row of dimension 0.
 
-Tensors keep their dtype. Numbers of Python and NumPy become what PyTorch makes of them by default: floating-point ones
-take `torch.get_default_dtype()`, as a network's weights do. Unsigned integers of 16 bits and more become 64-bit
-integers, since PyTorch can hardly compute with them.
+Tensors keep their dtype. Numbers of Python and NumPy take PyTorch's default: floating-point ones get
+`torch.get_default_dtype()`, like a network's weights. Unsigned integers of 16 bits and more become 64-bit integers,
+because PyTorch hardly supports them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ _LARGEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}  # kinds of NumPy's numbers
 
 
 def columns(data: Any, name: str, path: str = "", *, rows_in_lists: bool = True) -> Any:
-    """A table as a tree of tensors: tensors and arrays as they are, in dicts, tuples and lists.
+    """A table as a tree of tensors, keeping its dicts, tuples and lists.
 
     Args:
         data: the table.
-        name: what the caller calls it; `path`: where in it we are. For errors.
-        rows_in_lists: whether a list in a dict holds one value a sample, as tokenizers return them, or else several
-            columns, as PyTorch's own collation returns them.
+        name, path: the caller's name for the table, and the current place in it, for errors.
+        rows_in_lists: whether a list in a dict holds one value per sample, as tokenizers return it, or several columns,
+            as PyTorch's collation returns it.
 
     Raises:
-        InvalidArgument: for a part that is no numbers, or has no samples along a dimension 0.
+        InvalidArgument: for a part that is not numeric, or without samples along dimension 0.
     """
     if isinstance(data, Mapping) and data:
         _refuse_text(data, name)
@@ -48,25 +48,25 @@ def columns(data: Any, name: str, path: str = "", *, rows_in_lists: bool = True)
             return tensor
     raise InvalidArgument(
         name,
-        expected="tensors with one row a sample",
+        expected="tensors with one row per sample",
         found=f"{kind(data)}{_in(name, path)}",
-        instead="tensors whose dimension 0 counts the samples; of single samples a list",
+        instead="tensors whose dimension 0 counts the samples, or a list of single samples",
     )
 
 
 def collated(rows: Sequence[Any], name: str, path: str = "", numbers: Sequence[int] | None = None) -> Any:
-    """Samples as a batch: tensors, arrays and numbers are stacked; in dicts and tuples each part by itself.
+    """Collate samples into a batch: tensors, arrays and numbers are stacked, part by part in dicts and tuples.
 
-    A list of numbers is a sample's tensor, such as its tokens. A list that holds tensors, arrays or dicts has parts, as
-    a tuple has.
+    A list of numbers is one tensor of a sample, such as its tokens. A list of tensors, arrays or dicts has parts, like
+    a tuple.
 
     Args:
-        rows: one a sample.
-        name, path: where they are, for errors.
-        numbers: of the samples, for errors; default from 0.
+        rows: one per sample.
+        name, path: the caller's name for the data, and the place in it, for errors.
+        numbers: sample numbers, for errors; default from 0.
 
     Raises:
-        InvalidArgument: for samples of different parts or shapes, and for anything that is no numbers.
+        InvalidArgument: for samples with different parts or shapes, and for anything not numeric.
     """
     first, counted = rows[0], list(numbers or range(len(rows)))
     if isinstance(first, Mapping):
@@ -96,7 +96,7 @@ def collated(rows: Sequence[Any], name: str, path: str = "", numbers: Sequence[i
 
 
 def tensor_of(value: Any, name: str, path: str = "") -> Tensor:
-    """Numbers as a tensor, which shares memory with the array or tensor that it is made of where it can.
+    """Numbers as a tensor, sharing memory with the original array or tensor where possible.
 
     Raises:
         InvalidArgument: for text, objects, dates, masked arrays, and lists of unequal lengths.
@@ -113,7 +113,7 @@ def tensor_of(value: Any, name: str, path: str = "") -> Tensor:
         raise _no_numbers(name, path, kind(value), f"one of its parts: data{path}" if tables else "")
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # ragged lists; whatever an object says
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # ragged lists, or any error of an object
         raise _no_numbers(name, path, f"{kind(value)} ({str(error).splitlines()[0]})") from error
     if array.dtype.kind not in _LARGEST or array.dtype.itemsize > _LARGEST[array.dtype.kind]:
         raise _no_numbers(name, path, _described(value, array))
@@ -122,13 +122,13 @@ def tensor_of(value: Any, name: str, path: str = "") -> Tensor:
             raise _no_numbers(name, path, f"the number {array.max()}, which no 64-bit integer holds")
         array = array.astype(np.int64)
     if not (array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative):
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")  # what a tensor cannot share
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")  # forms that a tensor cannot share
     tensor = torch.from_numpy(array)
     return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor
 
 
 def check_rows(batch: Any, count: int, name: str) -> None:
-    """That every tensor of a collated batch has one row a sample.
+    """Check that every tensor of a collated batch has one row per sample.
 
     Raises:
         InvalidArgument: if one has another size in dimension 0.
@@ -137,26 +137,26 @@ def check_rows(batch: Any, count: int, name: str) -> None:
         if tensor.shape[0] != count:
             raise InvalidArgument(
                 name,
-                expected="a collate_fn whose tensors have one row a sample in dimension 0",
+                expected="a collate_fn whose tensors have one row per sample in dimension 0",
                 found=f"a tensor {tuple(tensor.shape)}{_in(name, path)} for {count} samples",
                 instead="a DataLoader with such a collate_fn",
             )
 
 
 def is_column(value: Any) -> bool:
-    """Whether a value is a list of one value a sample, or behaves as one, as columns of a `datasets.Dataset` do."""
+    """Whether a value is a list with one value per sample, or behaves like one, such as a `datasets.Dataset` column."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, tuple)) and len(value) > 0
 
 
 def _compound(value: Any) -> bool:
-    """Whether a value has parts that are samples or columns each: a tuple, a dict, or a list of more than numbers."""
+    """Whether a value has parts of its own: a tuple, a dict, or a list of more than numbers."""
     if isinstance(value, list):
         return any(_compound(each) or isinstance(each, (Tensor, np.ndarray)) for each in value)
     return isinstance(value, (tuple, Mapping))
 
 
 def _described(value: Any, array: np.ndarray) -> str:
-    """The first thing in a list that is no number, or the dtype of an array."""
+    """The first item of a list that is not a number, or the dtype of an array."""
     while isinstance(value, (list, tuple)) and value:
         value = next((each for each in value if not isinstance(each, (int, float))), value[0])
     if isinstance(value, str):
@@ -165,7 +165,7 @@ def _described(value: Any, array: np.ndarray) -> str:
 
 
 def _refuse_text(parts: Mapping[Any, Any], name: str) -> None:
-    """Name all columns of text at once, given a value of each."""
+    """Refuse all text columns at once, given a value of each."""
     text = [key for key, value in parts.items() if _is_text(value)]
     if text:
         raise InvalidArgument(
@@ -195,7 +195,7 @@ def _no_numbers(name: str, path: str, found: str, instead: str = "") -> InvalidA
 def _unlike(name: str, path: str, first: Any, number: int, row: Any) -> InvalidArgument:
     return InvalidArgument(
         name,
-        expected=f"samples of the same parts, {kind(first)}{_in(name, path)} as the first",
+        expected=f"samples with the same parts as the first, {kind(first)}{_in(name, path)}",
         found=f"{kind(row)} in sample {number}",
         instead="the same keys, or as many parts, in every sample",
     )

@@ -1,4 +1,4 @@
-"""Copies of a caller's module, whatever a pass has left in it."""
+"""Copies of a caller's module, even after a pass has left tensors in it."""
 
 import copy
 from typing import Any
@@ -11,15 +11,14 @@ from ontogeny.core.errors import InvalidArgument
 
 
 def copied(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
-    """`copy.deepcopy(model, memo)`, in which tensors that a pass computed are shared and not copied.
+    """`copy.deepcopy(model, memo)`, sharing tensors that a pass computed instead of copying them.
 
-    A network that keeps an activation, or a weight that a hook computes from others (the old
-    `torch.nn.utils.weight_norm`), holds tensors with a history, which torch does not copy. The copy's own passes
-    overwrite them.
+    A network may keep an activation, or a weight that a hook computes (as the old `torch.nn.utils.weight_norm` does).
+    Such tensors have an autograd history and cannot be copied. The copy's own passes overwrite them.
 
     Raises:
         InvalidArgument: for an attribute that cannot be copied, by name, and for torch's old `weight_norm`, whose
-            weight is no parameter but an attribute that a hook sets.
+            weight is not a parameter but an attribute set by a hook.
     """
     _refuse_old_norms(model)
     try:
@@ -29,7 +28,7 @@ def copied(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
         place = _culprit(model)
         raise InvalidArgument(
             "model",
-            expected="a module that `copy.deepcopy` can copy, so that yours stays as it is",
+            expected="a module that `copy.deepcopy` can copy, so that yours stays unchanged",
             found=f"{place}, which cannot be copied ({type(error).__name__}: {str(error).splitlines()[0]})",
             instead=f"`del` of {place} before the call, or a `__deepcopy__` of its class",
         ) from error
@@ -48,7 +47,7 @@ def _refuse_old_norms(model: nn.Module) -> None:
 
 
 class _Shared(TorchFunctionMode):
-    """Hands tensors with a history through `copy.deepcopy` as they are."""
+    """Passes tensors with a history through `copy.deepcopy` unchanged."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
@@ -57,7 +56,7 @@ class _Shared(TorchFunctionMode):
 
 
 def _culprit(model: nn.Module) -> str:
-    """The path of an attribute that cannot be copied by itself; the class of the model where all can."""
+    """The path of an attribute that cannot be copied on its own, or the model's class if all can."""
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             if name in ("_modules", "_parameters", "_buffers"):

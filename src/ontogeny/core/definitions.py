@@ -1,7 +1,7 @@
-"""Functions, classes and modules by content: the user's by their code and all that it reaches, libraries' by version.
+"""Functions, classes and modules by content: the user's by their code and everything it reaches, libraries by version.
 
-Code of the user's is followed through the globals that it reads, helpers, constants, base classes, closures, defaults,
-decorators and attributes of modules, so that a change of any of them is a change of the key.
+The user's code is followed through globals, helpers, constants, base classes, closures, defaults, decorators and module
+attributes. A change in any of them changes the key.
 """
 
 import functools
@@ -13,7 +13,7 @@ from ontogeny.core.code_objects import describe_code, reached
 from ontogeny.core.digests import Node, leaf
 from ontogeny.core.origins import library_of
 
-# Of what `type` and its relatives put into a class, what decides nothing, cannot be read, or is made from the rest.
+# Class attributes that metaclasses add and that decide nothing, cannot be read, or follow from the rest.
 _MACHINERY = ("__class__", "__annotate__", "__annotate_func__", "__annotations_cache__", "_abc_impl")
 _OF_PYDANTIC = ("__pydantic_fields__", "__private_attributes__")
 _CHECKERS = ("jaxtyping", "beartype")
@@ -53,7 +53,7 @@ def describe_definition(value: Any) -> Node | bytes | None:
 
 
 def _unchecked(function: types.FunctionType) -> types.FunctionType:
-    """The function inside of run-time checks of its annotations, which are no part of what it computes."""
+    """The function inside run-time annotation checks, which do not affect what it computes."""
     while _module_of(function).partition(".")[0] in _CHECKERS:
         inner = getattr(function, "__wrapped__", None)
         if not isinstance(inner, types.FunctionType):
@@ -63,18 +63,18 @@ def _unchecked(function: types.FunctionType) -> types.FunctionType:
 
 
 def _module_of(function: types.FunctionType) -> str:
-    return function.__globals__.get("__name__") or ""  # `__module__` is what a decorator made it
+    return function.__globals__.get("__name__") or ""  # a decorator may have changed `__module__`
 
 
 def _function(function: types.FunctionType) -> Node:
     code, module, attributes = function.__code__, _module_of(function), dict(vars(function))
     wrapped = attributes.pop("__wrapped__", None)
     compiled = attributes.pop("_torchdynamo_orig_callable", None)
-    if compiled is not None:  # what torch.compile makes of a function computes what the function does
+    if compiled is not None:  # a function under torch.compile computes what the function does
         return Node(b"compiled", (compiled,))
     captured = [_content(cell) for cell in function.__closure__ or ()]
     if library := library_of(module):
-        local = "<" in code.co_qualname  # made by a call, so that its defaults can be the user's
+        local = "<" in code.co_qualname  # made by a call, so its defaults can be the user's
         given = (function.__defaults__, function.__kwdefaults__) if local else ()
         registry = getattr(function, "registry", None)  # of functools.singledispatch
         if isinstance(registry, Mapping):
@@ -91,7 +91,7 @@ def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return types.CellType  # an empty cell: a variable that is not set yet
+        return types.CellType  # an empty cell: a variable not yet set
 
 
 def _class(cls: type) -> Node | bytes:

@@ -1,4 +1,4 @@
-"""The SHA-256 of a graph of labelled nodes: what fingerprints of nested, shared and cyclic objects are made of."""
+"""SHA-256 of a graph of labelled nodes, from which fingerprints of nested, shared and cyclic objects are made."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 
 class Node(NamedTuple):
-    """What an object is made of: a label, and other objects.
+    """The content of an object: a label, and other objects.
 
     Attributes:
-        label: everything of the object that is text or bytes, unambiguously.
-        children: the objects that it holds.
-        unordered: 0 if the order of the children matters; else they are groups of this many, in no order: 1 for a
+        label: all text and bytes of the object, unambiguously.
+        children: the objects that it contains.
+        unordered: 0 if the order of the children matters; otherwise the size of the unordered groups they form: 1 for a
             set, 2 for keys and values.
     """
 
@@ -22,7 +22,7 @@ class Node(NamedTuple):
 
 
 class Uncovered(Exception):
-    """An object without a stable content; `trail` holds the objects through which it was reached."""
+    """An object without stable content; `trail` lists the objects through which it was reached."""
 
     def __init__(self, found: str) -> None:
         super().__init__(found)
@@ -31,42 +31,42 @@ class Uncovered(Exception):
 
 
 def combined(label: bytes, parts: Sequence[bytes] = (), unordered: int = 0) -> bytes:
-    """SHA-256 of a label, its length first so that it ends where it ends, and of the digests of what it holds."""
+    """SHA-256 of a label, prefixed by its length so that it is unambiguous, and of the digests of its children."""
     if unordered:
         parts = sorted(b"".join(parts[start : start + unordered]) for start in range(0, len(parts), unordered))
     return hashlib.sha256(b"".join([len(label).to_bytes(8, "little"), label, *parts])).digest()
 
 
 def leaf(*content: object) -> bytes:
-    """Digest of something that its `repr` says in full."""
+    """Digest of something that its `repr` describes completely."""
     return combined(repr(content).encode())
 
 
 def graph_digest(root: Any, describe: Callable[[Any], bytes | Node]) -> bytes:
-    """Digest of `root` and of all that it holds; equal for graphs that cannot be told apart by following children.
+    """Digest of `root` and all its content; equal for graphs that cannot be distinguished by following children.
 
-    Objects are described once each. Whether two places hold one object or two equal ones makes no difference, and
-    neither does the order in which the graph is walked, cycles included.
+    Each object is described once. It does not matter whether two places hold one object or two equal ones, nor in which
+    order the graph is walked, even with cycles.
 
     Args:
-        describe: an object as a node, or at once as its digest.
+        describe: turns an object into a node, or directly into its digest.
     """
     return _Walk(describe).digest(root)
 
 
 @dataclass(slots=True)
 class _Open:
-    """A node on the way to its digest; the digest of each child, or its id until that is known."""
+    """A node whose digest is not known yet, with the digest of each child, or its id until that is known."""
 
     value: Any
     node: Node
     order: int
-    low: int  # the earliest node on Tarjan's stack that can be reached from here
+    low: int  # the earliest node on Tarjan's stack reachable from here
     parts: list[bytes | int] = field(default_factory=list)
 
 
 class _Walk:
-    """Tarjan's algorithm for strongly connected components, which come with all that they reach already closed."""
+    """Tarjan's algorithm for strongly connected components; each completes after everything it reaches."""
 
     def __init__(self, describe: Callable[[Any], bytes | Node]) -> None:
         self.describe = describe
@@ -74,7 +74,7 @@ class _Walk:
         self.pending: list[_Open] = []  # Tarjan's stack
         self.open: dict[int, _Open] = {}
         self.done: dict[int, bytes] = {}
-        self.kept: list[Any] = []  # an id says which object is meant only as long as the object lives
+        self.kept: list[Any] = []  # an id identifies an object only while the object lives
 
     def digest(self, root: Any) -> bytes:
         part = self._part(root)
@@ -87,7 +87,7 @@ class _Walk:
         return self._known(part)
 
     def _part(self, value: Any) -> bytes | int:
-        """The digest of `value`; if it is not known yet, its id, and `value` is entered."""
+        """The digest of `value`, or its id if the digest is not yet known; `value` is then entered."""
         key = id(value)
         if key in self.done:
             return self.done[key]
@@ -128,13 +128,13 @@ class _Walk:
         self.done |= found
         for opened in component:
             del self.open[id(opened.value)]
-            self.kept.append((opened.value, opened.node))  # the node, too, for children that it alone holds
+            self.kept.append((opened.value, opened.node))  # the node too, for children that only it holds
 
     def _refined(self, component: list[_Open]) -> dict[int, bytes]:
-        """Digests in a cycle: of labels, then of labels and the children's last digests, until no more nodes part.
+        """Digests in a cycle: first of labels, then of labels and the children's last digests, until no nodes separate.
 
-        The last round says which digests follow on which, and is part of each result. So two nodes share a digest
-        only if they cannot be told apart however far their children are followed.
+        The last round records which digests follow which, and enters each result. Two nodes therefore share a digest
+        only if they cannot be distinguished however far their children are followed.
         """
         now = {id(opened.value): combined(opened.node.label) for opened in component}
         while True:

@@ -1,20 +1,19 @@
-"""The schema of draws: what a sampling run leaves behind, in ArviZ groups with dimensions `(chain, draw, ...)`.
+"""The schema of draws: the result of sampling, in ArviZ groups with dimensions `(chain, draw, ...)`.
 
 | group | variables |
 |---|---|
 | `posterior` | `loss_difference`: L_B(w) - L_B(w*) on the same minibatch B; per-sample losses of each observable at w |
 | `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P |
-| `sample_stats` | `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); ŵ is w* where no descent was made |
+| `sample_stats` | `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); without a descent ŵ is w* |
 | `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
-| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, as the kernel sees it at the draw |
-| `sample_stats` | `excess` what steps and minibatches add to the virial |
-| `sample_stats` | `heat` variance injected by the minibatch over that injected by the kernel; every tenth draw |
-| `sample_stats` | `failed_at` (chain): the step at which a chain left the finite numbers, or NaN |
-| `sample_stats` | `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw |
-| `sample_stats` | `half_product` |nβ∇L(w)|², the product of both halves' gradients; every tenth draw |
-| `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
-| `calibration` | of calibrated runs: what the sampler was set from, by step (see `og.calibrate`) |
-| `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
+| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, by the kernel's formula at the draw
+| | `sample_stats` | `excess` what steps and minibatches add to the virial | | `sample_stats` | `heat` variance injected
+by the minibatch, relative to that by the kernel; every tenth draw | | `sample_stats` | `failed_at` (chain): the step at
+which a chain diverged (was no longer finite), or NaN | | `sample_stats` | `half_loss`, `half_virial` (half):
+loss_difference and virial on each half; every tenth draw | | `sample_stats` | `half_product` |nβ∇L(w)|², the product of
+both halves' gradients; every tenth draw | | `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which
+no estimator reads | | `calibration` | of calibrated samplers: the trace behind their settings, by step (see
+`og.calibrate`) | | `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
 """
 
 import json
@@ -31,22 +30,22 @@ Layout = Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """Everything that was set when draws were made, printed with every result; with model and data it can be run again.
+    """All settings of the draws, printed with every result. With model and data they reproduce it.
 
     Attributes:
         nbeta: n·β, the effective inverse temperature (default n / log n).
-        localization: γ of the Gaussian that holds the chain at the center.
+        localization: γ of the Gaussian that confines the chain to the center.
         kernel: the kernel's name; step_size: its ε.
-        num_samples: n, the size of the dataset; batch_size: samples a gradient is taken on.
+        num_samples: n, the size of the dataset; batch_size: samples per gradient.
         thinning: steps from one recorded draw to the next.
         gradient_evaluations: per-sample gradients spent, warm-up included, over all chains.
-        resolution: complexity, in nats, below which errors and biases count as shares of this one.
-        step_error: relative error that is counted for finite steps where the loss is not quadratic.
-        descent, descent_error: nβ (L(w*) - L(ŵ)) found by descent from w*, where one was made, and its standard error.
-        quadratic, withheld: what the quadratic at w* would give, and the share of it that γ takes, if it was looked at;
-            that share is a lower bound unless the spectrum is `complete`.
-        control_variate: whether minibatch gradients were corrected by those at w*, chains sharing the minibatches.
-        not_finite: numbers of samples whose loss at w* is not finite, and how many, if that is what stopped a chain.
+        resolution: complexity in nats; errors and biases are taken as shares of it where the complexity is smaller.
+        step_error: relative error added for finite steps where the loss is not quadratic.
+        descent, descent_error: nβ (L(w*) - L(ŵ)) from a descent from w*, if one was made, and its standard error.
+        quadratic, withheld: the value under the quadratic approximation at w*, and the share that γ removes, if
+            computed. The share is a lower bound unless the spectrum is `complete`.
+        control_variate: whether minibatch gradients were corrected by those at w*, with chains sharing minibatches.
+        not_finite: the samples whose loss at w* is not finite, and their count, if that stopped a chain.
     """
 
     nbeta: float
@@ -82,12 +81,12 @@ class SamplingSettings:
 
 
 def settings_of(draws: xr.DataTree) -> SamplingSettings:
-    """The settings that draws carry in their attributes."""
+    """The settings stored in the attributes of draws."""
     return SamplingSettings.from_json(draws.attrs["settings"])
 
 
 def with_descent(draws: xr.DataTree, value: float, error: float, gradient_evaluations: int) -> xr.DataTree:
-    """The draws with what a descent from w* found, and what it cost, in their settings."""
+    """Add the result and cost of a descent from w* to the settings of the draws."""
     settings = settings_of(draws)
     spent = settings.gradient_evaluations + gradient_evaluations
     draws.attrs["settings"] = replace(
@@ -97,7 +96,7 @@ def with_descent(draws: xr.DataTree, value: float, error: float, gradient_evalua
 
 
 class MemorySink:
-    """Collects draws in pre-allocated arrays; `close` gives them as a DataTree."""
+    """Collects draws in pre-allocated arrays; `close` returns them as a DataTree."""
 
     def open(self, variables: Layout) -> None:
         self._layout = dict(variables)
@@ -117,7 +116,7 @@ def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str
     for name, (group, dims, shape) in layout.items():
         variables.setdefault(group, {})[name.removeprefix(group + "/")] = dims, arrays[name]
         sizes.setdefault(group, {}).update(zip(dims, shape, strict=True))
-    # each group at once: variables that are added one by one are aligned with all before them, every time
+    # each group at once: adding variables one by one realigns all earlier ones every time
     groups = {
         group: xr.Dataset(held, {dim: np.arange(size) for dim, size in sizes[group].items()})
         for group, held in variables.items()
@@ -130,8 +129,9 @@ def as_tree(layout: Layout, arrays: Mapping[str, np.ndarray], attrs: Mapping[str
 def joined(
     trees: Sequence[xr.DataTree], num_warmup: int, settings: SamplingSettings, calibration: xr.Dataset
 ) -> xr.DataTree:
-    """Successive rounds of the same chains as one run whose first `num_warmup` draws are warm-up, with the trace of
-    its calibration as a group of its own.
+    """Join successive rounds of the same chains.
+
+    The first `num_warmup` draws become warm-up, and the trace of the calibration its own group.
     """
     groups: dict[str, xr.Dataset] = {}
     if "constant_data" in trees[0]:

@@ -1,17 +1,17 @@
-"""Errors of wrong use: each names the argument, what was expected, what was found and what to write instead."""
+"""Errors for wrong use. Each names the argument, what was expected, what was found and what to write instead."""
 
 
 class OntogenyError(Exception):
-    """Base of every error that ontogeny raises on purpose."""
+    """Base of every error that ontogeny raises deliberately."""
 
 
 class InvalidArgument(OntogenyError, ValueError):
-    """An argument that cannot be used.
+    """An unusable argument.
 
     Args:
-        argument: name of the argument as the caller wrote it.
+        argument: name of the argument, as the caller writes it.
         expected: what would have been accepted.
-        found: what was there.
+        found: what was given.
         instead: what to write instead, as a sentence or a call.
     """
 
@@ -22,7 +22,7 @@ class InvalidArgument(OntogenyError, ValueError):
 
 
 class CorruptFile(OntogenyError):
-    """A stored file that is damaged, truncated or not what its name says; the path is in the message."""
+    """A stored file that is damaged, truncated or not of the type its name says. The message contains the path."""
 
 
 class EstimateNotTrusted(OntogenyError):

@@ -1,4 +1,4 @@
-"""One hash of every input of a computation: what a cached artefact is keyed by."""
+"""One hash of every input of a computation: the key of a cached artefact."""
 
 import copyreg
 import dataclasses
@@ -21,16 +21,16 @@ def fingerprint(*values: Any) -> str:
     """Hexadecimal SHA-256 of `values`: equal inputs give equal keys in any process on any machine.
 
     Covers numbers, strings, containers, tensors, arrays, tables, map-style datasets (by their items), modules (class,
-    weights, settings; not hooks), pydantic models, dataclasses, and whatever else pickle can take apart. Of the user's
-    functions and classes it covers the compiled code with all that the code reaches: globals, helpers, constants, base
-    classes, captured variables, defaults. Comments, docstrings, line numbers and paths do not count. Libraries count
-    by name and version, ontogeny and what it holds by `ontogeny.__version__`.
+    weights, settings; not hooks), pydantic models, dataclasses, and anything else that pickle can reduce. For the
+    user's functions and classes it covers the compiled code and everything the code reaches: globals, helpers,
+    constants, base classes, captured variables, defaults. Comments, docstrings, line numbers and paths do not count.
+    Libraries count by name and version, and ontogeny's own code by `ontogeny.__version__`.
 
-    What code finds only as it runs is not covered: names looked up in strings, files that it reads, attributes that it
-    gives to modules. Compiled code differs between versions of Python, and so do keys of the user's functions.
+    What code finds only at run time is not covered: names looked up by string, files it reads, attributes it sets on
+        modules. Compiled code differs between versions of Python, and with it the keys of the user's functions.
 
     Raises:
-        InvalidArgument: for an object without a stable content, such as an open file or an iterator.
+        InvalidArgument: for an object without stable content, such as an open file or an iterator.
     """
     try:
         return graph_digest(values, _Describer().describe).hex()
@@ -38,7 +38,7 @@ def fingerprint(*values: Any) -> str:
         trail = [_name(value) for value in uncovered.trail if isinstance(value, (type, types.FunctionType))]
         raise InvalidArgument(
             "fingerprint",
-            expected="values with a stable content",
+            expected="values with stable content",
             found=uncovered.found + (f", reached by {' → '.join(trail)}" if trail else ""),
             instead="tensors, plain containers, dataclasses or functions, "
             "with open files, locks and iterators made inside the function that uses them",
@@ -53,13 +53,13 @@ class _Describer:
         kind = type(value)
         if kind in _ATOMS:
             return combined(f"{kind.__name__}:".encode() + _text(value))
-        if kind in (list, tuple) and set(map(type, value)) <= _SHORT:  # lists of numbers in one go
+        if kind in (list, tuple) and set(map(type, value)) <= _SHORT:  # lists of numbers at once
             return leaf(kind.__name__, *map(_short, value))
         if kind in _CONTAINERS:
             return _container(kind.__name__.encode(), value)
         if kind is Node:  # part of another node
             return value
-        if kind is weakref.ReferenceType:  # as recurrent modules have to their own weights, which count where they are
+        if kind is weakref.ReferenceType:  # as recurrent modules have to their own weights, which are counted elsewhere
             return leaf("weak reference")
         for describe in (describe_library_value, describe_definition):
             if (described := describe(value)) is not None:
@@ -77,7 +77,7 @@ class _Describer:
                 raise Uncovered("an open file")
             case Iterator():
                 raise Uncovered(f"an iterator of type {_name(kind)}, which reading it would exhaust")
-        if (content := getattr(kind, "__fingerprint__", None)) is not None:  # a class of ours that says what counts
+        if (content := getattr(kind, "__fingerprint__", None)) is not None:  # a class of ours that defines what counts
             return Node(b"content", (kind, *content(value)))
         if dataclasses.is_dataclass(value):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -89,7 +89,7 @@ class _Describer:
         return _taken_apart(value)
 
     def _items(self, dataset: Any) -> list[bytes] | None:
-        """Digests of the items of a map-style dataset, of which only one is held at a time; None if it is none."""
+        """Digests of a map-style dataset's items, with one in memory at a time; None for anything else."""
         if id(dataset) in self.datasets:
             raise Uncovered(f"a dataset of type {_name(type(dataset))} whose items hold the dataset")
         self.datasets.add(id(dataset))
@@ -130,12 +130,12 @@ def _container(label: bytes, value: Any) -> Node:
 
 
 def _taken_apart(value: Any) -> Node:
-    """The call and the state from which pickle would make `value` again."""
+    """The call and the state from which pickle would rebuild `value`."""
     kind = type(value)
     reduce = copyreg.dispatch_table.get(kind)
     try:
         parts: Any = reduce(value) if reduce else value.__reduce_ex__(4)
-    except Exception as error:  # whatever an object says when it is asked for its content
+    except Exception as error:  # any error of an object asked for its content
         if isinstance(value, Iterable):
             return Node(b"iterable", (kind, list(value)))
         raise Uncovered(f"an object of type {_name(kind)}") from error

@@ -1,4 +1,4 @@
-"""A model called with the inputs of a batch, and the logits in what it returns."""
+"""Calling a model with the inputs of a batch, and finding the logits in its output."""
 
 import dataclasses
 import inspect
@@ -12,10 +12,10 @@ from ontogeny.core.errors import InvalidArgument
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits, or whatever else a model predicts, in what it returned.
+    """The logits, or other predictions, in a model's output.
 
-    That is the output itself if it is a tensor; its `.logits`, as an attribute or key; or the first tensor of a tuple
-    that has dimensions, so that `(logits, loss)` and `(loss, logits, …)` both give the logits.
+    They are the output itself if it is a tensor; its `.logits`, as an attribute or key; or the first tensor of a tuple
+    that is not a scalar, so that `(logits, loss)` and `(loss, logits, …)` both give the logits.
 
     Raises:
         InvalidArgument: for anything else.
@@ -31,19 +31,19 @@ def logits_of(output: Any) -> Tensor:
         "model",
         expected="a model that returns a tensor, something with .logits, or a tuple such as (logits, loss)",
         found=_told(output),
-        instead="a loss_fn of your own, which takes from the output what it needs",
+        instead="your own loss_fn, which takes what it needs from the output",
     )
 
 
 def predicted(model: Any, inputs: Any) -> Tensor:
-    """`logits_of` what a model returns for inputs.
+    """Call the model on inputs and return `logits_of` its output.
 
-    Floating-point inputs whose dtype the model does not take are cast to that of its weights. Of a dict the model is
-    given, by name, what its forward pass names, as `transformers.Trainer` does. A model that names no `input_ids` is
-    given these as its first argument; and so is the only entry of a dict.
+    Floating-point inputs whose dtype the model does not accept are cast to that of its weights. Entries of a dict that
+    the forward pass names are passed by name, as `transformers.Trainer` does. If it does not name `input_ids`, they are
+    passed as the first argument, and so is the only entry of a dict.
 
     Raises:
-        InvalidArgument: for a dict that the model's forward pass cannot be called with, or a model without logits.
+        InvalidArgument: for a dict that does not fit the model's forward pass, or a model without logits.
     """
     first, named = ((inputs,), {}) if isinstance(inputs, Tensor) else _arguments(model, inputs)
     try:
@@ -67,13 +67,13 @@ def predicted(model: Any, inputs: Any) -> Tensor:
 
 
 def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What the model is called with, by place and by name."""
+    """The positional and keyword arguments of the model."""
     if not isinstance(inputs, Mapping):
         return (inputs,), {}
     signature = _signature(model)
     named = {name: value for name, value in inputs.items() if takes(model, name)}
     if not named and any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
-        named = dict(inputs)  # of a wrapper, which passes everything on
+        named = dict(inputs)  # for a wrapper, which passes everything on
     main = "input_ids" if "input_ids" in inputs else next(iter(inputs)) if len(inputs) == 1 else None
     first = () if main is None or main in named else (inputs[main],)
     try:
@@ -89,7 +89,7 @@ def _arguments(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]
 
 
 def takes(model: Any, name: Any) -> bool:
-    """Whether the forward pass of a model names an argument that can be given by its name."""
+    """Whether a model's forward pass accepts an argument by this name."""
     found = _signature(model).parameters.get(name)
     return found is not None and found.kind in (found.POSITIONAL_OR_KEYWORD, found.KEYWORD_ONLY)
 
@@ -99,7 +99,7 @@ def _signature(model: Any) -> inspect.Signature:
 
 
 def _cast(value: Any, model: Any) -> Any:
-    """A floating-point tensor in the dtype of the model's weights; the same object where one of them has its own."""
+    """A floating-point tensor in the dtype of the model's weights; unchanged if any of them has its dtype."""
     if not (isinstance(value, Tensor) and value.is_floating_point() and isinstance(model, nn.Module)):
         return value
     own = dict.fromkeys(weight.dtype for weight in model.parameters() if weight.is_floating_point())
@@ -107,7 +107,7 @@ def _cast(value: Any, model: Any) -> Any:
 
 
 def _whole_numbers(inputs: tuple[Any, ...], error: Exception) -> InvalidArgument | None:
-    """Of a network that computes with weights and whole numbers, such as images in bytes."""
+    """The error for a network given whole numbers, such as images in bytes."""
     whole = [each for each in inputs if isinstance(each, Tensor) and not each.is_floating_point()]
     if not whole or not any(word in str(error) for word in ("dtype", "scalar type")):
         return None

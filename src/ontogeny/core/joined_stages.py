@@ -1,4 +1,4 @@
-"""The stages of several runs as one Dataset, and those of each run again."""
+"""Joining the stages of several runs into one Dataset, and splitting them again."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,20 +7,20 @@ import xarray as xr
 
 from ontogeny.core.runs import run_labels
 
-_DIMS = {"boundary": "boundary_step", "stage": "stage_start", "grid": "grid_step"}  # NaN there ends what a run has
+_DIMS = {"boundary": "boundary_step", "stage": "stage_start", "grid": "grid_step"}  # NaN there pads a run
 _BY_RUN = ("excluded_steps", "excluded_outcome", "length_scale", "extra_noise")  # attributes that are lists over runs
 
 
 def join_stages(
     found: Sequence[xr.Dataset | None], unstaged: Sequence[str], dimension: str, coordinate: xr.DataArray | None
 ) -> xr.Dataset:
-    """The stages of runs along a dimension; what a run has fewer of ends in NaN and empty strings.
+    """Join the stages of runs along a dimension, padded with NaN and empty strings.
 
     Args:
-        found: the stages of each run; None for one that could not be cut.
-        unstaged: for each run why it could not be cut, empty where it was.
+        found: the stages of each run; None for a run that could not be staged.
+        unstaged: for each run why it could not be staged; empty if it was.
         dimension: of the runs.
-        coordinate: of that dimension, where it has one.
+        coordinate: of that dimension, if it has one.
     """
     known = [each for each in found if each is not None]
     none = known[0].isel({dim: slice(0, 0) for dim in _DIMS})
@@ -37,7 +37,7 @@ def join_stages(
 
 
 def stages_by_run(stages: xr.Dataset | None) -> dict[str, xr.Dataset]:
-    """The stages of each run that was cut, by its label; those of a single trajectory under the empty label."""
+    """The stages of each staged run, by its label; those of a single trajectory under the empty label."""
     if stages is None:
         return {}
     dimension = joined_along(stages)
@@ -56,7 +56,7 @@ def stages_by_run(stages: xr.Dataset | None) -> dict[str, xr.Dataset]:
 
 
 def unstaged_by_run(stages: xr.Dataset | None) -> Mapping[str, str]:
-    """Why runs could not be cut, by their labels."""
+    """Why runs could not be staged, by label."""
     dimension = None if stages is None else joined_along(stages)
     if stages is None or dimension is None or "unstaged" not in stages:
         return {}

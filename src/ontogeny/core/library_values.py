@@ -1,6 +1,6 @@
-"""Values of the libraries that data and models come from, by content: torch, NumPy, pandas, xarray, pydantic.
+"""Values of the libraries of data and models, by content: torch, NumPy, pandas, xarray, pydantic.
 
-A library that is not loaded is not imported: none of its values can be there.
+A library that is not loaded is not imported, because none of its values can exist.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ def _torch(value: Any, torch: Any) -> Node | bytes | None:
         return _tensor(value.detach(), torch)
     if isinstance(value, torch.nn.Module):
         return _torch_module(value, torch)
-    if type(value) is torch.utils.data.TensorDataset:  # at once, where other datasets are read item by item
+    if type(value) is torch.utils.data.TensorDataset:  # at once; other datasets are read item by item
         return Node(b"TensorDataset", value.tensors)
     if isinstance(value, (torch.dtype, torch.device, torch.layout, torch.memory_format)):
         return leaf("torch", repr(value))
@@ -46,7 +46,7 @@ def _tensor(tensor: Any, torch: Any) -> Node | bytes:
 
 
 def _torch_module(module: Any, torch: Any) -> Node:
-    """Class, weights, which of them are frozen, and every attribute that `nn.Module` does not keep books with."""
+    """Class, weights, which of them are frozen, and every attribute that is not bookkeeping of `nn.Module`."""
     inner = getattr(module, "_orig_mod", None)  # of torch.compile
     if isinstance(inner, torch.nn.Module):
         return Node(b"compiled module", (inner,))
@@ -54,7 +54,7 @@ def _torch_module(module: Any, torch: Any) -> Node:
     attributes = {name: value for name, value in vars(module).items() if name not in books}
     weights = dict(module._parameters)
     frozen = {name: weight is not None and not weight.requires_grad for name, weight in weights.items()}
-    parts = list(module._modules.items())  # in order, which decides what a Sequential computes
+    parts = list(module._modules.items())  # in order, which determines what a Sequential computes
     return Node(b"torch module", (type(module), weights, frozen, dict(module._buffers), parts, attributes))
 
 
@@ -65,7 +65,7 @@ def _numpy(value: Any, numpy: Any) -> Node | bytes | None:
         return None
     kind = "array" if isinstance(value, numpy.ndarray) else "scalar"
     label = (kind, repr(value.dtype), value.shape)
-    if value.dtype.hasobject or value.dtype.kind == "T":  # what lies in memory is where the values are
+    if value.dtype.hasobject or value.dtype.kind == "T":  # memory holds pointers, not the values
         return Node(repr(label).encode(), value.reshape(-1).tolist())
     return _buffer(label, numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8))
 

@@ -1,14 +1,14 @@
-"""Per-sample losses, and the check that a caller's own loss is one.
+"""Per-sample losses, and the check of a caller's own loss.
 
 A loss function here is `loss_fn(model, batch) -> Tensor` of shape `(batch,)` or `(batch, position)`, in nats or squared
 units, never reduced over the batch: the sampler needs the losses of the same samples at two sets of weights.
 
-The ready ones take a pair (inputs, targets) or a dict in the form of Hugging Face's, whose targets are its `labels` (or
-`label`). The model is called with the other entries that its forward pass names, or with the `input_ids` alone if it
-does not name these; its logits are what it returns, `.logits` of that, or the first tensor of a tuple (`logits_of`).
+The ready-made losses take a pair (inputs, targets) or a dict in Hugging Face's format, whose targets are its `labels`
+(or `label`). The model is called with the other entries that its forward pass names, or with `input_ids` alone if it
+does not name them. Its logits are its output, the output's `.logits`, or the first tensor of a tuple (`logits_of`).
 
-Positions with label -100 do not count: a sample's loss is the mean over its positions that do, and `(batch,)` is
-returned, since a mean over all positions would take those for zeros.
+Positions with label -100 do not count. A sample's loss is then the mean over its counted positions, of shape
+`(batch,)`, because a mean over all positions would treat the others as zeros.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,13 +32,13 @@ from ontogeny.core.targets import (
 )
 from ontogeny.core.token_losses import token_losses
 
-_LOSSES = nn.CrossEntropyLoss.__module__  # modules of PyTorch that take outputs and targets
+_LOSSES = nn.CrossEntropyLoss.__module__  # PyTorch modules that take outputs and targets
 
 LossFn = Callable[[Any, Any], Tensor]
 
 
 def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
-    """-log p(y | x) in nats, of one label a sample or the mean over labels at positions.
+    """-log p(y | x) in nats, for one label per sample, or the mean over labels at positions.
 
     | labels | logits |
     |---|---|
@@ -46,15 +46,15 @@ def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
     | `(batch, position, …)` | `(batch, position, …, classes)` or `(batch, classes, position, …)` |
     | probabilities `(batch, classes)` | `(batch, classes)` |
 
-    Each label is the one of the logits at its own position: of a causal language model, `targets` are the tokens that
-    follow. (`next_token` shifts by itself.)
+    Each label belongs to the logits at its own position: for a causal language model, `targets` are the tokens that
+        follow. (`next_token` does the shift itself.)
 
     Args:
         model: called with the inputs.
         batch: (inputs, labels), or a dict with `labels`. Positions with label -100 do not count.
 
     Raises:
-        InvalidArgument: for labels that do not fit the logits, are none of the classes, or are all -100 in a sample.
+        InvalidArgument: for labels that do not fit the logits, are not among the classes, or are all -100 in a sample.
     """
     inputs, labels = inputs_and_targets(model, batch)
     logits = predicted(model, inputs)
@@ -73,11 +73,10 @@ def cross_entropy(model: Any, batch: Any) -> Float[Tensor, " batch"]:
 def mse(model: Any, batch: Any) -> Float[Tensor, " batch"]:
     """Squared error summed over outputs, `|model(x) - y|^2`, for `batch = (inputs, targets)` or a dict with `labels`.
 
-    Not halved: a likelihood of unit-variance Gaussian noise has half of it.
+    There is no factor 1/2: the negative log-likelihood of unit-variance Gaussian noise is half of it.
 
     Raises:
-        InvalidArgument: for targets of another shape than the outputs, which would be subtracted from each other in
-            all pairs.
+        InvalidArgument: for targets of another shape than the outputs, which would broadcast against each other.
     """
     inputs, targets = inputs_and_targets(model, batch)
     outputs = predicted(model, inputs)
@@ -93,18 +92,18 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"] | Floa
     """-log p(token at t+1 | tokens up to t) in nats.
 
     Args:
-        model: tokens `(batch, context)` to logits `(batch, context, vocabulary)`.
-        batch: tokens, alone, as a tuple of one, or as a dict of `input_ids`. A dict may say which positions count:
-            those whose `labels` (unshifted, as transformers has them) are not -100. Without labels, those at which
-            `attention_mask` is 1, and at the position before too.
+        model: maps tokens `(batch, context)` to logits `(batch, context, vocabulary)`.
+        batch: tokens alone, as a tuple of one, or as a dict with `input_ids`. A dict may say which positions count:
+            those whose `labels` (unshifted, as in transformers) are not -100. Without labels, those at which
+            `attention_mask` is 1 both there and at the position before.
 
     Returns:
-        `(batch, context - 1)`; of a dict with `labels` or `attention_mask` each sample's mean over the positions that
-        count, `(batch,)`.
+        `(batch, context - 1)`. For a dict with `labels` or `attention_mask`, each sample's mean over the counted
+        positions, `(batch,)`.
 
     Raises:
-        InvalidArgument: for tokens of another shape, logits for other positions, a token that is not in the vocabulary,
-            or a sample in which no position counts.
+        InvalidArgument: for tokens of another shape, logits at other positions, a token outside the vocabulary, or a
+            sample in which no position counts.
     """
     inputs, tokens = text_of(batch)
     logits = predicted(model, inputs)
@@ -112,23 +111,23 @@ def next_token(model: Any, batch: Any) -> Float[Tensor, "batch position"] | Floa
         raise _other_positions(logits, tokens)
     counted = counted_in_text(batch)
     following = tokens[:, 1:] if counted is None else tokens[:, 1:].masked_fill(~counted, 0)
-    # every position in one run, the last against a stand-in: no copy of the logits, whose last dimension stays in place
+    # all positions at once, the last against a dummy target, to avoid a copy of the logits
     targets = F.pad(following, (0, 1))
     losses = token_losses(logits.flatten(0, 1), targets.flatten()).view(targets.shape)[:, :-1]
     return losses if counted is None else mean_where(losses, counted)
 
 
 def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, "batch position"]:
-    """`loss_fn(model, batch)`, checked, one loss a sample and position; one position where the loss has none.
+    """`loss_fn(model, batch)`, checked: one loss per sample and position. A loss without positions has one.
 
     Raises:
-        InvalidArgument: if `loss_fn` returns a scalar, another leading size than the batch, no position or no
-            floating-point numbers.
+        InvalidArgument: if `loss_fn` returns a scalar, a leading size other than the batch's, no position, or numbers
+            that are not floating-point.
     """
     if not callable(loss_fn) or getattr(type(loss_fn), "__module__", "") == _LOSSES or loss_fn in vars(F).values():
         raise InvalidArgument(
             "loss_fn",
-            expected="a function of model and batch that gives each sample's loss",
+            expected="a function of model and batch that returns each sample's loss",
             found=f"{getattr(loss_fn, '__name__', type(loss_fn).__name__)}, which takes no model",
             instead="lambda model, batch: F.cross_entropy(model(batch[0]), batch[1], reduction='none')",
         )
@@ -138,7 +137,7 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
             "loss_fn",
             expected="each sample's loss, as one tensor",
             found=kind(losses),
-            instead="the losses alone, without outputs beside them",
+            instead="the losses alone, without other outputs",
         )
     fits = isinstance(losses, Tensor) and losses.ndim in (1, 2) and losses.shape[0] == batch_size and losses.numel()
     if isinstance(losses, Tensor) and losses.ndim > 2 and losses.shape[0] == batch_size:
@@ -159,7 +158,7 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
     if not losses.is_floating_point():
         raise InvalidArgument(
             "loss_fn",
-            expected="losses that are floating-point numbers, which have a gradient",
+            expected="floating-point losses, which have a gradient",
             found=f"losses of {losses.dtype}",
             instead="one of og.losses.cross_entropy, mse, next_token",
         )
@@ -167,7 +166,7 @@ def per_token(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float
 
 
 def per_sample(loss_fn: LossFn, model: Any, batch: Any, batch_size: int) -> Float[Tensor, " batch"]:
-    """As `per_token`, averaged over positions to one loss a sample."""
+    """As `per_token`, averaged over positions to one loss per sample."""
     losses = per_token(loss_fn, model, batch, batch_size)
     return losses.mean(dim=1) if losses.shape[1] > 1 else losses[:, 0]
 
@@ -188,8 +187,8 @@ def _another_shape(outputs: Tensor, targets: Tensor) -> InvalidArgument:
 
 def _other_positions(logits: Tensor, tokens: Tensor) -> InvalidArgument:
     instead = "a model that gives logits at every position"
-    if logits.ndim == 3 and logits.shape[1] == 1:  # as nanoGPT's, unless it is given targets
-        instead = "a loss_fn that gives the model its targets, and og.losses.logits_of for its (logits, loss)"
+    if logits.ndim == 3 and logits.shape[1] == 1:  # as in nanoGPT, unless it is given targets
+        instead = "a loss_fn that passes the model its targets, and og.losses.logits_of for its (logits, loss)"
     return InvalidArgument(
         "model",
         expected=f"logits (batch, context, vocabulary) for tokens {tuple(tokens.shape)}",

@@ -1,4 +1,4 @@
-"""Whose code a module holds: a library's, which name and version identify, or the user's."""
+"""Whether a module is a library's, identified by name and version, or the user's."""
 
 import functools
 import importlib.metadata
@@ -10,9 +10,9 @@ from pathlib import Path
 def library_of(module: str) -> str | None:
     """What identifies the library that `module` belongs to, such as "torch 2.13.0"; None for the user's own code.
 
-    Libraries are the standard library, ontogeny, and what lies where packages are installed. Build variants such as
-    `+cpu` are not told apart, and the standard library goes by its name alone. The studies of ontogeny count as the
-    user's: they are recipes, and what they made is made anew when they change.
+    Libraries are the standard library, ontogeny, and everything in the package folders. Build variants such as `+cpu`
+    are not distinguished, and the standard library has no version here. The studies of ontogeny count as the user's
+    code: when a recipe changes, what it made is made again.
     """
     top = module.partition(".")[0]
     if top == "ontogeny":
@@ -28,12 +28,12 @@ def library_of(module: str) -> str | None:
 
 
 def own_version() -> str:
-    """`ontogeny.__version__`, without an import of the package from inside of it, which would be one upwards."""
+    """`ontogeny.__version__`, without importing the package, which would be an import upwards."""
     return sys.modules["ontogeny"].__version__
 
 
 def _place(top: str) -> Path | None:
-    """The folder that holds the package or module `top`."""
+    """The folder of the package or module `top`."""
     module = sys.modules.get(top)
     try:
         spec = getattr(module, "__spec__", None) or importlib.util.find_spec(top)
@@ -48,7 +48,7 @@ def _place(top: str) -> Path | None:
 
 @functools.cache
 def _is_installed(place: Path) -> bool:
-    # pip leaves a `.dist-info` beside what it installs, wherever that is; beside editable packages there is none
+    # pip leaves a `.dist-info` next to what it installs, but not next to editable packages
     return bool({"site-packages", "dist-packages"} & set(place.parts)) or any(place.glob("*.dist-info"))
 
 

@@ -1,12 +1,12 @@
-"""How an estimate ended: one type for numerical trouble, each member with a sentence of advice."""
+"""Verdicts on estimates: one type for all numerical trouble, with a sentence of advice each."""
 
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The verdict that every estimate carries. Only `CONVERGED` is to be trusted as it stands.
+    """The verdict of every estimate. Only `CONVERGED` can be trusted as it stands.
 
-    In order of gravity, so that of two verdicts the later is the worse.
+    In order of severity: of two verdicts, the later is the worse.
     """
 
     CONVERGED = "converged"
@@ -29,15 +29,15 @@ _ADVICE = {
     ),
     Outcome.NOT_CONVERGED: (
         "The chains disagree or are still drifting: raise the budget if there is one (of og.Fixed: num_warmup and "
-        "num_draws, or step_size if its bias allows it), or raise localization to hold the chains."
+        "num_draws, or step_size if its bias allows it), or raise localization to confine the chains."
     ),
     Outcome.STEP_TOO_LARGE: (
-        "Finite steps or minibatch noise make up too much of the value to be taken off: raise the budget, which pays "
-        "for larger batches, or lower nbeta (of og.Fixed: lower step_size, raise batch_size, or set control_variate)."
+        "The bias from finite steps or minibatch noise is too large to subtract: raise the budget, which pays for "
+        "larger batches, or lower nbeta (of og.Fixed: lower step_size, raise batch_size, or set control_variate)."
     ),
     Outcome.NOT_A_MINIMUM: (
-        "The center is not a minimum: descent below it is more than half of the complexity. Read the complexity, which "
-        "holds all the same, and not the value; or train on, raise localization, or lower nbeta (og.measure chooses "
+        "The center is not a minimum: descent exceeds half of the complexity. Read the complexity, which "
+        "remains valid, not the value; or train on, raise localization, or lower nbeta (og.measure chooses "
         "both for a run)."
     ),
     Outcome.DIVERGED: "A chain diverged: raise localization, or lower nbeta (of og.Fixed: divide step_size by ten).",

@@ -1,4 +1,4 @@
-"""What loops are handed to report to: `Progress` for people, `Sink` for what was made."""
+"""The protocols that loops report to: `Progress` for people, `Sink` for draws."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """Told how far a loop has come. `total` and `done` are in units of the loop (steps, draws, checkpoints)."""
+    """Receives the progress of a loop. `total` and `done` are in units of the loop (steps, draws, checkpoints)."""
 
     def start(self, task: str, total: int, done: int = 0) -> None: ...
 
@@ -18,9 +18,9 @@ class Progress(Protocol):
 
 @runtime_checkable
 class WeightedProgress(Progress, Protocol):
-    """A `Progress` that can also be told which share of a task's work is done, where its units differ in cost.
+    """A `Progress` that also accepts the share of a task's work done, for units of different cost.
 
-    The time left is then that of the work left, not of the units left.
+    The time left is then estimated from the work left, not from the units left.
     """
 
     def weigh(self, task: str, share: float) -> None: ...
@@ -28,7 +28,7 @@ class WeightedProgress(Progress, Protocol):
 
 @contextmanager
 def reporting(progress: Progress, task: str, total: int, done: int = 0) -> Generator[Progress]:
-    """The progress of one task, which is finished however its loop ends, so that an error leaves no bar behind."""
+    """The progress of one task. It is finished however the loop ends, so that an error leaves no bar behind."""
     progress.start(task, total, done)
     try:
         yield progress
@@ -37,7 +37,7 @@ def reporting(progress: Progress, task: str, total: int, done: int = 0) -> Gener
 
 
 class Silent:
-    """The progress that says nothing."""
+    """A progress that shows nothing."""
 
     def start(self, task: str, total: int, done: int = 0) -> None: ...
 
@@ -48,10 +48,10 @@ class Silent:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes the draws of a sampling run, one recorded draw of some chains at a time.
+    """Receives draws, one recorded draw of some chains at a time.
 
-    `open` is told every variable with its group, dimensions and full shape before the first `write`, so that storage
-    can be pre-allocated; what is never written stays NaN.
+    `open` receives every variable with its group, dimensions and full shape before the first `write`, so that storage
+    can be pre-allocated. What is never written stays NaN.
     """
 
     def open(self, variables: Mapping[str, tuple[str, tuple[str, ...], tuple[int, ...]]]) -> None: ...

@@ -1,9 +1,9 @@
-"""Which coordinates of the weights move: the one weight restriction.
+"""The weight restriction: which coordinates of the weights move.
 
 Parameters are named by their path in the module (`blocks.0.attn.W_Q`), by a glob over such paths (`blocks.0.*`), or by
-a component: a named part of the network, whole tensors or slices of them. In patterns `|` unites, ` - ` between spaces
-takes away and `~` in front takes the complement; ` - ` binds before `|`. Tied weights are one parameter, under their
-first name.
+a component: a named part of the network, made of whole tensors or slices. In patterns `|` is union, ` - ` with spaces
+is difference and a leading `~` is complement; ` - ` binds more tightly than `|`. Tied weights are one parameter, under
+their first name.
 """
 
 import difflib
@@ -24,13 +24,13 @@ Masks = dict[str, Bool[Tensor, "..."]]
 
 @dataclass(frozen=True)
 class Slice:
-    """Places along one axis of a tensor: `index` along `axis`, and everything along the other axes."""
+    """Positions along one axis of a tensor: `index` along `axis`, and everything along the other axes."""
 
     axis: int
     index: tuple[int, ...]
 
     def mask(self, shape: tuple[int, ...]) -> Bool[Tensor, "..."]:
-        """True on the slice, in a tensor of `shape`."""
+        """A bool tensor of `shape`, true on the slice."""
         along = torch.zeros(shape[self.axis], dtype=torch.bool)
         along[list(self.index)] = True
         rest = len(shape) - self.axis - 1
@@ -42,11 +42,11 @@ class Component:
     """A named part of a network.
 
     Attributes:
-        name: as patterns write it.
-        slices: parameter name -> the slice that belongs to the part; `None` for the whole tensor.
-        num_parameters: how many numbers it holds.
-        units: how many equal units the part is made of, each with consecutive entries of every slice's `index`; the
-            neurons of an MLP are, and `name[start:stop]` in a pattern takes some of them.
+        name: as used in patterns.
+        slices: parameter name -> the slice that belongs to the component; `None` for the whole tensor.
+        num_parameters: number of weights.
+        units: number of equal units, such as the neurons of an MLP. Each unit has consecutive entries in every slice's
+            `index`, and `name[start:stop]` in a pattern selects some of them.
     """
 
     name: str
@@ -56,18 +56,18 @@ class Component:
 
     @property
     def tensors(self) -> tuple[str, ...]:
-        """Names of the parameters that the part lies in, wholly or with a slice."""
+        """Names of the parameters that the component covers, wholly or partly."""
         return tuple(self.slices)
 
     def masks(self, shapes: Shapes) -> Masks:
-        """True on the part, in each of its tensors."""
+        """Parameter name -> bool tensor, true on the component."""
         return {
             name: _full(shapes[name]) if where is None else where.mask(shapes[name])
             for name, where in self.slices.items()
         }
 
     def take(self, start: int, stop: int) -> "Component":
-        """The units from `start` up to `stop`, as a component."""
+        """The units from `start` to `stop`, exclusive, as a component."""
         parts: dict[str, Slice | None] = {}
         for name, where in self.slices.items():
             assert where is not None
@@ -79,12 +79,12 @@ class Component:
 
 @dataclass(frozen=True)
 class Restriction:
-    """The free coordinates of a posterior; all others stay at the center and cost neither gradient nor noise.
+    """The free coordinates of a posterior. All others stay at the center, without gradients or noise.
 
     Attributes:
         name: the pattern it was made from.
-        indices: parameter name -> flat indices of its free coordinates, ascending; `None` where all are free.
-            Parameters without a free coordinate are left out; the order is that of the model.
+        indices: parameter name -> ascending flat indices of its free coordinates; `None` if all are free. Parameters
+            without a free coordinate are omitted. The order is that of the model.
         shapes: of every parameter of the model.
     """
 
@@ -106,15 +106,15 @@ class Restriction:
 
 
 def picked(tensor: Tensor, index: Int[Tensor, " free"] | None) -> Tensor:
-    """The free coordinates of a parameter or of its gradient: flat `(free,)`, or the tensor itself where all are."""
+    """The free coordinates of a parameter or its gradient: flat `(free,)`, or the tensor itself if all are free."""
     return tensor if index is None else tensor.flatten()[index]
 
 
 def placed(center: Tensor, index: Int[Tensor, " free"] | None, values: Float[Tensor, "..."]) -> Tensor:
     """A parameter with `values` at its free coordinates and `center` elsewhere: the inverse of `picked`.
 
-    A function without side effects: gradients with respect to `values` are those of the free coordinates, under
-    autograd and under `torch.func`. No copy of `center` is made where all coordinates are free.
+    It has no side effects: gradients with respect to `values` are those of the free coordinates, under autograd and
+        `torch.func`. If all coordinates are free, `center` is not copied.
     """
     if index is None:
         return values
@@ -122,13 +122,13 @@ def placed(center: Tensor, index: Int[Tensor, " free"] | None, values: Float[Ten
 
 
 def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every parameter once, by its first path in the tree of modules, as `torch.func.functional_call` wants it.
+    """Every parameter once, by its first path in the module tree, as `torch.func.functional_call` expects.
 
-    A model's own `named_parameters` may answer in other names, as a wrapper that speaks for the model inside it does.
+    A model's own `named_parameters` may use other names, for example in a wrapper.
 
     Raises:
-        InvalidArgument: for what is no module, a lazy one whose parameters have no shape yet, and one on the meta
-            device.
+        InvalidArgument: for anything that is not a module, a lazy module whose parameters have no shape yet, and one on
+            the meta device.
     """
     if not isinstance(model, nn.Module):
         raise _no_module(model)
@@ -136,9 +136,9 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     if lazy := [name for name, parameter in found.items() if torch.nn.parameter.is_lazy(parameter)]:
         raise InvalidArgument(
             "model",
-            expected="parameters that have a shape",
-            found=f"lazy ones that have none yet: {', '.join(lazy[:3])}" + (" …" if len(lazy) > 3 else ""),
-            instead="one pass of a batch through the model first, which gives them their shapes",
+            expected="parameters with a shape",
+            found=f"lazy ones without a shape yet: {', '.join(lazy[:3])}" + (" …" if len(lazy) > 3 else ""),
+            instead="one pass of a batch through the model first, which sets their shapes",
         )
     if empty := [name for name, parameter in found.items() if parameter.is_meta]:
         raise InvalidArgument(
@@ -158,9 +158,9 @@ def _no_module(model: object) -> InvalidArgument:
 
 
 def modules_and_parameters(model: nn.Module) -> dict[str, Component]:
-    """Every part of `model` that has a name of its own: each module that holds parameters, and each parameter.
+    """Every named part of `model`: each module with parameters, and each parameter.
 
-    A module whose parameters are tied to earlier ones holds those, under their first names.
+    A module whose parameters are tied to earlier ones contains those, under their first names.
     """
     parameters = parameters_of(model)
     first_names = {id(tensor): name for name, tensor in parameters.items()}
@@ -182,10 +182,10 @@ def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def matching(pattern: str, parts: Mapping[str, Component], shapes: Shapes) -> Restriction:
-    """The restriction that `pattern` describes, in the words of `parts` and globs over the names in `shapes`.
+    """The restriction described by `pattern`, from the names in `parts` and globs over the names in `shapes`.
 
     Raises:
-        InvalidArgument: for a part that does not exist, or units that it does not have.
+        InvalidArgument: for an unknown component, or for units that it does not have.
     """
     united: Masks = {}
     for union in pattern.split("|"):
@@ -212,7 +212,7 @@ def _term(term: str, parts: Mapping[str, Component], shapes: Shapes) -> Masks:
     if not found:
         raise InvalidArgument(
             "component",
-            expected="the name of a part of this model, or a glob over its parameter names",
+            expected="the name of a component of this model, or a glob over its parameter names",
             found=f"{term!r}, which matches nothing",
             instead=_nearest(term, list(parts)),
         )
@@ -227,18 +227,18 @@ def _span(text: str, part: Component) -> tuple[int, int]:
             return ends
     raise InvalidArgument(
         "component",
-        expected=f"a span of the {part.units} units of {part.name!r}",
+        expected=f"a range within the {part.units} units of {part.name!r}",
         found=f"[{text}]",
         instead=f"{part.name}[0:{part.units}]",
     )
 
 
 def _combined(left: Masks, right: Masks, shapes: Shapes, join: Callable[[Tensor, Tensor], Tensor]) -> Masks:
-    """Tensor by tensor in the order of the model; those without a true entry are left out."""
+    """Combine masks tensor by tensor, in the order of the model. Tensors without a true entry are omitted."""
     nothing = torch.zeros((), dtype=torch.bool)
     named = [name for name in shapes if name in left or name in right]
     joined = {name: join(left.get(name, nothing), right.get(name, nothing)) for name in named}
-    # A whole tensor takes one byte, not one a coordinate.
+    # A whole tensor takes one byte, not one per coordinate.
     return {name: _full(shapes[name]) if mask.all() else mask for name, mask in joined.items() if mask.any()}
 
 

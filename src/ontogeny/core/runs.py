@@ -1,4 +1,4 @@
-"""The form of a trajectory, and one trajectory for each run where several were joined along a further dimension."""
+"""The form of a trajectory, and splitting trajectories of several runs joined along a further dimension."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
 
-# What each variable is measured over, beside `step`; any other dimension of it is one along which runs were joined.
-_COEFFICIENT = {"component", "dataset", "chain", "draw", "warmup_draw"}  # of all that begin with `llc`
+# The dimensions of each variable besides `step`. Any other dimension is one along which runs were joined.
+_COEFFICIENT = {"component", "dataset", "chain", "draw", "warmup_draw"}  # of all variables that start with `llc`
 _OWN = {
     **{"loss": {"dataset"}, "loss_sem": {"dataset"}},
     **{"test_loss": {"distribution"}, "loss_by_position": {"distribution", "position"}},
@@ -19,19 +19,19 @@ _OWN = {
     **{"belief_r2": {"site"}, "belief_distance_r2": {"site", "against"}},
     **{"loss_by_length": {"length"}, "optimal_loss": {"length"}, "outputs": {"output"}},
 }
-POSTERIOR = {"llc_nbeta": "nβ", "llc_localization": "γ"}  # the posterior of a run, as `measure` records it
+POSTERIOR = {"llc_nbeta": "nβ", "llc_localization": "γ"}  # settings of a run's posterior, as recorded by `measure`
 
 
 def runs_of(trajectory: xr.Dataset, argument: str = "trajectory") -> dict[str, xr.Dataset]:
     """One trajectory for each run, by its label, with increasing steps.
 
     `xr.concat(trajectories, dim="seed")` joins runs along a dimension of any name; labels are "seed 0" and so on, from
-    the dimension's coordinate where it has one. Steps that other runs alone were measured at are dropped from each. A
-    trajectory of one run is returned under the empty label, with a dimension `step` if it had been selected away.
+    the dimension's coordinate if it has one. Each run keeps only the steps at which it was measured. A trajectory of
+    one run is returned under the empty label, with the dimension `step` restored if it was selected away.
 
     Raises:
-        InvalidArgument: for what is no trajectory, steps that cannot be ordered, several further dimensions, and
-            labels that occur twice.
+        InvalidArgument: for anything that is not a trajectory, steps that cannot be ordered, several further
+            dimensions, and duplicate labels.
     """
     trajectory = _along_steps(trajectory, argument)
     dimension = run_dimension(trajectory, argument)
@@ -50,7 +50,7 @@ def runs_of(trajectory: xr.Dataset, argument: str = "trajectory") -> dict[str, x
 
 
 def one_run(trajectory: xr.Dataset, argument: str = "trajectory") -> xr.Dataset:
-    """The trajectory of the only run; several are refused, with the way to select one."""
+    """The trajectory of the only run. Several are refused, with the way to select one."""
     runs = runs_of(trajectory, argument)
     if len(runs) > 1:
         dimension = run_dimension(trajectory, argument) or ""
@@ -72,7 +72,7 @@ def run_dimension(trajectory: xr.Dataset, argument: str = "trajectory") -> str |
         stacked = f"{argument}.stack(run={wide})".replace("'", '"')
         raise InvalidArgument(
             argument,
-            expected="runs joined along one dimension beside `step`, `component` and `dataset`",
+            expected="runs joined along one dimension besides `step`, `component` and `dataset`",
             found=f"the dimensions {others}",
             instead=f"{argument}{_first_of(wide[0])}, or {stacked}, which makes each combination a run",
         )
@@ -82,7 +82,7 @@ def run_dimension(trajectory: xr.Dataset, argument: str = "trajectory") -> str |
 
 
 def run_labels(joined: xr.Dataset, dimension: str, argument: str = "trajectory") -> list[str]:
-    """What runs are called, each differently: the dimension and the value of its coordinate, else their number."""
+    """A distinct label for each run: the dimension and its coordinate's value, or the run's number."""
     index = joined.indexes.get(dimension)
     if isinstance(index, pd.MultiIndex):
         labels = [", ".join(_named(*each) for each in zip(index.names, values, strict=True)) for values in index]
@@ -95,7 +95,7 @@ def run_labels(joined: xr.Dataset, dimension: str, argument: str = "trajectory")
         keyword = f"{dimension}={numbered}" if dimension.isidentifier() else f'{{"{dimension}": {numbered}}}'
         raise InvalidArgument(
             argument,
-            expected=f"a name of its own for each run along `{dimension}`",
+            expected=f"a distinct name for each run along `{dimension}`",
             found=f"{twice[0]!r} twice",
             instead=f"{argument}.assign_coords({keyword})",
         )
@@ -103,14 +103,14 @@ def run_labels(joined: xr.Dataset, dimension: str, argument: str = "trajectory")
 
 
 def labels_along(values: xr.DataArray | xr.Dataset, dimension: str, default: str = "") -> list[str]:
-    """Names along `component` or `dataset`, be it a dimension, selected to one of its names, or not there at all."""
+    """Names along `component` or `dataset`, whether a dimension, selected to one name, or absent."""
     if dimension in values.dims or dimension in values.coords:
         return [str(name) for name in np.atleast_1d(values[dimension].values)]
     return [default]
 
 
 def differing_posteriors(trajectory: xr.Dataset) -> str:
-    """Which nβ and γ differ in a trajectory, so that its coefficients do not compare; empty where none is known to.
+    """Which nβ and γ differ within a trajectory, so that its coefficients are not comparable; empty if none do.
 
     As a clause: "nβ is 30 (seed 0, seed 1) and 100 (seed 2)".
     """
@@ -127,7 +127,7 @@ def differing_posteriors(trajectory: xr.Dataset) -> str:
 
 
 def recorded_posterior(trajectory: xr.Dataset, name: str) -> Mapping[str, list[float]]:
-    """The values of `llc_nbeta` or `llc_localization` by run; empty lists where they were not recorded."""
+    """The values of `llc_nbeta` or `llc_localization` by run; empty lists if they were not recorded."""
     found = {}
     for label, run in runs_of(trajectory).items():
         values = np.unique(run[name].values.astype(float)) if name in run else np.array([])
@@ -136,7 +136,7 @@ def recorded_posterior(trajectory: xr.Dataset, name: str) -> Mapping[str, list[f
 
 
 def _further(trajectory: xr.Dataset) -> list[str]:
-    """Dimensions of known variables that are not their own, in the order of the trajectory."""
+    """Unexpected dimensions of known variables, in the order of the trajectory."""
     further = {
         str(dim)
         for name, values in trajectory.data_vars.items()
@@ -149,10 +149,10 @@ def _further(trajectory: xr.Dataset) -> list[str]:
 
 
 def _along_steps(trajectory: xr.Dataset, argument: str) -> xr.Dataset:
-    """With `step` as a dimension of increasing numbers."""
+    """The trajectory with `step` as a dimension of increasing numbers."""
     if not isinstance(trajectory, xr.Dataset):
         instead = f'{argument}.to_dataset(name="llc")' if isinstance(trajectory, xr.DataArray) else ""
-        expected = "an xarray.Dataset as og.measure returns it"
+        expected = "an xarray.Dataset as returned by og.measure"
         raise InvalidArgument(argument, expected=expected, found=type(trajectory).__name__, instead=instead)
     if "step" not in trajectory.dims and "step" in trajectory.coords:
         trajectory = trajectory.expand_dims("step")
@@ -192,7 +192,7 @@ def _is_step(value: object) -> bool:
 
 
 def _where_measured(run: xr.Dataset, names: list) -> xr.Dataset:
-    """The run at the steps at which any of these variables has a value."""
+    """The run at the steps where any of these variables has a value."""
     there = np.zeros(run.sizes["step"], dtype=bool)
     for name in names:
         there |= run[name].notnull().transpose("step", ...).values.reshape(len(there), -1).any(axis=1)

@@ -1,4 +1,4 @@
-"""A caller's data as numbered samples: `take(indices)` gives the batch that the caller's loss function expects."""
+"""A caller's data as numbered samples. `take(indices)` gives the batch that the caller's loss function expects."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ontogeny.core.sources import Rows, opened
 
 
 class Samples:
-    """n samples that can be taken by number; n is the sample size of every formula (sequences, never tokens).
+    """n samples, taken by number; n is the sample size in every formula (sequences, never tokens).
 
     | data | a batch |
     |---|---|
@@ -19,32 +19,32 @@ class Samples:
     | a tuple of tensors or arrays, a `TensorDataset` | a tuple |
     | a list of two tensors with the same first dimension: (inputs, targets) | a tuple |
     | a dict of tensors, arrays or lists, a `transformers.BatchEncoding` | a dict |
-    | any other list, a map-style dataset (`len` and `[]`), a `datasets.Dataset` | what its samples are |
+    | any other list, a map-style dataset (`len` and `[]`), a `datasets.Dataset` | its samples, collated |
     | a `torch.utils.data.DataLoader` | what its `collate_fn` makes of samples of its dataset |
     | an `IterableDataset`, alone or in a loader, with `num_samples` | the same |
     | any other finite iterable of ready batches, with `num_samples` | what the iterable gives |
 
-    A list of two tensors with the same first dimension is never two samples; any other list is one of samples. A list
-    of numbers in a sample is its tensor. Tensors keep their dtype; floating-point numbers of Python and NumPy take
-    PyTorch's default dtype.
+    A list of two tensors with the same first dimension is never two samples; any other list is a list of samples. A
+    list of numbers within a sample is one tensor. Tensors keep their dtype; floating-point numbers of Python and NumPy
+    take PyTorch's default dtype.
 
-    Of a loader, dataset and collation are read, whatever its order, batch size, `drop_last` and workers. A
-    `SubsetRandomSampler` chooses the samples; a sampler that weighs or repeats them is refused.
+    From a loader only dataset and collation are used, not order, batch size, `drop_last` or workers. A
+    `SubsetRandomSampler` selects the samples; a sampler that weights or repeats them is refused.
 
-    A dataset is read once, into tensors in memory, where its samples take up to a gigabyte (2³⁰ bytes) in all; a larger
-    one is read and collated at every batch. What an iterable gives is held in any case.
+    A dataset whose samples take up to a gigabyte (2³⁰ bytes) is read once, into memory. A larger one is read and
+    collated for every batch. The batches of an iterable are always kept in memory.
 
     Args:
         data: one of these.
-        num_samples: n, where the data do not say it themselves; it must be what they hold.
-        per_token: of an observable whose loss has positions: each is recorded, entry s·T + t being position t of
-            sample s, instead of their mean.
-        name: what the caller calls the data, for errors.
+        num_samples: n, if the data have no length. It must equal the number of samples in them.
+        per_token: for an observable whose loss has positions: record each position instead of their mean. Entry s·T + t
+            is position t of sample s.
+        name: the caller's name for the data, for errors.
 
     Raises:
         InvalidArgument: for data of unknown length without `num_samples`, empty data, tensors of unequal length,
-            samples of unequal shape, text and other parts that are no numbers, or another `num_samples` than the data
-            hold.
+            samples of unequal shape, text and other non-numeric parts, or a `num_samples` that differs from the number
+            in the data.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Samples:
 
     @classmethod
     def of(cls, data: Any, num_samples: int | None = None, name: str = "data") -> "Samples":
-        """Data as samples, if they are not such already."""
+        """Wrap data as samples, unless they already are."""
         if not isinstance(data, Samples):
             return cls(data, num_samples, name)
         data._check(num_samples)
@@ -77,11 +77,11 @@ class Samples:
         return self.stored
 
     def __fingerprint__(self) -> tuple[Any, ...]:
-        """What the numbers depend on: the samples, and not the name or the kind of what they were read from."""
+        """What counts in a key: the samples, not their name or the kind of their source."""
         return self._rows if self._held is None else self._held, self.per_token
 
     def take(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
-        """The batch of the samples with these numbers, on `device`; leading dimensions are those of `indices`."""
+        """The batch of these samples on `device`; leading dimensions are those of `indices`."""
         if self._held is None:
             return self.read(indices, device)
         flat = indices.flatten()  # one index selects rows faster than two
@@ -90,11 +90,10 @@ class Samples:
         )
 
     def read(self, indices: Tensor, device: torch.device | str = "cpu") -> Any:
-        """As `take`, and the samples of a dataset are read from it anew, whatever is in memory.
+        """As `take`, but always read from the dataset again, whatever is in memory.
 
-        Two readings of a dataset that transforms its samples at random differ. Compare one reading with another, since
-        a collation that pads may pad what is in memory further. Tensors, and what an iterable gave, are the same each
-        time.
+        Two readings of a dataset with random transforms differ. Compare readings with each other, because samples in
+        memory may be padded further. Tensors, and the batches of an iterable, are the same each time.
         """
         if self._rows is None:
             return self.take(indices, device)
@@ -110,7 +109,7 @@ class Samples:
                 self.name,
                 expected="tensors with the same number of samples in dimension 0",
                 found=f"{sizes}",
-                instead="(inputs, targets) with one row a sample in each",
+                instead="(inputs, targets) with one row per sample in each",
             )
         return sizes[0]
 
@@ -124,7 +123,7 @@ class Samples:
                 "num_samples",
                 expected=f"{self.stored}, the number of samples in {self.name}",
                 found=str(num_samples),
-                instead=f"num_samples={self.stored}, and nbeta=... for the temperature of another n; "
+                instead=f"num_samples={self.stored}, and nbeta=... for the temperature at another n; "
                 "iter(data) of a list of batches",
             )
 

@@ -1,4 +1,4 @@
-"""The seed tree: every source of randomness is a child of one seed, named by its path, never a global state."""
+"""The seed tree: every source of randomness is a child of one seed, named by its path. No global state is used."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ def derive(seed: int, *path: str | int) -> int:
 
 
 def generator(seed: int, *path: str | int, device: "torch.device | str" = "cpu") -> "torch.Generator":
-    """A torch generator of its own for the child of `seed` at `path`."""
+    """A new torch generator seeded by the child of `seed` at `path`."""
     import torch
 
     return torch.Generator(device=device).manual_seed(derive(seed, *path))

@@ -1,4 +1,4 @@
-"""Settings that calls, TOML files and flags share: frozen, checked, and refused by the name of what is wrong."""
+"""Frozen, validated settings, shared by calls, TOML files and flags. Errors name the wrong setting."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _SETTING = "a setting of"
 
 
 class Settings(BaseModel):
-    """Base of every config: names that it does not have are errors, and each error is an `InvalidArgument`."""
+    """Base of every config. Unknown names are errors, and every error is an `InvalidArgument`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
 
 
 def _refusal(kind: type[BaseModel], error: ValidationError) -> InvalidArgument:
-    """The first thing that is wrong, in our words where a validator of ours has said it."""
+    """The first error, in our own words if it comes from one of our validators."""
     first = min(error.errors(), key=lambda each: (_is_of_another_kind(each), each["type"] == "missing"))
     where = ".".join(str(part) for part in first["loc"] if not str(part)[:1].isupper())  # but for names of classes
     said = _said(first)
@@ -58,6 +58,6 @@ def _said(error: Mapping[str, Any]) -> Any:
 
 
 def _is_of_another_kind(error: Mapping[str, Any]) -> bool:
-    """Whether it is one of an alternative that was not meant, which does not know a name."""
+    """Whether an error comes from an alternative that was not meant and does not know a name."""
     said = _said(error)
     return isinstance(said, InvalidArgument) and said.expected.startswith(_SETTING)

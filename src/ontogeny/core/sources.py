@@ -1,4 +1,4 @@
-"""What a caller's data are: columns in hand, or rows of a dataset that are collated into batches."""
+"""The kinds of a caller's data: columns in memory, or rows of a dataset that are collated into batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from ontogeny.core.batches import ROW, joined, kind, leaves, like
 from ontogeny.core.collation import check_rows, collated, columns, is_column
 from ontogeny.core.errors import InvalidArgument
 
-IN_MEMORY = 2**30  # bytes of collated samples that are held; larger datasets are read at every batch
+IN_MEMORY = 2**30  # most bytes of collated samples in memory; larger datasets are read for every batch
 _CHUNK = 1024  # samples collated at a time
 
 
@@ -33,8 +33,8 @@ class Rows:
     """A map-style dataset, and how its samples become a batch.
 
     Attributes:
-        dataset: `len` and `[]`, or `__getitems__` where it has that.
-        name: what the caller calls it, for errors.
+        dataset: has `len` and `[]`, or `__getitems__`.
+        name: the caller's name for it, for errors.
         collate: the caller's own collation; None for `collated`.
     """
 
@@ -46,7 +46,7 @@ class Rows:
         return len(self.dataset)
 
     def batch(self, numbers: Sequence[int]) -> Any:
-        """The samples with these numbers, read from the dataset now."""
+        """These samples, read from the dataset now."""
         rows = self._read(list(numbers))
         if self.collate is None:
             return collated(rows, self.name, ROW, list(numbers))
@@ -55,7 +55,7 @@ class Rows:
         return batch
 
     def held(self) -> Any:
-        """All samples as one batch, or None where that takes more than `IN_MEMORY` bytes."""
+        """All samples as one batch, or None if that takes more than `IN_MEMORY` bytes."""
         count = len(self)
         first = self.batch(range(min(count, 2)))
         size = sum(part.numel() * part.element_size() for _, part in leaves(first)) / min(count, 2)
@@ -63,7 +63,7 @@ class Rows:
             return None
         parts = [self.batch(range(start, min(start + _CHUNK, count))) for start in range(0, count, _CHUNK)]
         if self.collate is not None and len({_shapes(part) for part in parts}) > 1:
-            return self.batch(range(count))  # padded to the longest of each batch, and so to the longest of all
+            return self.batch(range(count))  # padded to the longest sample of all
         return joined(parts, self.name)
 
     def _read(self, numbers: list[int]) -> list[Any]:
@@ -75,7 +75,7 @@ class Rows:
         except (KeyError, IndexError, TypeError) as error:
             raise InvalidArgument(
                 self.name,
-                expected=f"a dataset that gives its samples by their numbers, 0 to {len(self) - 1}",
+                expected=f"a dataset indexed by sample number, 0 to {len(self) - 1}",
                 found=f"{type(self.dataset).__name__}, which raised {type(error).__name__}: {error}",
                 instead="(inputs, targets) as tensors or arrays, such as table.to_numpy() of a table",
             ) from error
@@ -103,7 +103,7 @@ def opened(data: Any, num_samples: int | None, name: str) -> Any:
 
 
 def _is_pair(data: Any) -> bool:
-    """Whether a list is [inputs, targets]: two tensors or arrays, as many rows in each."""
+    """Whether a list is [inputs, targets]: two tensors or arrays with equally many rows."""
     tensors = isinstance(data, list) and len(data) == 2 and all(isinstance(each, (Tensor, np.ndarray)) for each in data)
     return tensors and all(each.ndim for each in data) and len(data[0]) == len(data[1])
 
@@ -122,9 +122,7 @@ def _several(data: Sequence[Any], name: str) -> Any:
 
 
 def _of_loader(loader: DataLoader[Any], num_samples: int | None, name: str) -> Any:
-    """The dataset of a loader with its own collation. Its order, its dropping of a last batch and its workers are of
-    no account.
-    """
+    """The dataset of a loader, with the loader's collation. Order, `drop_last` and workers are ignored."""
     dataset, collate = loader.dataset, loader.collate_fn
     if isinstance(dataset, IterableDataset):
         if loader.batch_size is None:
@@ -138,7 +136,7 @@ def _of_loader(loader: DataLoader[Any], num_samples: int | None, name: str) -> A
 
 
 def _chosen(loader: DataLoader[Any], count: int, name: str) -> list[int] | None:
-    """The samples that a loader's sampler visits; None for all of them, in whatever order."""
+    """The samples that a loader's sampler visits; None for all of them, in any order."""
     batches: Any = loader.batch_sampler
     sampler: Any = batches.sampler if type(batches) is BatchSampler else batches
     if isinstance(sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
@@ -151,7 +149,7 @@ def _chosen(loader: DataLoader[Any], count: int, name: str) -> list[int] | None:
         return None
     raise InvalidArgument(
         name,
-        expected="a DataLoader that visits each sample of its dataset once, in whatever order",
+        expected="a DataLoader that visits each sample of its dataset once, in any order",
         found=f"{type(sampler).__name__}, which visits {len(set(visited))} of {count} samples in {len(visited)} visits",
         instead="DataLoader(Subset(loader.dataset, indices), collate_fn=loader.collate_fn), or all of loader.dataset",
     )
@@ -178,31 +176,31 @@ def _gathered(batches: Any, num_samples: int | None, name: str, data: Any) -> An
             name,
             expected="data whose length is known (n enters the temperature nβ = n / log n)",
             found=f"{type(data).__name__}, an iterable of unknown length",
-            instead="num_samples=... beside it, n being the number of samples and not of batches",
+            instead="num_samples=... as well, where n is the number of samples, not of batches",
         )
     found: list[Any] = []
     count = 0
-    for batch in batches:  # one batch beyond n, if there is one, shows that n is not all of them
+    for batch in batches:  # a batch beyond n, if there is one, shows that n is too small
         found.append(columns(batch, name, rows_in_lists=not isinstance(data, DataLoader)))
         size = {part.shape[0] for _, part in leaves(found[-1])}
         if len(size) > 1:
             raise InvalidArgument(
                 name,
-                expected="batches whose parts have as many rows each",
+                expected="batches whose parts have equally many rows",
                 found=f"{sorted(size)} in batch {len(found) - 1}, {kind(batch)}",
-                instead="one row a sample in each tensor",
+                instead="one row per sample in each tensor",
             )
         count += size.pop()
         if count > num_samples:
             raise InvalidArgument(
                 "num_samples",
                 expected=f"the number of samples in all batches of {name}",
-                found=f"{num_samples}, and the batches hold {count} or more",
+                found=f"{num_samples}, but the batches contain {count} or more",
                 instead="num_samples=... for all of them, or an iterable that ends after n samples",
             )
     if not found:
         raise InvalidArgument(
-            name, expected="at least one batch", found="an empty iterable", instead="an iterable that was not used up"
+            name, expected="at least one batch", found="an empty iterable", instead="an iterable that is not exhausted"
         )
     return joined(found, name)
 

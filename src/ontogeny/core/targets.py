@@ -1,4 +1,4 @@
-"""What a batch asks a model to predict: targets, the positions of them that count, and the logits that are theirs."""
+"""The targets of a batch, the positions that count, and the logits that belong to them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ _LABELS = ("labels", "label")
 
 
 def inputs_and_targets(model: Any, batch: Any) -> tuple[Any, Tensor]:
-    """Inputs and targets of a pair, or of a dict with labels.
+    """Inputs and targets from a pair, or from a dict with labels.
 
-    An encoder-decoder model, which makes its decoder's input of the labels, has them among its inputs.
+    An encoder-decoder model, which makes its decoder's input from the labels, also gets them as inputs.
 
     Raises:
         InvalidArgument: for a batch that is neither.
@@ -38,15 +38,15 @@ def inputs_and_targets(model: Any, batch: Any) -> tuple[Any, Tensor]:
         "batch",
         expected="a pair (inputs, targets), or a dict of inputs and 'labels'",
         found=f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else kind(batch),
-        instead="data=(inputs, targets), or a loss_fn of your own that unpacks the batch",
+        instead="data=(inputs, targets), or your own loss_fn that unpacks the batch",
     )
 
 
 def text_of(batch: Any) -> tuple[Any, Int[Tensor, "batch context"]]:
-    """What a language model is given, and the tokens that it is to predict: the batch's labels if it has them.
+    """The inputs of a language model, and the tokens to predict: the batch's labels if it has them.
 
     Raises:
-        InvalidArgument: for a batch that is no text.
+        InvalidArgument: for a batch that is not text.
     """
     if isinstance(batch, Mapping) and "input_ids" in batch:
         parts = {name: batch[name] for name in ("input_ids", "attention_mask", "labels") if name in batch}
@@ -71,7 +71,7 @@ def text_of(batch: Any) -> tuple[Any, Int[Tensor, "batch context"]]:
 
 
 def counted_in_text(batch: Any) -> Bool[Tensor, "batch position"] | None:
-    """Which predictions of a text count, by its labels or else its mask; None where it has neither."""
+    """Which predictions of a text count, by its labels or else its mask; None if it has neither."""
     if not isinstance(batch, Mapping):
         return None
     if "labels" in batch:
@@ -83,13 +83,13 @@ def counted_in_text(batch: Any) -> Bool[Tensor, "batch position"] | None:
 
 
 def mean_where(losses: Float[Tensor, "batch *position"], counted: Bool[Tensor, "batch *position"]) -> Tensor:
-    """Each sample's mean loss over the positions that count.
+    """Each sample's mean loss over its counted positions.
 
     Raises:
-        InvalidArgument: for a sample in which none does.
+        InvalidArgument: for a sample without any.
     """
     number = counted.flatten(1).sum(dim=1)
-    if any_of(number == 0):  # elsewhere 0 / 0 is a loss that is no number, and said to be
+    if any_of(number == 0):  # under vmap 0 / 0 gives NaN, which is reported later
         raise InvalidArgument(
             "batch",
             expected="a position that counts in every sample",
@@ -116,16 +116,16 @@ def whole_numbers(labels: Tensor) -> Int[Tensor, "*shape"]:
 
 
 def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) -> Float[Tensor, "*position classes"]:
-    """The logits with their classes in the last dimension, found by the shape of the labels.
+    """The logits with classes in the last dimension, inferred from the shape of the labels.
 
     Args:
-        known: whether the classes are last where they could be second too, as in transformers.
+        known: whether the classes are known to be last, as in transformers, even where they could be second.
 
     Raises:
-        InvalidArgument: for labels of another shape, a single class, or where both are possible.
+        InvalidArgument: for labels of another shape, for a single class, or if the class dimension is ambiguous.
     """
     shape = logits.shape
-    if labels.ndim == 1 and len(shape) == 2 and shape[0] == len(labels) and shape[1] > 1:  # as most are
+    if labels.ndim == 1 and len(shape) == 2 and shape[0] == len(labels) and shape[1] > 1:  # the usual case
         return logits
     last = shape[:-1] == labels.shape
     second = logits.ndim == labels.ndim + 1 and (logits.shape[0], *logits.shape[2:]) == tuple(labels.shape)
@@ -146,7 +146,7 @@ def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) 
     if last and second and labels.ndim > 1 and not known:
         raise InvalidArgument(
             "batch",
-            expected="logits whose classes are told from positions by their number",
+            expected="logits with a number of classes that differs from the number of positions",
             found=f"logits {tuple(logits.shape)} for labels {tuple(labels.shape)}",
             instead="a dict of the inputs and 'labels', for classes in the last dimension",
         )
@@ -155,8 +155,8 @@ def classes_last(logits: Tensor, labels: Int[Tensor, "*position"], known: bool) 
         raise InvalidArgument(
             "model",
             expected="logits of two classes or more",
-            found=f"{tuple(logits.shape)}, the loss of whose one class is zero",
-            instead="a logit for each class, or a loss_fn of your own: "
+            found=f"{tuple(logits.shape)}: the loss of a single class is zero",
+            instead="a logit for each class, or your own loss_fn: "
             "F.binary_cross_entropy_with_logits(model(x)[:, 0], y.float(), reduction='none')",
         )
     return rows

@@ -1,4 +1,4 @@
-"""Cross-entropy over large vocabularies on a CPU: PyTorch's numbers, in fewer passes over memory."""
+"""Cross-entropy over large vocabularies on a CPU: the values of PyTorch, in fewer passes over memory."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 from ontogeny.core.errors import InvalidArgument
 
-_BLOCK = 2**18  # logits taken at a time: a megabyte, which a core's own cache holds
-_FROM = 2**20  # fewer logits than this are in cache anyhow
-_NONE = torch.iinfo(torch.int64).min  # a label that nothing has, in the place of the one that PyTorch ignores
+_BLOCK = 2**18  # logits per block: a megabyte, which fits in a core's cache
+_FROM = 2**20  # fewer logits than this are in cache anyway
+_NONE = torch.iinfo(torch.int64).min  # an unused label, in place of the one that PyTorch ignores
 
 
 def token_losses(logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]) -> Float[Tensor, " token"]:
     """-log softmax(logits)[target] of each token, in nats. No target is ignored.
 
     Raises:
-        InvalidArgument: for a target that is none of the classes.
+        InvalidArgument: for a target that is not among the classes.
     """
-    if not targets.is_cpu and not torch.compiler.is_compiling():  # where an index out of range is no error
+    if not targets.is_cpu and not torch.compiler.is_compiling():  # where an index out of range raises no error
         _refuse_out_of_range(logits, targets)
     blocked = logits.numel() >= _FROM and logits.is_cpu and not torch.compiler.is_compiling()
     try:
@@ -31,7 +31,7 @@ def token_losses(logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor,
 
 
 def any_of(flags: Tensor) -> bool:
-    """Whether one is true; False within `torch.func.vmap`, where several weights at once cannot answer."""
+    """Whether any is true; False inside `torch.func.vmap`, where values cannot be inspected."""
     try:
         return bool(flags.any())
     except RuntimeError:
@@ -49,16 +49,17 @@ def _refuse_out_of_range(logits: Tensor, targets: Tensor) -> None:
             "batch",
             expected=f"labels from 0 to {logits.shape[1] - 1}, since the model gives {logits.shape[1]} logits",
             found=str(int(targets[wrong][0])),
-            instead="a model with a logit for each class; a sample of no class (label -100) left out of the data",
+            instead="a model with a logit for each class; samples without a class (label -100) removed from the data",
         )
 
 
 class _Blocked(torch.autograd.Function):
-    """Some rows after another, so that each is read from memory once forward, and read and written once backward.
+    """Processes rows in blocks, so that each is read once in the forward pass, and read and written once in the
+    backward pass.
 
-    PyTorch's own writes all log-probabilities, a gradient by them and a gradient by the logits, each into fresh memory:
-    at a vocabulary of 5000 that takes half as long as the matrix products. Every operation here has a derivative and
-    a batching rule of its own, so second derivatives and `torch.func.vmap` work.
+    PyTorch's version writes all log-probabilities, their gradient and the gradient of the logits, each into fresh
+    memory. At a vocabulary of 5000 that takes half as long as the matrix products. Every operation here has its own
+    derivative and batching rule, so second derivatives and `torch.func.vmap` work.
     """
 
     generate_vmap_rule = True

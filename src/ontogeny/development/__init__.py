@@ -1,4 +1,4 @@
-"""Pure functions over trajectories: when a network's structure changed, and along which path."""
+"""Pure functions of trajectories: when a network's structure changed, and along which path."""
 
 from ontogeny.development.clusters import SignatureConfig, signatures
 from ontogeny.development.essential import EssentialConfig, essential_dynamics

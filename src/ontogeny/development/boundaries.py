@@ -11,14 +11,14 @@ from scipy.signal import find_peaks
 from ontogeny.development.settings import StageConfig
 from ontogeny.development.smoothing import SmoothCurve
 
-_ZERO = 1e-12  # |slope| at a change of sign, as a share of the greatest: the grid steps over the exact zero
+_ZERO = 1e-12  # |slope| at a sign change, as a share of the largest: the grid misses the exact zero
 
 
 @dataclass(frozen=True)
 class Boundary:
     """A boundary at `log_step`, its 95 % interval, the probability that it is there, and its kind.
 
-    At a "plateau" the slope passes through zero; at a "knee" the curve keeps its direction, but more slowly.
+    At a "plateau" the slope crosses zero. At a "knee" the curve keeps its direction but slows down.
     """
 
     log_step: float
@@ -29,20 +29,20 @@ class Boundary:
 
 
 class Valley(NamedTuple):
-    """A dip of |slope|: its centre in log step, and whether the slope passes through zero in it."""
+    """A dip of |slope|: its centre in log step, and whether the slope crosses zero in it."""
 
     center: float
     has_zero: bool
 
 
 def find_boundaries(curve: SmoothCurve, config: StageConfig) -> list[Boundary]:
-    """Valleys of the posterior-mean slope that most posterior samples show as well, in order.
+    """Valleys of the posterior-mean slope that most posterior samples also show, in order.
 
     A slope is significant outside the simultaneous band of the whole slope curve, |slope| > q·sd(x) with q the
     `confidence` quantile over samples of max_x |sample − mean| / sd. Every sample is searched by the same rule, and
-    each of its valleys speaks for the nearest candidate, if within `tolerance`. Of the samples that show a candidate
-    come its probability (their share), location (median), interval (95 %) and kind (majority: a plateau where the
-    sample's own slope passes through zero in the dip, a knee where it does not).
+    each of its valleys supports the nearest candidate, if within `tolerance`. The samples that show a candidate give
+    its probability (their share), location (median), interval (95 %) and kind (majority: a plateau if the sample's own
+    slope crosses zero in the dip, otherwise a knee).
     """
     deviation = np.abs(curve.slope_samples - curve.slope) / curve.slope_sd
     threshold = np.quantile(deviation.max(axis=1), config.confidence) * curve.slope_sd
@@ -72,11 +72,11 @@ def valleys(
     threshold: Float[np.ndarray, " grid"],
     prominence: float,
 ) -> list[Valley]:
-    """Dips of |slope| below `prominence` times the smaller of the peaks on both sides, which exceed `threshold`.
+    """Dips of |slope| below `prominence` times the smaller of the adjacent peaks, which must exceed `threshold`.
 
-    A change of sign is a dip to zero. The centre is the mean of log step over the dip, weighted by how far |slope| is
-    below that level: at a simple zero the zero itself, on a long plateau its middle, where the zero of a noisy slope
-    could be anywhere.
+    A sign change is a dip to zero. The centre is the mean of log step over the dip, weighted by the depth of |slope|
+    below that level. It is the zero itself at a simple zero, and the middle of a long plateau, where the zero of a
+    noisy slope could be anywhere.
     """
     size = _size_with_zeros(slope)
     # Prominence in the sense of topography is a ratio in logarithms; the low rim lets a peak stand at either end.
@@ -86,7 +86,7 @@ def valleys(
     for left, right in zip(peaks[:-1] - 1, peaks[1:] - 1, strict=True):
         within = slice(left, right + 1)
         depth = np.maximum(prominence * min(size[left], size[right]) - size[within], 0.0)
-        if depth.any():  # none where the dip touches the level exactly
+        if depth.any():  # zero where the dip just touches the level
             center = float(depth @ log_step[within] / depth.sum())
             found.append(Valley(center, bool(slope[within].min() <= 0 <= slope[within].max())))
     return found
@@ -102,7 +102,7 @@ def _size_with_zeros(slope: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " g
 
 
 def _matches(found: Sequence[Valley], candidates: Sequence[float], tolerance: float) -> dict[int, Valley]:
-    """By index of the candidate, the closest of those valleys that are nearest to it and within `tolerance`."""
+    """Candidate index -> the closest valley among those nearest to it and within `tolerance`."""
     matches: dict[int, Valley] = {}
     for valley in found:
         distance = [abs(valley.center - candidate) for candidate in candidates]

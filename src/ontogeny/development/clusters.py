@@ -1,4 +1,4 @@
-"""Developmental signatures: components grouped by how their refined coefficients run along training."""
+"""Developmental signatures: components clustered by the curves of their refined coefficients along training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,20 +17,20 @@ from ontogeny.development.usable import Coefficient, Points, coefficient_of, cou
 
 Curves = Float[np.ndarray, "component step"]
 _MIN_COMPONENTS = 4
-_USABLE = 0.5  # of a component's checkpoints at least; with fewer its curve is mostly interpolation
+_USABLE = 0.5  # least share of a component's checkpoints; below it the curve is mostly interpolation
 
 
 class SignatureConfig(Settings):
-    """How curves are grouped; fix it before looking at the runs that are reported.
+    """Settings of the clustering. Fix them before looking at the runs you report.
 
     Attributes:
         method: k-means, or hierarchical clustering by Ward's criterion, both of Euclidean distance.
         normalization: of each curve: standardised (mean 0, variance 1), to its range (0 to 1), or none.
-        max_clusters: numbers from 2 to this are tried.
-        num_resamples: curves drawn from the errors of the estimates, for the stability of a number.
-        num_permutations: of labels, for the p-value.
-        coefficient: the variable that is clustered, "llc_complexity" or "llc"; by default the complexity where every
-            run has it.
+        max_clusters: cluster numbers from 2 to this are tried.
+        num_resamples: curves resampled from the errors of the estimates, for the stability of a number.
+        num_permutations: permutations of labels, for the p-value.
+        coefficient: the variable that is clustered, "llc_complexity" or "llc"; default: the complexity if every run has
+            it.
     """
 
     method: str = Field("k-means", pattern="^(k-means|hierarchical)$")
@@ -50,35 +50,36 @@ def signatures(
     dataset: str | None = None,
     config: SignatureConfig | None = None,
 ) -> xr.Dataset:
-    """Components clustered by their curves λ̂(log step), with the stability of that and its agreement with labels.
+    """Cluster components by their curves λ̂(log step), with the stability of the clusters and their agreement with
+    labels.
 
-    Curves are interpolated onto common steps, evenly spaced in log step, and normalised one by one. Only estimates
-    that `stages` would use make a curve. A component with fewer than half of them is left out and listed, and the
-    common steps are those between usable estimates of every other: no curve is extrapolated. The number of
-    clusters is the one whose grouping agrees best with the groupings of curves that are drawn from the estimates'
-    errors (mean adjusted Rand index, `stability`). Agreement with labels is an adjusted Rand index; under its null
-    labels are permuted within layers ("L0H3" is of layer L0) of one run.
+    Curves are interpolated onto common steps, evenly spaced in log step, and normalised one by one. Only estimates that
+    `stages` would use enter a curve. A component with less than half of them usable is left out and listed. The common
+    steps lie between usable estimates of all other components, so no curve is extrapolated. The number of clusters is
+    the one whose clustering agrees best with those of curves resampled from the estimates' errors (mean adjusted Rand
+    index, `stability`). Agreement with labels is an adjusted Rand index. Under its null, labels are permuted within the
+    layers ("L0H3" is in layer L0) of one run.
 
     Args:
-        trajectories: from `measure`, with several components; of one run, or of several whose components are pooled,
-            in a list or joined along a dimension of their own.
-        labels: component -> its type by other evidence, such as head scores; one mapping a run.
-        components: which take part; default all heads ("L0H3"), or all components but the whole where there are none.
-        dataset: whose coefficients; default the first.
+        trajectories: from `measure`, with several components; of one run, or of several with pooled components, in a
+            list or joined along a further dimension.
+        labels: component -> its type from other evidence, such as head scores; one mapping per run.
+        components: those to cluster; default all heads ("L0H3"), or, without heads, all components but the whole.
+        dataset: the dataset of the coefficients; default the first.
         config: see `SignatureConfig`.
 
     Returns:
         Dataset over `member` ("run/component"): `cluster`, `curve` (member, at), `label` if labels were given; over
-        `num_clusters`: `stability`; attributes `coefficient`, `chosen`, `excluded_members` and `excluded_outcome` (how
-        many estimates of each were left out, by outcome), and with labels `agreement`, `p_value`.
+        `num_clusters`: `stability`; attributes `coefficient`, `chosen`, `excluded_members` and `excluded_outcome` (the
+            number of estimates left out of each, by outcome), and with labels `agreement`, `p_value`.
 
     Raises:
         InvalidArgument: for fewer than four components with usable curves, curves without errors or without common
-            steps, labels that miss a component, or labels all alike.
+            steps, labels that miss a component, or a single label.
 
-    When not to trust it: four to six curves make groups of two whatever they are; a stability below some 0.7 says that
-    the errors alone undo the grouping. Curves of one layer resemble each other for reasons other than their type: that
-    is why labels are permuted within layers.
+    When not to trust it: four to six curves form groups of two whatever they are. A stability below about 0.7 means
+        that the errors alone undo the clustering. Curves of one layer resemble each other for reasons other than type,
+        which is why labels are permuted within layers.
 
     References:
         Wang et al., "Differentiation and Specialization of Attention Heads via the Refined LLC", arXiv 2410.02984.
@@ -145,7 +146,7 @@ def _types(members: list[str], labels: Mapping[str, str] | Sequence[Mapping[str,
 
 
 def _against(found: xr.Dataset, types: np.ndarray, rng: np.random.Generator, config: SignatureConfig) -> xr.Dataset:
-    """With the agreement of clusters and labels, and its p-value under permutations within layers of a run."""
+    """Add the agreement of clusters and labels, and its p-value under permutations within layers of a run."""
     layers = np.array([str(member).partition("H")[0] for member in found["member"].values])
     clusters = found["cluster"].values
     agreement = adjusted_rand_score(types, clusters)
@@ -182,7 +183,7 @@ def _components(run: xr.Dataset, wanted: Sequence[str] | None) -> list[str]:
 def _points(
     runs: list[xr.Dataset], components: Sequence[str] | None, dataset: str | None, coefficient: Coefficient
 ) -> dict[str, Points]:
-    """By member, the usable estimates of its curve."""
+    """Member -> the usable estimates of its curve."""
     for run in runs:
         if f"{coefficient}_mcse" not in run:
             expected = f"`{coefficient}_mcse`, from which the stability follows"
@@ -200,7 +201,7 @@ def _is_usable(points: Points) -> bool:
 
 
 def _too_few(points: Mapping[str, Points], excluded: Mapping[str, str]) -> InvalidArgument:
-    """Of components that were not there, or whose curves cannot be used."""
+    """The error for absent components, or for unusable curves."""
     if not excluded:
         expected = f"at least {_MIN_COMPONENTS} components with a coefficient"
         return InvalidArgument(
@@ -216,10 +217,10 @@ def _too_few(points: Mapping[str, Points], excluded: Mapping[str, str]) -> Inval
 
 
 def _grid(curves: list[Points]) -> Float[np.ndarray, " at"]:
-    """Steps between usable estimates of every curve, as many as the shortest curve has there, excluded ones too."""
+    """Steps between usable estimates of every curve: as many as the shortest one has there, excluded or not."""
     first, last = max(each.step[0] for each in curves), min(each.step[-1] for each in curves)
     if first >= last:
-        found = f"a curve that begins at step {first} and one that ends at step {last}"
+        found = f"a curve that starts at step {first} and one that ends at step {last}"
         raise InvalidArgument("trajectories", expected="curves with steps in common", found=found)
     measured = [np.array([*each.step, *each.excluded_steps]) for each in curves]
     return np.geomspace(first, last, min(int(((first <= steps) & (steps <= last)).sum()) for steps in measured))

@@ -1,4 +1,4 @@
-"""What a curve along training does: when it reaches half, where it rises most, how far it falls; and resamples."""
+"""Features of a curve along training: half time, steepest rise and relative fall; and bootstrap resamples."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,13 +25,13 @@ def half_time(steps: Steps, curve: Real[np.ndarray, " step"]) -> float:
 
 
 def steepest(steps: Steps, curve: Real[np.ndarray, " step"], *, smoothing: float = 0.08, first_step: int = 1) -> float:
-    """Step at which a curve, smoothed by a Gaussian kernel in log step, rises most per decade. Of a fall, pass -curve.
+    """Step at which a curve, smoothed by a Gaussian kernel in log step, rises most per decade. For a fall pass -curve.
 
     Args:
         steps: increasing; step 0 counts as a half.
         curve: value at each step.
         smoothing: standard deviation of the kernel, in decades.
-        first_step: earlier steps are not looked at.
+        first_step: earlier steps are ignored.
     """
     x = np.log10(np.maximum(steps, 0.5))
     grid = np.linspace(np.log10(first_step), x[-1], 400)
@@ -49,7 +49,7 @@ def falls(
         values, errors: NaN where there is no usable estimate.
 
     Returns:
-        fall, error: NaN where less than half of a curve is usable, or its end is not; 0 for one that ends at its peak.
+        fall, error: NaN if less than half of a curve is usable, or its end is not; 0 for a curve that ends at its peak.
     """
     fall, error = np.full((2, len(values)), np.nan)
     for row, (curve, spread) in enumerate(zip(values, errors, strict=True)):
@@ -62,25 +62,25 @@ def falls(
 
 
 def resamples(size: int, count: int, rng: np.random.Generator) -> Int[np.ndarray, "count size"]:
-    """Rows of `size` indices drawn with replacement: the resamples of a bootstrap over probe sequences, say."""
+    """Rows of `size` indices drawn with replacement, for example to bootstrap over probe sequences."""
     return rng.integers(size, size=(count, size))
 
 
 def bootstrap(
     statistic: Callable[[Int[np.ndarray, " size"]], float], size: int, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, " count"]:
-    """A statistic of chosen units, on `count` resamples of all of them."""
+    """A statistic of the selected units, on `count` bootstrap resamples."""
     return np.array([statistic(chosen) for chosen in resamples(size, count, rng)])
 
 
 def interval(resampled: Float[np.ndarray, " count"]) -> tuple[float, float]:
-    """The middle 95 % of a bootstrap: what the units say that were resampled. It knows nothing of other seeds."""
+    """The central 95 % of a bootstrap. It covers the variation of the resampled units, not that between seeds."""
     low, high = np.quantile(resampled, _LEVEL)
     return float(low), float(high)
 
 
 def spaced_in_log(steps: Sequence[int], count: int) -> list[int]:
-    """Those of `steps` from 1 on that are nearest to `count` evenly spaced in log step, first and last included."""
+    """The `steps` ≥ 1 nearest to `count` values evenly spaced in log step, including the first and last."""
     trained = np.array([step for step in steps if step >= 1])
     wanted = np.geomspace(trained[0], trained[-1], count)
     return sorted({int(trained[np.abs(np.log(trained / step)).argmin()]) for step in wanted})
@@ -92,7 +92,7 @@ def log_ratio(
     lower: Float[np.ndarray, " unit"],
     lower_error: Float[np.ndarray, " unit"],
 ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-    """ln(upper / lower) and its standard error; NaN where either is not positive."""
+    """ln(upper / lower) and its standard error; NaN if either is not positive."""
     ratio, error = np.full((2, len(upper)), np.nan)
     at = (upper > 0) & (lower > 0)
     ratio[at] = np.log(upper[at] / lower[at])

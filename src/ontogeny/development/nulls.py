@@ -1,4 +1,4 @@
-"""Null distributions of claims about a development, each a named function that gives the p-value of what was seen."""
+"""Null hypotheses for claims about development. Each is a function that returns the p-value of the observation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Null:
-    """What was seen, held against chance.
+    """The comparison of an observation with a null.
 
     Attributes:
         name: what varies under the null, in words.
-        p_value: probability of as much as was seen, or more.
+        p_value: probability, under the null, of a result at least as extreme.
         typical: median of the statistic under the null; None where it is not simulated.
     """
 
@@ -34,7 +34,7 @@ def circular_shifts(
     stop: float,
     count: int = 1000,
 ) -> Null:
-    """Places keep their distances, and all move round the same way: small values of the statistic count as much.
+    """Shift all places around a circle by the same amount, keeping their distances. Small statistics count as extreme.
 
     Args:
         statistic: of the places.
@@ -49,12 +49,12 @@ def circular_shifts(
 
 
 def anywhere_in_log_step(step: float, other: float, first: float, last: float) -> Null:
-    """A change could be at any step, evenly in log step: the chance that it lies as near to another change.
+    """Place a change uniformly in log step: the chance that it lies as close to another change.
 
     Args:
-        step: of the change.
-        other: of the one that it is held against.
-        first, last: ends of the steps at which it could be.
+        step: step of the change.
+        other: step of the change it is compared with.
+        first, last: range of possible steps.
     """
     x, y, low, high = (float(np.log10(each)) for each in (step, other, first, last))
     distance = abs(x - y)
@@ -71,11 +71,11 @@ def permutations(
     two_sided: bool = False,
     count: int = 4999,
 ) -> Null:
-    """Labels in random order, within groups if there are any: large values of the statistic count as much.
+    """Permute labels, within groups if given. Large statistics count as extreme.
 
     Args:
         statistic: of the labels.
-        labels: one a unit.
+        labels: one per unit.
         within: group of each unit; labels stay in their group.
         two_sided: large absolute values count.
         count: permutations.
@@ -89,26 +89,26 @@ def permutations(
 
 
 def even_odds(count: int, size: int) -> Null:
-    """Each of `size` units shows it with probability one half: the chance that `count` or more do."""
+    """Each of `size` units shows the effect with probability one half: the chance that `count` or more do."""
     return Null("even odds for each", float(binom.sf(count - 1, size, 0.5)), size / 2)
 
 
 def bootstrapped(resampled: Float[np.ndarray, " count"], least: float = 0.0) -> Null:
-    """The true value is no larger than `least`: the share of a bootstrap's values that are not."""
+    """The true value is at most `least`: the share of bootstrap values that are."""
     return Null("bootstrap over probes", _share(np.asarray(resampled) <= least))
 
 
 def gaussian_error(value: float, error: float) -> Null:
-    """Nothing but a Gaussian error of known size: the chance of a value as large."""
+    """Only a Gaussian error of known size: the chance of a value as large."""
     return Null("its own error", float(norm.sf(value / error)))
 
 
 def either(*nulls: Null) -> Null:
-    """Chance of what is claimed if any of several nulls holds: the largest p-value of those that a claim must beat."""
+    """Any of several nulls may hold: the largest of their p-values, all of which a claim must beat."""
     worst = max(nulls, key=lambda null: null.p_value)
     return Null(" or ".join(null.name for null in nulls), worst.p_value, worst.typical)
 
 
 def _share(hits: np.ndarray) -> float:
-    """Of a simulated null, what was seen counted in, so that it is never 0."""
+    """The share under a simulated null, counting the observation itself, so that it is never 0."""
     return float((np.sum(hits) + 1) / (len(hits) + 1))

@@ -1,4 +1,4 @@
-"""The one frozen config of the search for stages: fix it before looking at the runs that are reported."""
+"""The frozen config of the search for stages. Fix it before looking at the runs you report."""
 
 from pydantic import Field
 
@@ -7,22 +7,22 @@ from ontogeny.development.usable import Coefficient
 
 
 class StageConfig(Settings):
-    """What counts as a stage boundary. Distances are in decades of the training step.
+    """The definition of a stage boundary. Distances are in decades of the training step.
 
     Attributes:
-        component: whose learning coefficient is staged; "all" is the whole model.
-        coefficient: the variable that is staged, "llc_complexity" or "llc"; by default the complexity where it was
-            measured. Away from a minimum the LLC is the complexity less the descent, and turns where the descent does.
-        resolution: the shortest length scale the smoothed curve may have, and how far from both ends of the curve
-            boundaries are looked for.
-        confidence: of the band around the whole slope curve that the rise or fall on either side of a boundary must
-            leave: with 0.95, one flat curve in twenty has any significant slope at all, and a boundary needs two.
-        prominence: at a boundary |slope| falls below this share of the smaller of the two slopes that flank it.
-        tolerance: how far from a boundary a posterior sample may show it and still count as showing it.
+        component: the component whose learning coefficient is staged; "all" is the whole model.
+        coefficient: the variable that is staged, "llc_complexity" or "llc"; default: the complexity if it was measured.
+            Away from a minimum the LLC is the complexity minus the descent, and also turns where the descent does.
+        resolution: the shortest length scale of the smoothed curve, and the distance from both ends within which no
+            boundaries are sought.
+        confidence: of the simultaneous band of the slope curve. The slopes on both sides of a boundary must leave it.
+            With 0.95, one flat curve in twenty has any significant slope, and a boundary needs two.
+        prominence: at a boundary |slope| falls below this share of the smaller adjacent slope.
+        tolerance: largest distance at which a posterior sample still counts as showing a boundary.
         min_probability: share of posterior samples that must show a boundary.
         num_samples: posterior samples of the curve; the probabilities are good to 1 / (2 √num_samples).
         num_grid: points on which the smooth curve is evaluated, evenly spaced in log step.
-        seed: of the posterior samples and of the optimiser's restarts.
+        seed: for the posterior samples and the optimiser's restarts.
     """
 
     component: str = "all"

@@ -1,4 +1,4 @@
-"""A noisy curve over the logarithm of the training step as a Gaussian process, with its slope and their errors."""
+"""Gaussian-process smoothing of a noisy curve over log training step, with its slope and their errors."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from ontogeny.core.seeds import derive
 from ontogeny.development.settings import StageConfig
 
 _RESTARTS = 2
-_LONGEST_SCALE = 10.0  # decades: beyond it a curve is a straight line, which the trend is for
-_VAGUE = 100.0  # prior variance of level and trend, in variances of the data: large enough to leave both to the data
+_LONGEST_SCALE = 10.0  # decades: beyond it a curve is a straight line, which the trend describes
+_VAGUE = 100.0  # prior variance of level and trend, in variances of the data: large enough to let the data decide
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SmoothCurve:
         slope, slope_sd: mean and standard deviation of df/dx, per decade.
         samples, slope_samples: curves drawn from the posterior, and their slopes.
         length_scale: fitted, in decades.
-        extra_noise: standard deviation of the fitted noise beyond the errors that the points came with.
+        extra_noise: standard deviation of the fitted noise beyond the given errors.
     """
 
     log_step: Float[np.ndarray, " grid"]
@@ -49,9 +49,9 @@ def smooth(
 ) -> SmoothCurve:
     """Gaussian-process smoothing: value_i = level + trend·x_i + g(x_i) + N(0, error_i² + extra_noise²), g Matérn-5/2.
 
-    Level and trend have a vague prior, so that a straight line in log step needs no g and the ends are not drawn back
-    to a mean. Scale and length of g and the extra noise (standard errors of chains often say too little) maximise the
-    marginal likelihood. The posterior holds these fixed, so its bands are a little narrow when points are few.
+    Level and trend have a vague prior, so a straight line in log step needs no g and the ends are not pulled to a mean.
+    Scale and length of g and the extra noise maximise the marginal likelihood; chains' standard errors are often too
+    small. The posterior holds these fixed, so its bands are slightly too narrow with few points.
 
     Args:
         log_step: log10 of the training step, increasing.
@@ -66,7 +66,7 @@ def smooth(
     grid = np.linspace(log_step[0], log_step[-1], config.num_grid)
     mean, covariance = process.predict((grid - center)[:, None], return_cov=True)
 
-    # A square root of the covariance, so that no variance can come out negative; below zero there is only rounding.
+    # A square root of the covariance keeps variances non-negative; negative eigenvalues are only rounding.
     eigenvalues, eigenvectors = np.linalg.eigh(covariance)
     root = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0.0))
     gradient = np.asarray(np.gradient(np.eye(config.num_grid), grid, axis=0))
@@ -91,8 +91,8 @@ def _fit_kernel(
     variance: Float[np.ndarray, " point"],
     config: StageConfig,
 ) -> tuple[Kernel, float]:
-    """The kernel of the curve alone and the variance of the extra noise, by marginal likelihood."""
-    # Without a shortest scale the curve could run through every point; Matérn-5/2 rings less than RBF at sharp rises.
+    """The kernel of the curve and the variance of the extra noise, by marginal likelihood."""
+    # Without a shortest scale the curve could pass through every point. Matérn-5/2 rings less than RBF at sharp rises.
     bounds = (config.resolution, max(_LONGEST_SCALE, 2 * config.resolution))
     bend = ConstantKernel(1.0, (1e-3, 1e2)) * Matern(5 * config.resolution, bounds, nu=2.5)
     line = ConstantKernel(_VAGUE, "fixed") * DotProduct(1.0, "fixed")
@@ -103,7 +103,7 @@ def _fit_kernel(
         random_state=derive(config.seed, "restarts") % 2**32,
     )
     with warnings.catch_warnings():
-        # A parameter at its bound is an answer: no bend at all, or no noise beyond the known one.
+        # A parameter at its bound is a valid answer: no curvature at all, or no noise beyond the known one.
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = process.fit(points, value).kernel_
     return fitted.k1, float(fitted.k2.noise_level)

@@ -1,4 +1,4 @@
-"""Stages of development: the training run cut where its learning coefficient pauses or turns."""
+"""Stages of development: a training run divided where its learning coefficient pauses or turns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,58 +15,59 @@ from ontogeny.development.smoothing import SmoothCurve, smooth
 from ontogeny.development.usable import Points, coefficient_of, counts, over_steps, remedy, usable_points
 
 _NORMAL_95 = 1.959964
-_MIN_CHECKPOINTS = 8  # three parameters of the smoother, a level and a trend, and something left to judge them by
+_MIN_CHECKPOINTS = 8  # three smoother parameters, level and trend, and degrees of freedom left
 
 
 def stages(trajectory: xr.Dataset, config: StageConfig | None = None) -> xr.Dataset:
-    """Cut a training run into stages at the plateaus and knees of its learning coefficient over log10(step).
+    """Divide a training run into stages at the plateaus and knees of its learning coefficient over log10(step).
 
     The coefficient is smoothed by a Gaussian process over x = log10(step), with its standard errors as known noise and
-    more noise fitted. A boundary is a zero of its slope between two significantly sloped stretches (a plateau), or,
-    told apart from it, a dip of |slope| below half of both (a knee). Each comes with the share of posterior curves
-    that show it, is kept from 0.8 on, and is called what most of these curves show. Its place is the centre of the
-    dip: the zero itself where the slope just passes through it, and the middle of a plateau, on which the zero of a
+    additional fitted noise. A boundary is a zero of the slope between two significantly sloped stretches (a plateau),
+    or a dip of |slope| below half of both without a zero (a knee). Its probability is the share of posterior curves
+    that show it; boundaries are kept from 0.8 on. Its kind is the one that most of these curves show. Its place is the
+    centre of the dip. That is the zero itself at a simple crossing, and the middle of a plateau, where the zero of a
     noisy slope could be anywhere.
 
-    Verdicts decide what is fitted. Converged estimates enter as they stand, those with too few draws if their own
-    error is known. All others are left out and listed with their outcome. A trajectory without `llc_outcome` was never
-    judged, and all its finite estimates are used.
+    Verdicts decide which estimates are fitted. Converged estimates are used, and those with too few draws if their
+    error is known. All others are left out and listed with their outcome. A trajectory without `llc_outcome` has no
+    verdicts, and all its finite estimates are used.
 
-    Runs joined along one further dimension, `xr.concat([t0, t1, t2], dim="seed")`, are cut one by one, each at the
+    Runs joined along one further dimension, `xr.concat([t0, t1, t2], dim="seed")`, are divided separately, each at the
     steps at which it was measured.
 
     Args:
         trajectory: `llc_complexity` or `llc` over `step` and, if known, its `_mcse`, `llc_outcome` and `loss`.
-            `component` is selected by the config (an only one need not be named) and of `dataset` the first is taken.
-            Any other dimension is one of runs. Step 0 has no place on a log axis and is left out. At least eight
-            estimates must be usable; cost grows as their cube.
-        config: the coefficient (by default the complexity where it was measured) and the thresholds; fix them before
-            you look at the runs you report.
+            The config selects the `component` (a single one need not be named); the first `dataset` is used. Any other
+            dimension is one of runs. Step 0 has no place on a log axis and is left out. At least eight estimates must
+            be usable. The cost grows as the cube of their number.
+        config: the coefficient (default: the complexity if it was measured) and the thresholds. Fix them before you
+            look at the runs you report.
 
     Returns:
         Over `boundary`: `boundary_step`, `boundary_low`, `boundary_high` (95 % interval), `boundary_probability`,
         `boundary_kind` ("plateau" or "knee"). Over `stage`, one more than there are boundaries: `stage_start`,
         `stage_end`, `stage_delta_llc` with `_low` and `_high` (95 %), `stage_delta_loss` (NaN without a loss) and
-        `stage_type`: "A" for loss down and coefficient up, "B" for both down, "-" otherwise, and where the change of
-        the coefficient cannot be told from zero. Over `grid`: `grid_step`, `llc_smooth`, `llc_smooth_sd`, and `slope`,
+        `stage_type`: "A" for loss down and coefficient up, "B" for both down, "-" otherwise, and if the change of the
+            coefficient is not distinguishable from zero. Over `grid`: `grid_step`, `llc_smooth`, `llc_smooth_sd`, and
+            `slope`,
         `slope_low`, `slope_high` (per decade, 95 % pointwise), all of the coefficient that was staged. Attributes:
         `coefficient` (its variable), `settings`, `excluded_steps` and `excluded_outcome` (what was left out, and why),
-        `length_scale` (decades) and `extra_noise` (in units of the coefficient; far above the MCSE, it says that the
-        estimates scatter more than their errors admit).
+        `length_scale` (decades) and `extra_noise` (in units of the coefficient; if far above the MCSE, the estimates
+        scatter more than their errors suggest).
 
-        Of joined runs all variables have the dimension of the runs besides; runs with fewer boundaries than others end
-        in NaN and empty kinds. `unstaged` says by run why it could not be cut, empty where it was. The last four
-        attributes are lists over the runs. Attribute `not_comparable` says how nβ or γ differ, where they are known
-        to: changes of the coefficient do not compare then.
+        For joined runs all variables also have the dimension of the runs, and runs with fewer boundaries are padded
+        with NaN and empty kinds. `unstaged` says why a run could not be divided; it is empty if it was. The last four
+        attributes are lists over the runs. The attribute `not_comparable` says how nβ or γ differ, if they do: changes
+        of the coefficient are then not comparable.
 
     Raises:
         InvalidArgument: without the coefficient, without the component, with repeated steps or several dimensions of
             runs, or with too few usable estimates in every run; the message counts the others by outcome.
 
-    When not to trust it: the errors of neighbouring checkpoints are taken as independent, and those of chains that
-    share minibatches are not; a stage shorter than about twice the spacing of usable checkpoints cannot be seen; where
-    neighbours were excluded, the curve between is interpolated; the bands hold the smoother's settings fixed and are a
-    little narrow when points are few. Stretches within `resolution` of either end are never cut.
+    When not to trust it: the errors of neighbouring checkpoints are assumed independent, which is wrong for chains that
+        share minibatches. A stage shorter than about twice the spacing of usable checkpoints cannot be seen. The curve
+        is interpolated where neighbours were excluded. The bands hold the smoother's parameters fixed and are slightly
+        too narrow with few points. Stretches within `resolution` of either end are never divided.
 
     Source: Hoogland et al. (arXiv 2402.02364) for stages at zeros of the LLC's derivative in log step and for types A
     and B. Knees, probabilities and the significance of the slopes around a boundary are this library's own.
@@ -129,7 +130,7 @@ def _stages_of_run(trajectory: xr.Dataset, config: StageConfig) -> xr.Dataset:
 
 
 def _component(trajectory: xr.Dataset, coefficient: str, config: StageConfig) -> str:
-    """The component of the config; where it names none, an only one of the trajectory."""
+    """The config's component, or the trajectory's only one."""
     names = labels_along(trajectory[coefficient], "component", config.component) if coefficient in trajectory else []
     return names[0] if len(names) == 1 and "component" not in config.model_fields_set else config.component
 
@@ -173,7 +174,7 @@ def _describe_boundaries(boundaries: Sequence[Boundary]) -> dict[str, np.ndarray
 def _describe_stages(
     curve: SmoothCurve, edges: Float[np.ndarray, " edge"], trajectory: xr.Dataset
 ) -> dict[str, np.ndarray]:
-    """What happened between one edge (in log step) and the next; the loss is read between its checkpoints."""
+    """The changes between successive edges in log step. The loss is interpolated between its checkpoints."""
     delta_llc = np.diff(np.interp(edges, curve.log_step, curve.mean))
     samples = np.diff([np.interp(edges, curve.log_step, sample) for sample in curve.samples], axis=1)
     low, high = np.quantile(samples, [0.025, 0.975], axis=0)

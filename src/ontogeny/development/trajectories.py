@@ -1,4 +1,4 @@
-"""The path of a network's outputs through training in a few dimensions, beside what pure drift would draw."""
+"""The path of a network's outputs through training in a few dimensions, next to that of pure drift."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,23 +22,22 @@ def joint_pca(
     seed: int = 0,
     references: Mapping[str, Float[np.ndarray, " output"]] | None = None,
 ) -> xr.Dataset:
-    """Principal components of outputs on a fixed probe set along training, of one run or of several together.
+    """Principal components of outputs on a fixed probe set along training, for one run or several together.
 
     X = U S Vᵀ of all checkpoints of all runs stacked, the mean over them subtracted; the scores are U S. Each component
-    is signed so that its score of greatest size is positive.
+    is signed so that its score of largest magnitude is positive.
 
-    Beside it stands the null: Brownian motion, one path a run, with independent increments in as many dimensions
-    (2000 at most), of variance proportional to the distance in log(step + 1) between checkpoints, scaled to the same
-    total variance, through the same procedure. Its components are cosines of growing frequency, so that it too draws
-    smooth turns and spirals, and its first component explains 6/π² ≈ 61 % in the limit of many steps and dimensions: a
-    turn or a share of variance is worth no more than what exceeds the null's.
+    The null is Brownian motion, one path per run, put through the same procedure. Its increments are independent in as
+    many dimensions (at most 2000), with variance proportional to the distance in log(step + 1) between checkpoints,
+    scaled to the same total variance. Its components are cosines of growing frequency, so it also shows smooth turns
+    and spirals. Its first component explains 6/π² ≈ 61 % in the limit of many steps and dimensions. Only turns and
+    shares of variance in excess of the null's mean anything.
 
     Args:
-        outputs: (step, output) in that or the other order, `step` a coordinate, where runs were joined with their
-            dimension besides; or such arrays by name, over the same outputs on the same probes, each with its own
-            steps.
+        outputs: (step, output) in either order, with `step` as a coordinate, and the dimension of joined runs if any;
+            or such arrays by name, over the same outputs on the same probes, each with its own steps.
         num_components: how many to return.
-        seed: of the null.
+        seed: for the null.
         references: outputs on the same probes by name, such as those of an exact predictor: projected with the same
             loadings, and no part of the fit.
 
@@ -52,8 +51,8 @@ def joint_pca(
         InvalidArgument: for arrays of other dimensions, of different numbers of outputs, or with values that are not
             finite, and for more components than there are points or outputs.
 
-    When not to trust it: distances in outputs depend on the probe set and on whether logits or probabilities are
-    taken; one fast early stage can take the whole first component.
+    When not to trust it: distances between outputs depend on the probe set and on whether logits or probabilities are
+        used. One fast early stage can dominate the first component.
 
     Source of the null: Antognini and Sohl-Dickstein 2018 (PCA of Brownian motion gives Lissajous curves).
     """
@@ -161,7 +160,7 @@ def _principal_components(
 ) -> tuple[Float[np.ndarray, "point pc"], Float[np.ndarray, " pc"]]:
     """Scores and shares of variance of centred rows."""
     if rows.shape[1] > rows.shape[0]:
-        # The rows in an orthonormal basis of their own span, with the same distances: a square and cheap matrix.
+        # The rows in an orthonormal basis of their span: distances are kept, and the matrix is small and square.
         rows = np.asarray(np.linalg.qr(rows.T, mode="r")).T
     pca = PCA(num_components, svd_solver="full")
     score = pca.fit_transform(rows)
@@ -172,6 +171,6 @@ def _principal_components(
 def _brownian_motion(
     step: np.ndarray, dimension: int, generator: np.random.Generator
 ) -> Float[np.ndarray, "step dimension"]:
-    """A path from the origin that is observed at the steps, its clock being log(step + 1)."""
+    """A path from the origin, observed at the steps, with log(step + 1) as time."""
     elapsed = np.abs(np.diff(np.log1p(step), prepend=np.log1p(step[0])))
     return np.cumsum(np.sqrt(elapsed)[:, None] * generator.standard_normal((len(step), dimension)), axis=0)

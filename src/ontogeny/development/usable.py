@@ -1,4 +1,4 @@
-"""Which estimates of a trajectory a curve may be fitted to: those whose verdict allows it, with their errors."""
+"""The estimates of a trajectory that may enter a fit, by their verdicts, with their errors."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ontogeny.core.outcome import Outcome
 from ontogeny.core.runs import labels_along
 
 Coefficient = Literal["llc_complexity", "llc"]
-NOT_FINITE, NOT_JUDGED, NOT_MEASURED = "not_finite", "not_judged", "not_measured"  # reasons that are no outcome
+NOT_FINITE, NOT_JUDGED, NOT_MEASURED = "not_finite", "not_judged", "not_measured"  # reasons other than outcomes
 
 
 class Points(NamedTuple):
@@ -27,7 +27,7 @@ class Points(NamedTuple):
 
 
 def coefficient_of(trajectory: xr.Dataset, wanted: Coefficient | None = None) -> Coefficient:
-    """The variable to use: the wanted one, by default the complexity where it was measured, else the LLC."""
+    """The variable to use: the requested one, or by default the complexity if it was measured, else the LLC."""
     return wanted or ("llc_complexity" if "llc_complexity" in trajectory else "llc")
 
 
@@ -36,17 +36,16 @@ def usable_points(
 ) -> Points:
     """The estimates of a coefficient over `step` that may enter a fit.
 
-    Converged estimates enter as they stand. Those with too few draws enter if their error is known: it says how little
-    they weigh. Every other estimate is excluded, and so are values and errors that are not finite. Where the
-    trajectory holds no `llc_outcome` at all, every finite estimate is used. Step 0 has no place in log step and is
-    dropped without a word.
+    Converged estimates are used. Those with too few draws are used if their error is known, which gives them little
+    weight. All other estimates are excluded, as are values and errors that are not finite. If the trajectory has no
+    `llc_outcome`, every finite estimate is used. Step 0 has no place in log step and is dropped silently.
 
     Args:
         trajectory: of one run (see `runs_of`), with the coefficient and, if known, `{coefficient}_mcse` and
             `llc_outcome`.
         coefficient: from `coefficient_of`.
-        component: which one; None if the variable has no such dimension.
-        dataset: which one; default the first.
+        component: its name; None if the variable has no such dimension.
+        dataset: its name; default the first.
 
     Raises:
         InvalidArgument: without the coefficient, or without the component or dataset.
@@ -75,12 +74,12 @@ def counts(reasons: Sequence[str]) -> str:
 
 
 def remedy(reasons: Sequence[str], otherwise: str) -> str:
-    """What to do about the outcome that excluded most estimates; `otherwise` where none was excluded by an outcome."""
+    """What to do about the outcome that excluded most estimates; `otherwise` if no outcome excluded any."""
     outcomes = Counter(reason for reason in reasons if reason in set(Outcome))
     if not outcomes:
         return otherwise
     worst = Outcome(outcomes.most_common(1)[0][0])
-    # The outcome's own advice is to read the complexity of a single estimate, which makes no curve usable.
+    # The outcome's own advice, to read the complexity of a single estimate, does not make a curve usable.
     lower = "At these checkpoints lower nbeta or raise localization, the same for all, until descent is small."
     return f"measure again. {lower if worst is Outcome.NOT_A_MINIMUM else worst.advice}"
 
@@ -88,7 +87,7 @@ def remedy(reasons: Sequence[str], otherwise: str) -> str:
 def over_steps(
     trajectory: xr.Dataset, name: str, component: str | None = None, dataset: str | None = None
 ) -> xr.DataArray:
-    """A variable over `step` alone: of this dataset (default the first), and of the component if one is named."""
+    """A variable over `step` alone, for this dataset (default the first), and for the component if one is given."""
     if name not in trajectory or "step" not in trajectory[name].dims:
         raise InvalidArgument(
             "trajectory", expected=f"a variable `{name}` over `step`", found=f"only {sorted(map(str, trajectory))}"
@@ -107,11 +106,11 @@ def over_steps(
 
 
 def _reason(value: float, error: float, error_known: bool, outcome: object) -> str:
-    """Why an estimate is excluded; empty for one that is used."""
+    """Why an estimate is excluded; empty if it is used."""
     finite = bool(np.isfinite(value) and np.isfinite(error))
     if outcome is None:
         return "" if finite else NOT_FINITE
-    verdict = outcome if isinstance(outcome, str) else ""  # a place that was never filled holds NaN
+    verdict = outcome if isinstance(outcome, str) else ""  # an entry never filled is NaN
     if not verdict:
         return NOT_JUDGED if np.isfinite(value) else NOT_MEASURED
     if verdict == Outcome.CONVERGED:
@@ -123,7 +122,7 @@ def _reason(value: float, error: float, error_known: bool, outcome: object) -> s
 def usable_curves(
     trajectory: xr.Dataset, components: Sequence[str], dataset: str | None = None
 ) -> tuple[Float[np.ndarray, "component step"], Float[np.ndarray, "component step"]]:
-    """Coefficients of components and their errors along `step`, NaN where an estimate may not be used.
+    """Coefficients of components and their errors along `step`, NaN for unusable estimates.
 
     Raises:
         InvalidArgument: for a component or dataset that was not measured.

@@ -11,7 +11,7 @@ import xarray as xr
 from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
-from ontogeny.estimators.diagnostics import Diagnostics, diagnose, judge, judge_draws
+from ontogeny.estimators.diagnostics import Diagnostics, diagnose, verdict_of, verdict_on_draws
 from ontogeny.stores import read_tree, write_tree
 
 _NORMAL_95 = 1.959964
@@ -168,7 +168,7 @@ def llc(draws: xr.DataTree) -> Estimate:
     failed_at = np.asarray(draws["sample_stats"]["failed_at"], dtype=np.float64)
     found = diagnose(draws)
     failed = not np.isnan(failed_at).all()
-    outcome = judge(found, failed)
+    outcome = verdict_of(found, failed)
     advice = outcome.advice
     if outcome is Outcome.DIVERGED and settings.not_finite:
         advice = f"The loss at w* is not finite for {settings.not_finite}: correct these samples, or leave them out."
@@ -182,4 +182,4 @@ def llc(draws: xr.DataTree) -> Estimate:
     split = (found.complexity, found.complexity_mcse, found.descent, found.descent_mcse)
     share = (found.withheld, found.withheld_mcse)
     numbers = (found.value, found.mcse, found.rhat, found.ess)
-    return Estimate(*numbers, outcome, advice, settings, found, draws, *split, *share, judge_draws(found, failed))
+    return Estimate(*numbers, outcome, advice, settings, found, draws, *split, *share, verdict_on_draws(found, failed))

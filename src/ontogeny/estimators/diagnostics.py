@@ -154,15 +154,15 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     )
 
 
-def judge(found: Diagnostics, failed: bool) -> Outcome:
+def verdict_of(found: Diagnostics, failed: bool) -> Outcome:
     """The most serious verdict that the diagnostics support; `failed` if a chain diverged."""
     below = found.value + 2 * found.mcse < 0
     if below or found.descent - 2 * found.descent_mcse > MAX_DESCENT * abs(found.complexity):
         return Outcome.NOT_A_MINIMUM
-    return judge_draws(found, failed)
+    return verdict_on_draws(found, failed)
 
 
-def judge_draws(found: Diagnostics, failed: bool) -> Outcome:
+def verdict_on_draws(found: Diagnostics, failed: bool) -> Outcome:
     """The verdict on the draws, wherever their center lies."""
     if failed:
         return Outcome.DIVERGED

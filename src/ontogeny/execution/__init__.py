@@ -1,4 +1,4 @@
-"""Jobs run here or on worker processes, with the same results, one progress, and nothing lost to a killed worker."""
+"""Running jobs in this process or on workers: same results, one progress display, and no loss to a killed worker."""
 
 from ontogeny.execution.jobs import Executor as Executor
 from ontogeny.execution.jobs import Job as Job

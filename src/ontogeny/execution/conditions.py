@@ -1,4 +1,4 @@
-"""The conditions under which every job runs, here or in a worker: one thread, the caller's settings and warnings."""
+"""The conditions of every job, here or in a worker: one thread, and the caller's settings and warnings."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ _RUNNING: ContextVar[bool] = ContextVar("running", default=False)
 
 
 def inside_job() -> bool:
-    """Whether the caller is itself a job; executors then run its jobs one after the other."""
+    """Whether the caller is itself a job. Executors then run its jobs one after another."""
     return _RUNNING.get()
 
 
 @contextlib.contextmanager
 def job_conditions() -> Generator[None]:
-    """One thread for PyTorch, BLAS and OpenMP. The numbers of threads are restored afterwards."""
+    """Limit PyTorch, BLAS and OpenMP to one thread, and restore the numbers of threads afterwards."""
     threads, token = torch.get_num_threads(), _RUNNING.set(True)
     try:
         with threadpool_limits(limits=1):
@@ -36,7 +36,7 @@ def job_conditions() -> Generator[None]:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a process that change what a job computes or whether it warns. Workers take over the caller's."""
+    """Process settings that change what a job computes or whether it warns. Workers adopt the caller's."""
 
     dtype: torch.dtype
     deterministic: bool
@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def of_this_process(cls) -> "Settings":
-        """What is set here and now."""
+        """The current settings of this process."""
         return cls(
             dtype=torch.get_default_dtype(),
             deterministic=torch.are_deterministic_algorithms_enabled(),
@@ -58,9 +58,9 @@ class Settings:
         )
 
     def take_over(self) -> None:
-        """Set this process alike, but for its warnings."""
+        """Apply these settings to this process, except the warning filters."""
         torch.set_default_dtype(self.dtype)
-        if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it costs seconds of imports
+        if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it takes seconds of imports
             torch.use_deterministic_algorithms(self.deterministic)
         torch.set_float32_matmul_precision(self.precision)
         os.chdir(self.folder)
@@ -68,16 +68,16 @@ class Settings:
 
     @contextlib.contextmanager
     def recorded_warnings(self) -> Generator[list[warnings.WarningMessage]]:
-        """Record the warnings that the caller's filters let through; those that they make errors are raised."""
+        """Record the warnings that the caller's filters let through. Those turned into errors are raised."""
         with warnings.catch_warnings(record=True) as recorded:
             warnings.resetwarnings()
             for entry in reversed(self.filters):
-                with contextlib.suppress(Exception):  # of a category that only the caller can import
+                with contextlib.suppress(Exception):  # a category that only the caller can import
                     _add_filter(*cloudpickle.loads(entry))
             yield recorded
 
 
 def _add_filter(action: Any, message: Any, category: type[Warning], module: Any, line: int) -> None:
-    """Put an entry of `warnings.filters` in front; there, patterns are compiled or, of Python's own, plain text."""
+    """Prepend an entry of `warnings.filters`, whose patterns are compiled or, for Python's own, plain text."""
     text, place = (getattr(pattern, "pattern", pattern) or "" for pattern in (message, module))
     warnings.filterwarnings(action, text, category, place, line)

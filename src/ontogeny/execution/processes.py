@@ -1,4 +1,4 @@
-"""Jobs on worker processes of this machine, which survive a worker that is killed."""
+"""Jobs on worker processes of this machine. They survive a killed worker."""
 
 import os
 import signal
@@ -27,12 +27,12 @@ from ontogeny.execution.reports import INTERVAL, Overview
 from ontogeny.execution.serial import Serial
 from ontogeny.execution.shipping import write_shared
 
-# A job is begun at most three times: with the others, once more with the others, and then alone, which leaves it all
-# the memory there is and shows which job it is that kills its worker.
+# A job is started at most three times: twice with the others, and then alone. Alone it has all the memory, and the job
+# that kills its worker is identified.
 _RETRIES = 2
-# Workers without work stay for so many seconds, because a new one needs seconds to import PyTorch.
+# Idle workers stay this many seconds, because a new one needs seconds to import PyTorch.
 _IDLE = 30.0
-# Named by text, it would be that of joblib's own copy of loky, of another version, once joblib is imported.
+# An object, not a name: once joblib is imported, the name means joblib's own loky, of another version.
 _CONTEXT = LokyContext()
 
 
@@ -42,11 +42,11 @@ class Processes:
 
     Functions of scripts and notebooks, lambdas and closures can be jobs, and a script needs no
     `if __name__ == "__main__":`. Large tensors in `shared` are mapped into the memory of all workers from one temporary
-    file. Unfinished jobs of a killed worker are begun again, at most twice. A job that itself runs jobs runs them
-    serially. Costly jobs, by weight, begin first.
+    file. Unfinished jobs of a killed worker are restarted, at most twice. A job that itself runs jobs runs them
+    serially. Jobs with the largest weights start first.
 
     Args:
-        num_workers: how many processes; default one a core.
+        num_workers: number of processes; default one per core.
     """
 
     num_workers: int | None = None
@@ -68,7 +68,7 @@ class Processes:
     ) -> None:
         if inside_job() or not jobs:
             return Serial().run(jobs, progress, on_result, shared=shared, task=task)
-        # Workers may still hold a file of the folder when it goes, which some systems do not allow.
+        # Workers may still hold a file of the folder when it is removed, which some systems forbid.
         with tempfile.TemporaryDirectory(prefix="ontogeny-", ignore_cleanup_errors=True) as folder:
             write_shared(shared, Path(folder))
             with reporting(progress, task, len(jobs)), _loky_quiet():
@@ -78,13 +78,13 @@ class Processes:
 
 
 def default_executor(num_jobs: int) -> Executor:
-    """`Processes` with a worker a core, but no more than jobs; `Serial` where that is one."""
+    """`Processes` with one worker per core, but no more than jobs; `Serial` if that is one."""
     num_workers = min(loky.cpu_count(), num_jobs)
     return Processes(num_workers) if num_workers > 1 else Serial()
 
 
 class _Run:
-    """One call of `Processes.run`: which jobs wait, which were lost, which failed."""
+    """One call of `Processes.run`: waiting, lost and failed jobs."""
 
     def __init__(
         self, jobs: Sequence[Job], overview: Overview, on_result: Callable[[int, Any], None], folder: Path
@@ -96,7 +96,7 @@ class _Run:
         self.failures = Failures(jobs)
 
     def finish_all(self, num_workers: int) -> None:
-        """Run until no job waits, in a fresh pool after each one that breaks."""
+        """Run until no job waits, with a fresh pool after each broken one."""
         num_unused = 0
         while self._waiting:
             together = [index for index in self._waiting if self._num_lost[index] < _RETRIES]
@@ -108,7 +108,7 @@ class _Run:
             lost = worker.begun(self._folder)
             num_unused = 0 if lost else num_unused + 1
             if num_unused > _RETRIES:
-                raise WorkerLost("Worker processes ended before they began a job; the cause is above.") from broken
+                raise WorkerLost("Worker processes ended before they started a job; the cause is above.") from broken
             for index in lost:
                 self._lose(index, broken)
 
@@ -119,14 +119,14 @@ class _Run:
         if self._num_lost[index] > _RETRIES:
             error = WorkerLost(
                 f"The worker process of job {self._jobs[index].name!r} was killed {self._num_lost[index]} times, the "
-                "last time with no other job beside it. Want of memory is the likely cause: make the job smaller, or "
-                "run it where there is more memory. Results of other jobs are kept."
+                "last time with no other job running. The likely cause is lack of memory: make the job smaller, or "
+                "run it on a machine with more. Results of other jobs are kept."
             )
             error.__cause__ = broken
             self._end(index, error)
 
     def _attempt(self, batch: list[int], num_workers: int) -> BrokenProcessPool | None:
-        """Run a batch until all of it has ended, or until a worker is killed, which breaks the pool."""
+        """Run a batch until it is done, or until a killed worker breaks the pool."""
         pool, flying, queue = None, dict[Future[Any], int](), deque(batch)
         try:
             pool = _pool(num_workers)
@@ -144,7 +144,7 @@ class _Run:
                 if future.done() and future.exception() is None:
                     self._receive(index, future.result())
             return broken
-        except BaseException:  # an interrupt, or an error of whoever takes the results
+        except BaseException:  # an interrupt, or an error in `on_result`
             if pool is not None:
                 pool.shutdown(wait=True, kill_workers=True)
             raise
@@ -154,7 +154,7 @@ class _Run:
         try:
             function = cloudpickle.dumps(self._jobs[index].function)
         except Exception as error:
-            error.add_note("A job's function, and all that it holds, must be picklable by cloudpickle.")
+            error.add_note("A job's function, and everything it refers to, must be picklable by cloudpickle.")
             self._end(index, error)
             return
         with _interrupts_held():
@@ -179,7 +179,7 @@ class _Run:
 
 
 def _pool(num_workers: int) -> Any:
-    """The pool of workers, which later calls use again."""
+    """The pool of workers, reused by later calls."""
     with _interrupts_held():
         return loky.get_reusable_executor(
             max_workers=num_workers,
@@ -193,7 +193,7 @@ def _pool(num_workers: int) -> Any:
 
 @contextmanager
 def _loky_quiet() -> Generator[None]:
-    """Ignore warnings of loky's own thread, which would end with them where a warning is an error.
+    """Ignore warnings of loky's own thread, which they would end if warnings are errors.
 
     They say that a worker was replaced because its memory grew, or that a worker's children could not be listed.
     """
@@ -205,11 +205,11 @@ def _loky_quiet() -> Generator[None]:
 
 @contextmanager
 def _interrupts_held() -> Generator[None]:
-    """Hold interrupts back while workers start: they inherit that, and leave interrupts to this process."""
+    """Block interrupts while workers start. Workers inherit this, and leave interrupts to this process."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # lets interrupts through again as it starts, so it must be there before
+    resource_tracker.ensure_running()  # unblocks interrupts when it starts, so it must run before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""How far jobs are: what a job reports, and the one view over all of them."""
+"""Progress of jobs: what a job reports, and one overview of all of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from ontogeny.core.protocols import Progress, WeightedProgress
 from ontogeny.execution.jobs import Job
 
-# Seconds between two reports of one job: each costs a small file, or a line drawn.
+# Seconds between two reports of one job: each costs a small file or a drawn line.
 INTERVAL = 0.2
-# A job is done when its result is there; until then its reports count up to here.
+# A job is done when its result arrives; until then its reports count up to this share.
 _NOT_DONE = 0.99
 
 Report = Callable[[float, str], None]
 
 
 class JobProgress:
-    """The `Progress` of one job, passed on at most five times a second as a share of the job and a note.
+    """The `Progress` of one job, forwarded at most five times a second as a share of the job and a note.
 
-    The outermost task that is open sets the share, and tasks within it only name what is going on. The share never
-    falls. A job of several steps one after the other is followed best with one task over all of them.
+    The outermost open task sets the share; tasks within it only name the current activity. The share never falls. A job
+    with several successive steps should report one task over all of them.
     """
 
     def __init__(self, report: Report) -> None:
@@ -46,7 +46,7 @@ class JobProgress:
 
 
 class Overview:
-    """One task over all jobs: how many are done, which run, and, by their weights, which share of the work is done."""
+    """One task for all jobs: how many are done, which are running, and the weighted share of the work done."""
 
     def __init__(self, jobs: Sequence[Job], progress: Progress, task: str) -> None:
         self._jobs, self._progress, self._task = jobs, progress, task
@@ -55,17 +55,17 @@ class Overview:
         self._running: dict[int, tuple[float, str]] = {}
 
     def report(self, index: int, share: float, note: str) -> None:
-        """A job runs and has come so far."""
+        """Record the progress of a running job."""
         self._running[index] = share, note
         self._show(0)
 
     def lost(self, index: int) -> None:
-        """A job runs no more and has to begin again."""
+        """Record that a job stopped and has to restart."""
         self._running.pop(index, None)
         self._show(0)
 
     def finished(self, index: int) -> None:
-        """A job has ended, well or not."""
+        """Record that a job has ended, successfully or not."""
         self._running.pop(index, None)
         self._finished += self._jobs[index].weight
         self._show(1)
@@ -77,7 +77,7 @@ class Overview:
             self._progress.weigh(self._task, min((self._finished + partly) / self._total, 1.0))
 
     def _note(self) -> str:
-        """The jobs that run; what one does is told where it runs alone."""
+        """The running jobs; if there is only one, also its activity."""
         names = [self._jobs[index].name for index in self._running]
         if len(names) == 1:
             (note,) = (note for _, note in self._running.values())

@@ -1,4 +1,4 @@
-"""Jobs one after the other, in this process."""
+"""Jobs one after another, in this process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ontogeny.execution.reports import JobProgress, Overview
 
 @dataclass(frozen=True)
 class Serial:
-    """An `Executor` that runs jobs one after the other, in their order, in this process."""
+    """An `Executor` that runs jobs one after another, in order, in this process."""
 
     def run(
         self,

@@ -1,4 +1,4 @@
-"""What travels between processes: shared state by way of files, and results, errors and warnings as bytes."""
+"""Transfer between processes: shared state through files, and results, errors and warnings as bytes."""
 
 import io
 import pickle
@@ -12,19 +12,19 @@ import cloudpickle
 import torch
 from torch import Tensor, nn
 
-# Tensors whose storage is smaller than this are pickled with the rest; larger ones have a file of their own.
+# Tensors with smaller storage are pickled with the rest; larger ones get their own file.
 _MAPPED = 2**20
 
 _STATE = "shared.pickle"
 
 
 class _SharedPickler(cloudpickle.CloudPickler):
-    """Pickles plain large tensors in main memory as references to files of their bytes, one file a storage."""
+    """Pickles large plain tensors in main memory as references to files of their bytes, one file per storage."""
 
     def __init__(self, file: io.BufferedWriter, folder: Path) -> None:
         super().__init__(file)
         self._folder = folder
-        # The storages are held until all is written, so that no address is used twice.
+        # The storages are kept alive until all is written, so that no address is reused.
         self._written: dict[int, torch.UntypedStorage] = {}
 
     def reducer_override(self, obj: Any) -> Any:
@@ -41,7 +41,7 @@ class _SharedPickler(cloudpickle.CloudPickler):
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether bytes, layout and `requires_grad` are all there is to a tensor, and it is large and in main memory."""
+    """Whether a tensor consists of bytes, layout and `requires_grad` alone, and is large and in main memory."""
     return (
         tensor.device.type == "cpu"
         and tensor.layout is torch.strided
@@ -56,7 +56,7 @@ _storages: dict[str, Any] = {}
 
 
 def _mapped_tensor(path: str, num_bytes: int, layout: tuple[Any, ...], kind: type, requires_grad: bool) -> Tensor:
-    """A tensor whose memory is a file's: workers on one machine share it, and what one writes no other sees."""
+    """A tensor mapped from a file. Workers on one machine share it, and writes stay private to each."""
     if path not in _storages:
         _storages[path] = torch.UntypedStorage.from_file(path, False, num_bytes)
     dtype, offset, shape, stride = layout
@@ -65,12 +65,12 @@ def _mapped_tensor(path: str, num_bytes: int, layout: tuple[Any, ...], kind: typ
 
 
 def write_shared(shared: Any, folder: Path) -> None:
-    """Write what all jobs share to files in `folder`."""
+    """Write the shared state of all jobs to files in `folder`."""
     with (folder / _STATE).open("wb") as file:
         try:
             _SharedPickler(file, folder).dump(shared)
         except Exception as error:
-            error.add_note("`shared`, and all that it holds, must be picklable by cloudpickle.")
+            error.add_note("`shared`, and everything in it, must be picklable by cloudpickle.")
             raise
 
 
@@ -78,7 +78,7 @@ _kept: dict[Path, Any] = {}
 
 
 def read_shared(folder: Path) -> Any:
-    """What `write_shared` wrote. A worker reads it once and keeps it until it works for another call."""
+    """Read what `write_shared` wrote. A worker reads it once per call."""
     if folder not in _kept:
         _kept.clear()
         _storages.clear()
@@ -89,7 +89,7 @@ def read_shared(folder: Path) -> Any:
 
 
 class RemoteTraceback(Exception):
-    """The traceback of an error that was raised in a worker process, as text."""
+    """The traceback of an error raised in a worker process, as text."""
 
     def __str__(self) -> str:
         return f"\n\n{self.args[0]}"
@@ -97,7 +97,7 @@ class RemoteTraceback(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """How a job ended in a worker: a pickled result or a pickled error, and the warnings on the way."""
+    """The outcome of a job in a worker: a pickled result or error, and its warnings."""
 
     result: bytes | None
     error: bytes | None
@@ -105,7 +105,7 @@ class Answer:
     warnings: tuple[tuple[bytes, str, int], ...]
 
     def unpack(self) -> Any:
-        """Give the result, or raise the error with the worker's traceback as its cause; emit the warnings first."""
+        """Emit the warnings, then return the result or raise the error with the worker's traceback as its cause."""
         for message, filename, line in self.warnings:
             message = pickle.loads(message)
             warnings.warn_explicit(message, type(message), filename, line)
@@ -116,7 +116,7 @@ class Answer:
 
 
 def pack(result: Any, error: Exception | None, recorded: list[warnings.WarningMessage]) -> Answer:
-    """The answer of a job that gave `result` or raised `error`. A result that cannot be pickled is an error."""
+    """The answer of a job that returned `result` or raised `error`. A result that cannot be pickled is an error."""
     packed = None
     if error is None:
         try:
@@ -133,9 +133,9 @@ def _warning(entry: warnings.WarningMessage) -> Warning:
 
 
 def pack_error(error: Exception) -> bytes:
-    """Pickle an exception, also one whose constructor takes other arguments than it keeps in `args`.
+    """Pickle an exception, even if its constructor takes other arguments than those in `args`.
 
-    One that holds what cannot be pickled becomes a RuntimeError with its text.
+    An exception with unpicklable content becomes a RuntimeError with its text.
     """
     rebuilt = _Rebuilt(type(error), error.args, dict(error.__dict__))
     for form in (error, rebuilt):
@@ -143,13 +143,13 @@ def pack_error(error: Exception) -> bytes:
             packed = cloudpickle.dumps(form)
             if type(pickle.loads(packed)) is type(error):
                 return packed
-        except Exception:  # whatever it is, this form does not travel
+        except Exception:  # any error: this form cannot be sent
             continue
     return cloudpickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 class _Rebuilt:
-    """Pickled, it becomes an exception with these arguments and attributes, made without its constructor."""
+    """Unpickles to an exception with these arguments and attributes, without calling its constructor."""
 
     def __init__(self, kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> None:
         self._parts = kind, args, attributes

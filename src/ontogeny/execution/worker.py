@@ -1,4 +1,4 @@
-"""What happens in a worker process: it runs one job at a time and reports how far it is."""
+"""The worker process, which runs one job at a time and reports its progress."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from ontogeny.execution.conditions import Settings, job_conditions
 from ontogeny.execution.reports import JobProgress
 from ontogeny.execution.shipping import Answer, pack, read_shared
 
-# Set before anything is imported in a worker: some libraries read their number of threads then, and only then.
+# Set before a worker imports anything: some libraries read their number of threads only on import.
 ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 _REPORTS = "job-"
 
 
 def prepare(parent: int) -> None:
-    """Called once in a new worker.
+    """Prepare a new worker; called once.
 
-    Interrupts are left to the parent, which stops its workers itself. A worker whose parent was killed ends too, and
-    removes the files that the parent could not.
+    The parent handles interrupts and stops its workers itself. A worker whose parent was killed exits, and removes the
+    files that the parent left.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -39,12 +39,12 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-# The folder of the call that this worker works for.
+# The folder of the current call.
 _folders: list[str] = []
 
 
 def work(function: bytes, index: int, folder: str, settings: Settings) -> Answer:
-    """Run one job, whose function is pickled so that loading it is the job's failure, not the worker's."""
+    """Run one job. Its function arrives pickled, so that a failure to load it is the job's, not the worker's."""
     _folders[:] = [folder]
     report = partial(_write_report, Path(folder) / f"{_REPORTS}{index}")
     report(0.0, "")
@@ -60,12 +60,12 @@ def work(function: bytes, index: int, folder: str, settings: Settings) -> Answer
 
 
 def _write_report(path: Path, share: float, note: str) -> None:
-    with suppress(OSError):  # a full disk is no reason to lose the job
+    with suppress(OSError):  # a full disk must not lose the job
         path.write_text(json.dumps([share, note]), encoding="utf-8")
 
 
 def read_reports(folder: Path) -> dict[int, tuple[float, str]]:
-    """How far the jobs are that have begun, by index; a report that is just being written is left out."""
+    """The progress of started jobs, by index. A report still being written is skipped."""
     found: dict[int, tuple[float, str]] = {}
     for path in folder.glob(f"{_REPORTS}*"):
         with suppress(ValueError, FileNotFoundError):
@@ -75,10 +75,10 @@ def read_reports(folder: Path) -> dict[int, tuple[float, str]]:
 
 
 def begun(folder: Path) -> set[int]:
-    """The jobs that workers have begun and whose reports are still there."""
+    """The jobs that workers have started and whose reports still exist."""
     return {int(path.name.removeprefix(_REPORTS)) for path in folder.glob(f"{_REPORTS}*")}
 
 
 def forget_report(folder: Path, index: int) -> None:
-    """Remove the report of a job that has ended."""
+    """Remove the report of a finished job."""
     (folder / f"{_REPORTS}{index}").unlink(missing_ok=True)

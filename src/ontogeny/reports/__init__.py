@@ -1,4 +1,4 @@
-"""The figure style, figures, panels and the HTML page that they make up, drawn from labelled data alone."""
+"""Figure style, figures, panels and the HTML page, drawn from labelled data alone."""
 
 from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
 from ontogeny.reports.blocks import (
@@ -21,11 +21,11 @@ from ontogeny.reports.component_curves import fig_component_curves
 from ontogeny.reports.component_map import fig_component_map
 from ontogeny.reports.components import component_panels, susceptibility_panels
 from ontogeny.reports.diagnostics import fig_traces
-from ontogeny.reports.evidence import fig_evidence
 from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import Page, insert_after
 from ontogeny.reports.rendering import write_page
+from ontogeny.reports.sampler_figures import fig_calibration
 from ontogeny.reports.susceptibility_map import fig_susceptibility
 from ontogeny.reports.token_plane import fig_token_susceptibility
 from ontogeny.reports.trajectory import trajectory_panels
@@ -49,10 +49,10 @@ __all__ = [
     "claims_panel",
     "component_panels",
     "fig_behaviour",
+    "fig_calibration",
     "fig_choice",
     "fig_component_curves",
     "fig_component_map",
-    "fig_evidence",
     "fig_head_scores",
     "fig_loss_and_llc",
     "fig_refined_llc",

@@ -1,4 +1,4 @@
-"""Attention patterns on a real snippet, packed for the page's own canvas view."""
+"""Attention patterns on a snippet of text, packed for the page's canvas view."""
 
 import base64
 
@@ -7,9 +7,9 @@ import xarray as xr
 
 
 def attention_view(snippet: xr.Dataset) -> dict:
-    """What the page's attention view needs, as JSON values.
+    """The data of the page's attention view, as JSON values.
 
-    Weights are stored as bytes (0 for 0, 255 for 1), which is finer than the eye and small enough for long snippets.
+    Weights are stored as bytes (0 for 0, 255 for 1): finer than the eye can see, and small enough for long snippets.
 
     Args:
         snippet: `attention` (component, query, key) with weights from 0 to 1, `token_loss` (query) where recorded,

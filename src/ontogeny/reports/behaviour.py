@@ -1,4 +1,4 @@
-"""What the network does along training: its use of context, its distance to n-grams, what its heads attend to."""
+"""Behaviour of the network along training: use of context, distance to n-grams, attention of its heads."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import BLUE, NEUTRAL, PALETTE, StepAxis, along_sequence, distinct_colors, step_text
 
 POSITION_CURVES = 6
-HEADS_DRAWN = 24  # of one score: the strongest; more cannot be told apart
+HEADS_DRAWN = 24  # the strongest heads of a score; more are indistinguishable
 SCORE_TITLES = {
     "previous_token": "Previous token",
     "current_token": "Current token",
@@ -26,7 +26,8 @@ SCORE_TITLES = {
 def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
     """Behaviour over training steps: n-gram cross-entropies, in-context learning, loss by position, loss by dataset.
 
-    Of several runs every curve is faint, and their median bold; loss by position is that at steps which all runs have.
+    For several runs each curve is faint and the median bold. Loss by position is drawn at the steps that all runs
+    share.
 
     Args:
         trajectory: with any of `ngram_cross_entropy` (step, order) and `ngram_entropy` (order), `icl_score` (step),
@@ -55,9 +56,9 @@ def fig_behaviour(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> g
 def fig_head_scores(
     trajectory: xr.Dataset, controls: Mapping[str, xr.Dataset] | None = None, stages: xr.Dataset | None = None
 ) -> go.Figure:
-    """Scores of every attention head over training steps, one panel a score, one colour a layer.
+    """Scores of every attention head over training steps, one panel per score, one colour per layer.
 
-    The strongest head of each layer (by its last score) is drawn bold and named. Of a control run the largest score
+    The strongest head of each layer (by its last score) is drawn bold and named. For a control run the largest score
     over its heads is drawn, dashed.
 
     Args:
@@ -90,7 +91,7 @@ def fig_head_scores(
 
 
 def _with_common_steps(runs: Mapping[str, xr.Dataset], title: str) -> Mapping[str, xr.Dataset]:
-    """The runs; for curves that are one a step, at the steps that all of them have, if there are any."""
+    """The runs. For curves drawn per step they are restricted to the steps that all runs share, if any."""
     common = set.intersection(*(set(run["step"].values.tolist()) for run in runs.values()))
     if title != BY_POSITION or not common:
         return runs
@@ -174,7 +175,7 @@ def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
 
 
 def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
-    """Test loss on every distribution, else the loss on every dataset where there are several."""
+    """Test loss on every distribution, or else the loss on every dataset if there are several."""
     loss, dim = ("test_loss", "distribution") if "test_loss" in trajectory else ("loss", "dataset")
     if loss not in trajectory or trajectory[loss].sizes.get(dim, 0) < 2:
         return []
@@ -188,7 +189,7 @@ def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
 def _sequence_band(
     y: np.ndarray, trajectory: xr.Dataset, stem: str, where: dict, keep: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The 95 % band from the spread over probe sequences, where `{stem}_by_sequence` was recorded."""
+    """The 95 % band from the spread over probe sequences, if `{stem}_by_sequence` was recorded."""
     if f"{stem}_by_sequence" not in trajectory:
         return None
     values = trajectory[f"{stem}_by_sequence"].sel(where).transpose("step", ...).values[keep]

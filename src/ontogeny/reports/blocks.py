@@ -1,4 +1,4 @@
-"""What a page is made of: panels of blocks, each a frozen value that knows no study."""
+"""The elements of a page: panels of blocks, as frozen values that know nothing of studies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ Tone = Literal["plain", "good", "caution", "poor", "blue", "green"]
 
 @dataclass(frozen=True)
 class Tag:
-    """A word or two on a coloured ground: an outcome, a status, a key to the colours of a figure.
+    """A word or two on a coloured background: an outcome, a status, or a colour key of a figure.
 
     Args:
-        text: shown as it is, without markup.
-        tone: what the colour says.
-        quiet: whether a `good` tag in a long table has no ground, so that the others stand out.
+        text: shown literally, without markup.
+        tone: the meaning of the colour.
+        quiet: whether a `good` tag in a long table has no background, so that the others stand out.
     """
 
     text: str
@@ -26,8 +26,8 @@ class Tag:
     quiet: bool = False
 
 
-# Prose is written in `**bold**` and `[words](#panel)` or `[words](https://…)`; all else is shown as it stands. Words
-# that come from data go through `literal`, so that they hold no markup. No string ever becomes HTML.
+# The markup of prose is `**bold**` and `[words](#panel)` or `[words](https://…)`; everything else is shown literally.
+# Words from data pass through `literal`, so that they contain no markup. No string ever becomes HTML.
 Text = str | Tag | Sequence[str | Tag]
 
 
@@ -44,7 +44,7 @@ class Prose:
 
     Args:
         text: a string in the markup of `Text`, or strings and tags that follow each other.
-        role: `caption` explains what stands above it; `note` says what the reader has to know of these data; `lead`
+        role: `caption` explains the block above it; `note` says what the reader must know about these data; `lead`
             opens a panel.
     """
 
@@ -54,14 +54,14 @@ class Prose:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its description and its caption. The page offers it as a picture and its data as CSV.
+    """A figure with its description and caption. The page offers it as an image, and its data as CSV.
 
     Args:
-        figure: any figure of plotly; it is shown in the style of the page.
+        figure: any plotly figure; it is shown in the style of the page.
         alt: what the figure shows, for those who cannot see it.
         caption: what to look for, below the figure.
         name: of the files that are saved from it, unique on its page; by default that of its panel, numbered.
-        height: pixels kept free for it until it is drawn, and its own if it says none.
+        height: pixels reserved until it is drawn, and its height if the figure sets none.
     """
 
     figure: go.Figure
@@ -73,11 +73,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Choice:
-    """Several figures in one place, of which the reader chooses one.
+    """Several figures in one place; the reader chooses one.
 
     Args:
-        figures: by the label of their button. A single one is shown without buttons.
-        alt, caption, name, height: as of a `Figure`.
+        figures: button label -> figure. A single figure is shown without buttons.
+        alt, caption, name, height: as for `Figure`.
         of: what is chosen, before the buttons.
         opened: which one is shown first.
     """
@@ -97,7 +97,7 @@ class Column:
 
     Args:
         title: its heading.
-        kind: `number` stands to the right, `value` is not broken, `small` is a remark, `wide` holds sentences.
+        kind: `number` is right-aligned, `value` does not wrap, `small` is a remark, `wide` contains sentences.
         head: whether its cells name the rows.
     """
 
@@ -108,7 +108,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell of more than a word.
+    """A table cell with more than a word.
 
     Args:
         text: its first line.
@@ -133,12 +133,12 @@ class Table:
     """A table with its caption.
 
     Args:
-        columns: a title alone is a column of text, or of numbers if all its cells are numbers; the first one names
+        columns: a bare title is a column of text, or of numbers if all its cells are numbers. The first column names
             the rows.
-        rows: one cell a column; fractions are written to three significant digits.
+        rows: one cell per column; fractions are shown to three significant digits.
         caption: below the table.
-        label: what the table holds, for those who cannot see it.
-        tall: whether it scrolls in a window of its own.
+        label: a description of the table, for those who cannot see it.
+        tall: whether it scrolls in its own window.
     """
 
     columns: Sequence[str | Column]
@@ -154,8 +154,8 @@ class Facts:
 
     Args:
         values: by name.
-        symbols: of a name, its symbol; facts that have one stand in boxes of their own, in large type.
-        notes: a remark below the value of that name.
+        symbols: name -> symbol; facts with a symbol get their own boxes, in large type.
+        notes: name -> remark below its value.
     """
 
     values: Mapping[str, str]
@@ -165,7 +165,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class TokenView:
-    """Attention over the tokens of a snippet, which the reader walks through with the pointer or the arrow keys.
+    """Attention over the tokens of a snippet. The reader moves through it with the pointer or the arrow keys.
 
     Args:
         snippet: `attention` (component, query, key) with weights from 0 to 1, `token_loss` (query) where recorded,
@@ -182,13 +182,13 @@ Block = Figure | Choice | Table | Prose | Heading | Facts | TokenView
 
 @dataclass(frozen=True)
 class Panel:
-    """A section of a page. Without blocks it is left out.
+    """A section of a page. A panel without blocks is omitted.
 
     Args:
         id: its address on the page (`#id`): a letter, then letters, digits, `-` or `_`.
         title: its heading.
         blocks: what it shows, from top to bottom.
-        short: its name in the list of contents, if the title is too long for it.
+        short: its name in the table of contents, if the title is too long.
     """
 
     id: str
@@ -198,7 +198,7 @@ class Panel:
 
 
 class Sentence(NamedTuple):
-    """A sentence of the verdict, how good its news are, and the panel that it is about."""
+    """A sentence of the verdict, its grade, and the panel that it refers to."""
 
     grade: Literal["good", "caution", "poor", "plain"]
     figure: str
@@ -207,7 +207,7 @@ class Sentence(NamedTuple):
 
 
 def named_blocks(panel: Panel) -> list[tuple[str, Block]]:
-    """The blocks of a panel with the names of those that have one: the panel's own, numbered from the second on."""
+    """The blocks of a panel, with names for figures: the panel's own name, numbered from the second on."""
     numbers, named = count(1), []
     for block in panel.blocks:
         name = getattr(block, "name", "")
@@ -219,7 +219,7 @@ def named_blocks(panel: Panel) -> list[tuple[str, Block]]:
 
 
 def addresses(panels: Sequence[Panel]) -> list[str]:
-    """Every id that the elements of these panels have on a page."""
+    """Every id of the elements of these panels on a page."""
     blocks = [block for panel in panels for block in named_blocks(panel)]
     rows = [row for _, block in blocks if isinstance(block, Table) for row in block.rows]
     return [

@@ -1,4 +1,4 @@
-"""How a temperature was chosen for a run: what pilot samples gave at each setting, and the setting that was taken."""
+"""The choice of temperature for a training run: results of the pilots at each setting, and the chosen setting."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,17 +9,17 @@ from ontogeny.reports.style import BLUE, NEUTRAL, StepAxis, along_sequence, step
 from ontogeny.reports.wording import number
 
 HEIGHT = 230
-_DECADES = 2.5  # on an axis shorter than this 2 and 5 are marked too
+_DECADES = 2.5  # a shorter axis is also marked at 2 and 5
 _NEAR = 1e-6  # relative difference below which two settings are the same
 
 
 def fig_choice(choice: xr.Dataset) -> go.Figure:
-    """Complexity, descent as a share of it, and the rise of the loss, over the settings that were tried.
+    """Complexity, descent as a share of it, and the rise of the loss, over the settings tried.
 
-    One curve a pilot checkpoint, from blue (early) to orange (late). A setting is good where descent is small beside
-    complexity and the chains rise by much less than training gained. The setting that was chosen is the dotted line,
-    and its trials are the large points. The horizontal axis is the one of γ and nβ that was varied, or their ratio if
-    both were. What is not finite is left out.
+    There is one curve per pilot checkpoint, from blue (early) to orange (late). A setting is good if descent is small
+    compared with complexity and the loss along the chains rises by much less than training gained. The dotted line is
+    the chosen setting, and its trials are the large points. The horizontal axis is whichever of γ and nβ was varied, or
+    their ratio if both were. Values that are not finite are left out.
 
     Args:
         choice: `nbeta`, `localization`, `complexity`, `descent` and `rise` (nats of mean loss) over `pilot` (its
@@ -46,7 +46,7 @@ def fig_choice(choice: xr.Dataset) -> go.Figure:
             order = order[np.isfinite(x[order]) & (x[order] > 0) & np.isfinite(y[order])]
             color = along_sequence(float(fraction)) if len(steps) > 1 else BLUE
             curves.append(Curve(f"step {step_text(float(step))}", x[order], y[order], color, hover=False))
-        # The level that a reader compares with: no descent, or a rise as large as the gain where that is near.
+        # The reference level: no descent, or a rise as large as the gain if that is in range.
         draw_curves(figure, axes(i), curves, HEIGHT, include=[0.0])
         for pilot, curve in enumerate(curves):
             _draw_trials(figure, axes(i), curve, choice.isel(pilot=pilot), settings[pilot], chosen)
@@ -56,7 +56,7 @@ def fig_choice(choice: xr.Dataset) -> go.Figure:
 
 
 def _settings(choice: xr.Dataset) -> tuple[np.ndarray, str, float]:
-    """(pilot, trial) the setting along the horizontal axis, its name, and the value that was chosen."""
+    """The settings (pilot, trial) on the horizontal axis, their name, and the chosen value."""
     nbeta, localization = (
         choice[name].broadcast_like(choice.complexity).transpose("pilot", "trial").values.astype(float)
         for name in ("nbeta", "localization")
@@ -77,7 +77,7 @@ def _varies(values: np.ndarray) -> bool:
 
 
 def _axis(settings: np.ndarray, chosen: float) -> dict:
-    """A logarithmic axis over all settings and the one that was chosen."""
+    """A logarithmic axis over all settings, including the chosen one."""
     values = np.append(settings, chosen)
     values = np.log10(values[np.isfinite(values) & (values > 0)])
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
@@ -93,7 +93,7 @@ def _axis(settings: np.ndarray, chosen: float) -> dict:
 def _draw_trials(
     figure: go.Figure, where: dict[str, str], curve: Curve, pilot: xr.Dataset, settings: np.ndarray, chosen: float
 ) -> None:
-    """The trials of a pilot as points, those at the chosen setting large; hover texts tell all that was measured."""
+    """Draw a pilot's trials as points, large at the chosen setting. Hover texts show all measurements."""
     told = {}
     for trial, setting in enumerate(settings):
         row = {

@@ -20,7 +20,7 @@ _COLUMNS = {
 
 
 def claims_panel(records: Sequence[Mapping[str, Any]]) -> Panel:
-    """The claims that were tested as rows, each at the address `#claim-ID`, and the others as sentences.
+    """The tested claims as rows, each at the address `#claim-ID`, and the untested ones as sentences.
 
     Args:
         records: of claims, with `id`, `title`, `status` (held, not held, failed, or anything else for not tested) and,
@@ -31,7 +31,7 @@ def claims_panel(records: Sequence[Mapping[str, Any]]) -> Panel:
     rows = [_cells(row) for row in claim_rows(records)]
     if rows:
         caption = (
-            "The control says what there would be to see if the claim were false. Adjusted p-values account for the "
+            "The control shows what to expect if the claim were false. Adjusted p-values account for the "
             "number of claims."
         )
         blocks.append(keyed_table(_COLUMNS, rows, "Claims", caption))

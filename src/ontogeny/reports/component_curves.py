@@ -1,4 +1,4 @@
-"""Refined learning coefficients of heads and other parts along training."""
+"""Refined learning coefficients of heads and other components along training."""
 
 from dataclasses import replace
 
@@ -23,20 +23,20 @@ from ontogeny.reports.small_multiples import (
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import StepAxis
 
-DASHES = ("solid", "dash", "dot", "dashdot")  # of parts that are in no cluster and share one colour
+DASHES = ("solid", "dash", "dot", "dashdot")  # for components that are in no cluster and share one colour
 CURVES_HEIGHT = 250
 
 
 def fig_component_curves(
     refined: xr.Dataset, signatures: xr.Dataset | None = None, stages: xr.Dataset | None = None
 ) -> go.Figure:
-    """Refined learning coefficients over training steps: one panel the heads of a layer, one all other parts.
+    """Refined learning coefficients over training steps: one panel per layer of heads, one for all other components.
 
     Panels of heads share one range. Hollow points are estimates that did not converge.
 
     Args:
-        refined: of one run, with `llc` (step, component, dataset) and its errors; the first dataset is drawn.
-        signatures: clusters of the components, which then give the colours; else every component has its own.
+        refined: one run, with `llc` (step, component, dataset) and its errors; the first dataset is drawn.
+        signatures: clusters of the components, which set the colours; without them every component has its own.
         stages: whose boundaries are drawn behind.
     """
     refined = one_run(refined, "refined")
@@ -63,7 +63,7 @@ def on_first_dataset(refined: xr.Dataset) -> pd.DataFrame:
 
 
 def drawn_rows(table: pd.DataFrame, component: str) -> pd.DataFrame:
-    """The estimates of a component in the order of steps, few enough to be drawn beside those of all others."""
+    """The estimates of a component in order of steps, thinned so that all components can be drawn."""
     rows = table[table.component == component].sort_values("step")
     return rows.iloc[thinned(len(rows), table.component.nunique())]
 
@@ -77,7 +77,7 @@ def _draw_components(
     axis: StepAxis,
     sharing: list[str],
 ) -> None:
-    """The curves of these components, in a panel whose range holds those of all that share it."""
+    """Draw the curves of these components, in a panel whose range covers all that share it."""
     colors, grouped = component_colors(names, signatures), clusters_of(signatures)
     largest = table[table.component.isin(names)].dropna(subset="shown").groupby("component").shown.last()
     named = set(largest.nlargest(NAMED_CURVES).index)

@@ -1,4 +1,4 @@
-"""Components of a network by name: heads of layers in their order, and the clusters that their curves fell into."""
+"""Grouping components by name: heads by layer and in order, and the clusters of their curves."""
 
 import math
 import re
@@ -8,18 +8,18 @@ import xarray as xr
 
 from ontogeny.reports.style import NEUTRAL, distinct_colors
 
-OWN_RUN = "0/"  # how members of a report's own run begin, where several runs were clustered together
+OWN_RUN = "0/"  # prefix of the members of a report's own run, if several runs were clustered together
 _HEAD = re.compile(r"L(\d+)H(\d+)")
 
 
 def head_of(component: str) -> tuple[int, int] | None:
-    """Layer and number of a head from its name, `L0H3`; none for what is no head."""
+    """Layer and number of a head from its name, `L0H3`; None for anything else."""
     found = _HEAD.fullmatch(component)
     return None if found is None else (int(found[1]), int(found[2]))
 
 
 def ordered(components: Iterable[object]) -> list[str]:
-    """Each name once: heads by layer and number, then all others as they come."""
+    """Each name once: heads by layer and number, then all others in their given order."""
     names = dict.fromkeys(str(name) for name in components)
     return sorted(names, key=lambda name: head_of(name) or (math.inf, 0))
 
@@ -35,7 +35,7 @@ def heads_by_layer(components: Iterable[object]) -> dict[int, list[str]]:
 
 
 def own_members(signatures: xr.Dataset | None) -> dict[str, int]:
-    """Where each component of the report's own run stands along `member`, in the order of the network."""
+    """The position along `member` of each component of the report's own run, in the order of the network."""
     members = [] if signatures is None else [str(member) for member in signatures.member.values]
     places = {name.removeprefix(OWN_RUN): k for k, name in enumerate(members) if name.startswith(OWN_RUN)}
     return {name: places[name] for name in ordered(places)}
@@ -48,20 +48,20 @@ def clusters_of(signatures: xr.Dataset | None) -> dict[str, int]:
 
 
 def labels_of(signatures: xr.Dataset | None) -> dict[str, str]:
-    """The label of each component of the report's own run, where labels were given."""
+    """The label of each component of the report's own run, if labels were given."""
     if signatures is None or "label" not in signatures:
         return {}
     return {name: str(signatures.label.values[k]) for name, k in own_members(signatures).items()}
 
 
 def cluster_colors(signatures: xr.Dataset) -> dict[int, str]:
-    """A colour for each cluster, the same in the reports of all runs that were clustered together."""
+    """A colour for each cluster, the same in the reports of all runs clustered together."""
     clusters = sorted({int(cluster) for cluster in signatures.cluster.values})
     return dict(zip(clusters, distinct_colors(len(clusters)), strict=True))
 
 
 def component_colors(components: Iterable[object], signatures: xr.Dataset | None) -> dict[str, str]:
-    """The colour of each component: that of its cluster, grey in none; without clusters, one for each component."""
+    """The colour of each component: that of its cluster, or grey. Without clusters each component has its own."""
     names, clusters = ordered(components), clusters_of(signatures)
     if signatures is None or not clusters:
         return dict(zip(names, distinct_colors(len(names)), strict=True))
@@ -70,7 +70,7 @@ def component_colors(components: Iterable[object], signatures: xr.Dataset | None
 
 
 def group_key(components: Iterable[object], signatures: xr.Dataset | None) -> dict[str, str]:
-    """What the colours of these components mean, by the names of clusters; empty without clusters."""
+    """The colour key of these components: cluster name -> colour; empty without clusters."""
     clusters = clusters_of(signatures)
     if signatures is None or not clusters:
         return {}
@@ -81,5 +81,5 @@ def group_key(components: Iterable[object], signatures: xr.Dataset | None) -> di
 
 
 def cluster_name(cluster: int) -> str:
-    """What a cluster is called everywhere in a report."""
+    """The name of a cluster throughout a report."""
     return f"cluster {cluster}"

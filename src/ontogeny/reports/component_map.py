@@ -1,4 +1,4 @@
-"""The heads of a network as a map of layers and heads, with the complexity of each at one checkpoint."""
+"""A map of a network's heads by layer, with the complexity of each at one checkpoint."""
 
 import numpy as np
 import pandas as pd
@@ -16,19 +16,19 @@ from ontogeny.reports.wording import number, plain, shorten, steps
 
 STEPS_SHOWN = 6
 ROW_HEIGHT = 56
-MAX_TITLE = 18  # characters of a dataset's name that fit a title on a phone
+MAX_TITLE = 18  # characters of a dataset's name that fit in a title on a phone
 WIDE, NARROW = 820, 250  # pixels that all heads of a layer share on a page and on a phone
 LARGEST_LETTER, SMALLEST_LETTER = 12.5, 7.0
-LETTERS = 4  # of a value in a cell: 12.3
-# Clear enough at both ends for the page's ink, dark or light, to be read on it.
+LETTERS = 4  # of a value in a cell, as in 12.3
+# Light enough at both ends for the page's text, dark or light, to be readable.
 COMPLEXITY = [[0, translucent(BLUE, 0.05)], [1, translucent(BLUE, 0.75)]]
 
 
 def fig_component_map(refined: xr.Dataset, step: float | int) -> go.Figure:
-    """Refined learning coefficients of all heads at a checkpoint: one cell a head, one row a layer.
+    """Refined learning coefficients of all heads at a checkpoint: one cell per head, one row per layer.
 
-    Colours run over the range of all checkpoints, so that maps of several can be compared. A hollow dot is an estimate
-    that did not converge, a cross one that is no number; an empty cell was not measured.
+    Colours cover the range of all checkpoints, so that their maps are comparable. A hollow dot is an estimate that did
+    not converge, and a cross one that is not a number. An empty cell was not measured.
 
     Args:
         refined: of one run, with `llc` (step, component, dataset) and its errors; the first dataset is shown.
@@ -62,7 +62,7 @@ def fig_component_map(refined: xr.Dataset, step: float | int) -> go.Figure:
 
 
 def map_steps(refined: xr.Dataset) -> list[int | float]:
-    """The checkpoints whose maps a report offers: evenly spaced over those at which heads were measured."""
+    """The checkpoints whose maps a report shows: evenly spaced over those at which heads were measured."""
     measured = sorted(set(_heads(refined).step.tolist()))
     chosen = np.unique(np.linspace(0, len(measured) - 1, STEPS_SHOWN).round().astype(int)) if measured else []
     return [measured[k] for k in chosen]
@@ -78,7 +78,7 @@ def _heads(refined: xr.Dataset) -> pd.DataFrame:
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    """The range of the colours: of estimates that converged, of all finite ones where none did."""
+    """The range of the colours: that of the converged estimates, or of all finite ones if none converged."""
     finite = table[np.isfinite(table.shown)]
     sound = finite[finite.converged]
     values = (sound if len(sound) else finite).shown
@@ -86,7 +86,7 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _write_values(figure: go.Figure, shown: pd.DataFrame, layers: list[int], numbers: list[int]) -> None:
-    """Write each value into its cell, in letters that fit on a page, and smaller ones on a phone."""
+    """Write each value into its cell, in type that fits on a page, and smaller on a phone."""
     sizes = [_letter(width / len(numbers)) for width in (WIDE, NARROW)]
     narrow = dict(figure.layout.meta["narrow"])
     notes = []

@@ -1,4 +1,4 @@
-"""The panels on parts of a network: refined coefficients, parts that develop alike, and susceptibilities."""
+"""The panels on components: refined coefficients, components that develop alike, and susceptibilities."""
 
 import xarray as xr
 
@@ -19,9 +19,8 @@ def component_panels(
     """The panels of refined coefficients, in order: components, signatures.
 
     Args:
-        refined: coefficients of the network's parts along `step`, of one run; of several datasets the first is the
-            main one.
-        signatures: parts clustered by their refined curves; members of run 0 are those of this run.
+        refined: coefficients of components along `step`, for one run. The first of several datasets is the main one.
+        signatures: components clustered by their refined curves; members of run 0 are those of this run.
         stages: whose boundaries are drawn behind the curves.
     """
     return [_coefficients_panel(refined, signatures, stages), _signatures_panel(signatures)]
@@ -31,7 +30,8 @@ def susceptibility_panels(answers: xr.Dataset) -> list[Panel]:
     """The panels of susceptibilities, in order: susceptibility, tokens.
 
     Args:
-        answers: how parts answer to datasets (`susceptibility`), to single tokens (`token_susceptibility`), or both.
+        answers: susceptibilities of components to datasets (`susceptibility`), to single tokens
+            (`token_susceptibility`), or both.
     """
     datasets, tokens = list[Block](), list[Block]()
     if "susceptibility" in answers:
@@ -40,15 +40,15 @@ def susceptibility_panels(answers: xr.Dataset) -> list[Panel]:
     if has_plane(answers):
         caption = (
             "Each dot is a token in its context, placed by the first two principal components of its "
-            "susceptibilities, every part standardised over tokens; point at it to read it. Near tokens are answered "
-            "alike by all parts. The first component often holds only what all parts share, such as how hard a token "
-            "is to predict; and two components of little variance leave most of what parts tell apart unseen."
+            "susceptibilities, every component standardised over tokens; point at it to read it. Components respond "
+            "alike to nearby tokens. The first axis often shows only what all share, such as how hard a token "
+            "is to predict. Two axes of little variance leave most of the differences unseen."
         )
         alt = "Tokens by the principal components of their susceptibilities"
         tokens.append(Figure(fig_token_susceptibility(answers), alt, caption, height=520))
     return [
-        Panel("susceptibility", "Which data each part answers to", datasets, "Susceptibility"),
-        Panel("tokens", "Tokens that parts answer to alike", tokens, "Tokens"),
+        Panel("susceptibility", "Which data each component responds to", datasets, "Susceptibility"),
+        Panel("tokens", "Tokens to which components respond alike", tokens, "Tokens"),
     ]
 
 
@@ -59,7 +59,7 @@ def _coefficients_panel(refined: xr.Dataset, signatures: xr.Dataset | None, stag
         what = "Complexity" if has_complexity(refined) else "Learning coefficients"
         caption = (
             f"{what} refined to each head: how complex the solution is within the head's own weights, the rest of the "
-            "network held fixed. Colours mean the same at every checkpoint. **○** did not converge, **×** is no "
+            "network held fixed. Colours mean the same at every checkpoint. **○** did not converge, **×** is not a "
             "number, an empty cell was not measured; point at a cell for its error."
         )
         alt = "Refined learning coefficients of all heads at a checkpoint"
@@ -70,10 +70,10 @@ def _coefficients_panel(refined: xr.Dataset, signatures: xr.Dataset | None, stag
             "stage boundaries. Panels of heads share one range."
         )
         if signature_rows(signatures):
-            caption += " Colours are the clusters below; parts that took no part in the clustering are grey."
-        caption += " Coefficients of parts need not add up to that of the whole."
+            caption += " Colours are the clusters below; components left out of the clustering are grey."
+        caption += " Coefficients of components need not add up to that of the whole."
         curves = fig_component_curves(refined, signatures, stages)
-        alt = "Refined learning coefficients of parts over training steps"
+        alt = "Refined learning coefficients of components over training steps"
         blocks += [Heading("Along training"), Figure(curves, alt, caption, name="component-curves", height=560)]
     if blocks:
         blocks += notes(converged_sentence(table), negative_sentence(table))
@@ -91,13 +91,13 @@ def _signatures_panel(signatures: xr.Dataset | None) -> Panel:
         for row in rows
     ]
     caption = (
-        "Parts are clustered by the shape of their curves along training, each curve standardised. Stability is the "
-        "mean agreement (adjusted Rand index, 1 if the same, 0 as by chance) with the clusters of curves that are "
-        "drawn anew from the errors of their estimates."
+        "Components are clustered by the shape of their standardised curves along training. Stability is the "
+        "mean agreement (adjusted Rand index: 1 if identical, 0 as by chance) with the clusters of curves "
+        "resampled from the errors of their estimates."
     )
     if labelled:
         caption += (
-            " Labels come from other evidence; under the null of p they are permuted within layers, for heads of one "
+            " Labels come from other evidence. For p they are permuted within layers, because heads of one "
             "layer resemble each other whatever they do."
         )
     caption += " A handful of curves falls into clusters whatever they are."
@@ -107,19 +107,19 @@ def _signatures_panel(signatures: xr.Dataset | None) -> Panel:
 
 def _susceptibility_caption(answers: xr.Dataset) -> str:
     caption = (
-        "A susceptibility χ says how the loss that changes of a part's weights cause would move if the training data "
-        "moved a little towards a dataset. It is negative where such changes cost more on those data than on the "
-        "training data: the part expresses their patterns; positive where they cost less, or even help: it works "
-        "against them. Values of different parts differ by a factor that is not known, so that "
+        "A susceptibility χ says how the loss from changes of a component's weights would respond if the training "
+        "data moved a little towards a dataset. It is negative if such changes cost more on that dataset than on the "
+        "training data: the component expresses its patterns. It is positive if they cost less, or even help: it works "
+        "against them. Values of different components differ by an unknown factor, so "
     )
     if answers.sizes["dataset"] > 2:
-        caption += "each row is standardised: **blue** is below the part's own mean over datasets, **orange** above."
+        caption += "each row is standardised: **blue** is below the component's mean over datasets, **orange** above."
     else:
         caption += "each row is divided by its largest magnitude: **blue** is negative, **orange** positive."
     caption += " Compare within a row, or the patterns of rows; point at a cell for χ itself."
     if "susceptibility_noise" in answers:
         caption += (
-            " A hollow dot marks a cell that cannot be told from its control, the same measurement on weights that "
+            " A hollow dot marks a cell indistinguishable from its control, the same measurement on weights that "
             "feel no loss."
         )
     return caption

@@ -1,4 +1,4 @@
-"""What the sampler did: the draws of each chain, the estimate as it settles, and the table of verdicts."""
+"""Sampler diagnostics: the draws of each chain, the running estimate, and the table of verdicts."""
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,14 @@ from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, s
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
 
 TRACES_SHOWN = 6
-TABLE_ROWS = 400  # of converged estimates; those that did not converge are all listed
+TABLE_ROWS = 400  # most converged estimates listed; all others are always listed
 
 
 def fig_traces(trajectory: xr.Dataset, step: float | int) -> go.Figure:
-    """Draws of each chain at one checkpoint, and the estimate as draws are added.
+    """Draws of each chain at one checkpoint, and the running estimate.
 
-    A trace to be trusted rises during warm-up, levels off before the draws begin, and the chains lie on each other.
-    The band of the running estimate is the reported Monte Carlo error grown back to fewer draws t by √(T/t); at the
-    right end it is the reported one.
+    In a trustworthy trace the chains rise during warm-up, level off before the draws begin, and then overlap. The band
+    of the running estimate is the reported Monte Carlo error, scaled by √(T/t) to fewer draws t.
 
     Args:
         trajectory: of one run, with `llc_trace` (step, component, dataset, chain, draw) and, where recorded,
@@ -59,7 +58,7 @@ def fig_traces(trajectory: xr.Dataset, step: float | int) -> go.Figure:
 
 
 def trace_steps(trajectory: xr.Dataset, count: int = TRACES_SHOWN) -> list[int | float]:
-    """The checkpoints of a run whose traces a report offers: evenly spaced, and every kind of failure."""
+    """The checkpoints of a run whose traces a report shows: evenly spaced, plus every kind of failure."""
     trajectory = one_run(trajectory)
     if "llc_trace" not in trajectory:
         return []
@@ -72,7 +71,7 @@ def trace_steps(trajectory: xr.Dataset, count: int = TRACES_SHOWN) -> list[int |
 
 
 def listed_estimates(trajectory: xr.Dataset) -> tuple[pd.DataFrame, int]:
-    """Rows of the diagnostics table, and how many converged ones were left out to keep it readable."""
+    """Rows of the diagnostics table, and the number of converged ones omitted to keep it readable."""
     table = estimates(trajectory)
     good = np.flatnonzero(table.converged)
     shown = good[np.unique(np.linspace(0, len(good) - 1, TABLE_ROWS).round().astype(int))] if good.size else good
@@ -86,7 +85,7 @@ def _draw_running(
     chains, count = draws.shape
     averaged = np.arange(1, count + 1)
     running = np.cumsum(draws, axis=1) / averaged
-    late = thinned(count - count // 10, 4 * (chains + 2)) + count // 10  # the mean of the first few draws is all noise
+    late = thinned(count - count // 10, 4 * (chains + 2)) + count // 10  # the first few draws' mean is mostly noise
     x, pooled = averaged[late], running.mean(0)[late]
     mcse = float(main(trajectory.llc_mcse.sel(step=step))) if "llc_mcse" in trajectory else np.nan
     error = mcse * np.sqrt(count / x)

@@ -1,4 +1,4 @@
-"""Sentences that belong beside learning coefficients: how many converged, and why some are negative."""
+"""Notes on learning coefficients: how many converged, and why some are negative."""
 
 from collections import Counter
 
@@ -11,27 +11,27 @@ from ontogeny.core.runs import POSTERIOR, differing_posteriors, run_dimension, r
 from ontogeny.reports.blocks import Prose
 from ontogeny.reports.wording import counted, listed, literal, steps
 
-_FEW = 6  # steps that a sentence lists one by one; of more it gives the range
+_FEW = 6  # most steps that a sentence lists; beyond that it gives the range
 
 
 def notes(*sentences: str) -> list[Prose]:
-    """Sentences as paragraphs of a panel, without those that are empty."""
+    """The non-empty sentences as paragraphs of a panel."""
     return [Prose(literal(sentence)) for sentence in sentences if sentence]
 
 
 def tally(table: pd.DataFrame) -> str:
-    """The count of converged estimates as every part of a page gives it: "171 of 174"."""
+    """The count of converged estimates, as shown throughout a page: "171 of 174"."""
     return f"{int(table.converged.sum()):,} of {len(table):,}"
 
 
 def failures(table: pd.DataFrame) -> str:
-    """How the estimates that did not converge ended, the most frequent outcome first; empty if all converged."""
+    """The outcomes of estimates that did not converge, the most frequent first; empty if all converged."""
     others = Counter(table.outcome[~table.converged])
     return listed([f"{count:,} {outcome.replace('_', ' ') or 'not judged'}" for outcome, count in others.most_common()])
 
 
 def converged_sentence(table: pd.DataFrame) -> str:
-    """How many of these estimates converged; empty where there are none or none was judged."""
+    """How many of these estimates converged; empty if there are none or none has a verdict."""
     if table.empty or not table.outcome.any():
         return ""
     rest = failures(table)
@@ -39,7 +39,7 @@ def converged_sentence(table: pd.DataFrame) -> str:
 
 
 def excluded_sentence(stages: xr.Dataset) -> str:
-    """How many estimates the stages were read without, by outcome; empty where none was left out."""
+    """How many estimates were left out of the stages, by outcome; empty if none was."""
     reasons = Counter(
         reason for own in stages_by_run(stages).values() for reason in own.attrs.get("excluded_outcome", [])
     )
@@ -59,25 +59,23 @@ def unstaged_sentences(stages: xr.Dataset) -> list[str]:
 
 
 def runs_sentences(trajectory: xr.Dataset) -> list[str]:
-    """Whether the settings of several runs are known to agree; empty for one run."""
+    """Whether nβ and γ of several runs agree; empty for one run."""
     runs = runs_of(trajectory)
     if len(runs) < 2 or "llc" not in trajectory:
         return []
     dimension = str(run_dimension(trajectory)).replace("_", " ")
     differing = differing_posteriors(trajectory)
     if differing:
-        found = (
-            f"The numbers of different runs do not compare: {differing}. Measure all with one nβ and one γ to compare."
-        )
+        found = f"The numbers of different runs are not comparable: {differing}. Measure all with one nβ and one γ."
     elif all(name in run for run in runs.values() for name in POSTERIOR):
         found = f"nβ and γ are the same for every {dimension}."
     else:
-        found = f"Whether nβ and γ are the same for every {dimension} was not recorded. Only then the numbers compare."
-    return [found, f"Other settings are those of one {dimension}, as a rule the first: joining runs keeps no others."]
+        found = f"Whether nβ and γ are the same for every {dimension} was not recorded. They are comparable only then."
+    return [found, f"Other settings are usually those of the first {dimension}: joining runs keeps no others."]
 
 
 def negative_sentence(table: pd.DataFrame) -> str:
-    """Why learning coefficients below zero are there; empty where there are none."""
+    """Why some learning coefficients are below zero; empty if none are."""
     negative = table[table.llc < 0]
     if negative.empty:
         return ""

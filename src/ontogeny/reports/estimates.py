@@ -1,4 +1,4 @@
-"""The learning coefficients of a trajectory as a table, and which of them a report shows first."""
+"""The learning coefficients of a trajectory as a table, and the ones that a report shows first."""
 
 import pandas as pd
 import xarray as xr
@@ -18,19 +18,18 @@ _KEYS = ("step", "component", "dataset")
 
 
 def estimates(trajectory: xr.Dataset) -> pd.DataFrame:
-    """Every estimate that was made, one row each.
+    """Every estimate, one row each.
 
     Columns: step, component, dataset, what `measure` records of a coefficient (without its prefix `llc_`), and
 
     - `run`: the label of the run, empty in a trajectory of one;
-    - `shown`, `shown_mcse`: the quantity that curves are drawn of, the complexity where the trajectory has it and the
-      LLC where it has not;
-    - `converged`: whether the estimate is to be trusted as it stands;
-    - `hollow`: whether it is drawn hollow. In a trajectory that holds verdicts, that is every estimate that did not
-      converge; in one that holds none, no estimate.
+    - `shown`, `shown_mcse`: the quantity drawn in curves: the complexity if the trajectory has it, else the LLC;
+    - `converged`: whether the estimate can be trusted as it stands;
+    - `hollow`: whether it is drawn hollow: every estimate that did not converge in a trajectory with verdicts, and none
+      in one without.
 
-    What was not recorded is NaN; an outcome that was not recorded is the empty string. Places of the trajectory where
-    nothing was estimated (no value and no outcome) give no row.
+    Values not recorded are NaN, and outcomes not recorded the empty string. Entries without value and outcome give no
+    row.
     """
     runs = runs_of(trajectory)
     tables = {label: _made(run) for label, run in runs.items()} if "llc" in trajectory else {}
@@ -64,17 +63,17 @@ def by_run(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def has_complexity(trajectory: xr.Dataset) -> bool:
-    """Whether complexity and descent were measured apart; they were not in trajectories of earlier versions."""
+    """Whether complexity and descent were recorded separately. Trajectories of earlier versions do not have them."""
     return "llc_complexity" in trajectory and bool(trajectory["llc_complexity"].notnull().any())
 
 
 def quantity(trajectory: xr.Dataset) -> str:
-    """What the curves of coefficients are called: "complexity", or "LLC" where it was not measured apart."""
+    """The name of the curves of coefficients: "complexity", or "LLC" if it was not recorded."""
     return "complexity" if has_complexity(trajectory) else "LLC"
 
 
 def main_estimates(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the whole network (else of the first component) on the main dataset (the first)."""
+    """The rows of the whole network, or else of the first component, on the first dataset."""
     if table.empty:
         return table
     component = WHOLE if (table.component == WHOLE).any() else table.component.iloc[0]
@@ -82,7 +81,7 @@ def main_estimates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(values: xr.DataArray) -> xr.DataArray:
-    """The same choice for any variable: the whole network, the first dataset or distribution."""
+    """The same selection for any variable: the whole network, the first dataset or distribution."""
     if "component" in values.dims:
         names = [str(name) for name in values.component.values]
         values = values.isel(component=names.index(WHOLE) if WHOLE in names else 0)

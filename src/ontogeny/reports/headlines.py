@@ -1,4 +1,4 @@
-"""What a report says first: whether its numbers can be trusted and what they show, in sentences."""
+"""The opening sentences of a report: whether its numbers can be trusted, and what they show."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from ontogeny.reports.estimates import by_run, estimates, main, main_estimates, 
 from ontogeny.reports.runs import counted_runs
 from ontogeny.reports.wording import counted, listed, number, steps
 
-# Shares of converged estimates: from the first on, coefficients are called sound; below the second, doubtful.
+# Shares of converged estimates: coefficients are called sound above the first, doubtful below the second.
 SOUND, DOUBTFUL = 0.95, 0.80
-FEW_RUNS = 4  # whose boundaries the verdict lists
+FEW_RUNS = 4  # runs whose boundaries the verdict lists
 
 
 def summary(trajectory: xr.Dataset) -> str:
-    """What happened to loss and complexity between the first checkpoint and the last, in one sentence.
+    """One sentence on the change of loss and complexity between the first and the last checkpoint.
 
-    Of the coefficients only those that converged are spoken of, with their steps where these are not the first and the
-    last. A trajectory without complexity or verdicts is told by its LLC, or by all its estimates; several runs by the
-    medians of their first and of their last values, of coefficients where these compare.
+    Only converged coefficients are mentioned, with their steps if these are not the first and the last. Without
+    complexity the LLC is used, and without verdicts all estimates. Several runs are summarised by the medians of their
+    first and last values; coefficients only if they are comparable.
     """
     parts, runs, several = [], runs_of(trajectory), counted_runs(trajectory)
     every = np.concatenate([run["step"].values for run in runs.values()])
@@ -56,16 +56,15 @@ def verdict(
     refined: xr.Dataset | None = None,
     others: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Sentence]:
-    """The sentences of the verdict: on all estimates of the page, on the stages, on the claims; each only if there are
-    any.
+    """The sentences of the verdict: on estimates, stages and claims, each only if there are any.
 
     Args:
-        trajectory: of one run or several; None leaves its sentences out.
+        trajectory: of one run or several; None omits its sentences.
         stages: found in it.
-        claims: records of what was expected and what was measured.
+        claims: records of expectations and measurements.
         unstaged: why stages were not looked for.
-        refined: coefficients of parts of the network, under the same loss; one that the trajectory has counts once.
-        others: further coefficients that the page shows, by what they are called: "relative to the reference".
+        refined: coefficients of components, under the same loss. Estimates also in the trajectory count once.
+        others: further coefficients on the page, by description: "relative to the reference".
     """
     sentences = [_on_claims(claims)]
     if trajectory is not None:
@@ -79,7 +78,7 @@ def _on_estimates(
 ) -> Sentence | None:
     own = estimates(trajectory)
     parts = estimates(refined) if refined is not None else own.iloc[:0]
-    # An estimate that was measured for both is one estimate.
+    # An estimate present in both counts once.
     keys = ["run", "step", "component", "dataset"]
     parts = parts[~parts.set_index(keys).index.isin(own.set_index(keys).index)]
     groups = {"of the network": own, "of its parts": parts}
@@ -95,7 +94,7 @@ def _on_estimates(
     grade = "good" if share >= SOUND else "caution" if share >= DOUBTFUL else "poor"
     rest = failures(table)
     text = "learning-coefficient estimates converged" + (f"; {rest} (hollow in the figures)." if rest else ".")
-    # Where the checkpoint is not a minimum, the complexity holds all the same.
+    # At a checkpoint that is not a minimum, the complexity is still valid.
     if not share and not (table.outcome == Outcome.NOT_A_MINIMUM.value).any():
         text += " Read no coefficient on this page as a measurement."
     if len(groups) > 1 and rest:
@@ -105,7 +104,7 @@ def _on_estimates(
 
 def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:
     differing = differing_posteriors(trajectory)
-    text = f"Coefficients do not compare: {differing}. No median is drawn of them."
+    text = f"Coefficients are not comparable: {differing}. Their median is not drawn."
     return Sentence("poor", "nβ or γ differ", text, "settings") if differing else None
 
 
@@ -120,7 +119,7 @@ def _on_stages(stages: xr.Dataset | None, unstaged: str, runs: int) -> Sentence 
     stages = next(iter(by_label.values()))
     boundaries = stages.boundary_step.values if "boundary_step" in stages else np.array([])
     if not len(boundaries):
-        return Sentence("plain", "1 stage", "No boundary can be told from noise.", "loss-llc")
+        return Sentence("plain", "1 stage", "No boundary is distinguishable from noise.", "loss-llc")
     kinds = Counter(str(kind) for kind in stages.boundary_kind.values)
     text = f"Divided at {_places(stages)} "
     text += f"({listed([counted(count, kind) for kind, count in kinds.items()])})."
@@ -132,10 +131,10 @@ def _on_stages_of_runs(runs: Mapping[str, xr.Dataset], unstaged: int) -> Sentenc
     low, high = min(numbers.values()), max(numbers.values())
     figure = counted(low, "stage") if low == high else f"{low} to {high} stages"
     places = [f"{label} at {_places(stages)}" for label, stages in runs.items() if len(stages.boundary_step)]
-    text = "in each run; no boundary can be told from noise."
+    text = "in each run; no boundary is distinguishable from noise."
     if places:
         shown = places if len(places) <= FEW_RUNS else [*places[:FEW_RUNS], f"{len(places) - FEW_RUNS} more"]
-        text = f"Each run was divided on its own: {listed(shown)}."
+        text = f"Each run was divided separately: {listed(shown)}."
     text += f" {counted(unstaged, 'run')} could not be divided." if unstaged else ""
     return Sentence("caution" if unstaged else "plain", figure, text, "stages")
 
@@ -164,7 +163,7 @@ def _on_claims(claims: Sequence[Mapping[str, Any]]) -> Sentence | None:
 
 
 def _between(sound: pd.DataFrame, start: float, end: float) -> str:
-    """The steps of the first and the last converged estimate, where they are not those of the trajectory."""
+    """The steps of the first and the last converged estimate, if they are not those of the trajectory."""
     first, last = float(sound.step.iloc[0]), float(sound.step.iloc[-1])
     if (first, last) == (start, end):
         return ""

@@ -1,4 +1,4 @@
-"""Loss and learning coefficient along training, with the stages that were found in them."""
+"""Loss and learning coefficient along training, with their stages."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import xarray as xr
 from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.runs import runs_of
 from ontogeny.reports.estimates import WHOLE, by_run, estimates, main, main_estimates, quantity
-from ontogeny.reports.llc_panel import LLC_HEIGHT, WITHHELD_HEIGHT, draw_llc, draw_withheld, parts_of
+from ontogeny.reports.llc_panel import LLC_HEIGHT, WITHHELD_HEIGHT, draw_llc, draw_withheld, series_of
 from ontogeny.reports.pooled_runs import may_pool, pooled, shared_axis
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples, thinned
 from ontogeny.reports.stage_marks import (
@@ -22,26 +22,25 @@ from ontogeny.reports.stage_marks import (
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, TEMPLATE, StepAxis, distinct_colors
 
 _SPOKEN = {WHOLE: "Whole network"}
-NAMED_CURVES = 12  # of one panel: the largest at the end; more names do not fit beside it
+NAMED_CURVES = 12  # most named curves of a panel: those largest at the end
 LOSS_HEIGHT, BETWEEN = 170, 26
 
 
 def fig_loss_and_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
     """Loss above the learning coefficient over training steps, stages shaded behind both.
 
-    Where complexity and descent were measured apart, both are drawn with their difference, the LLC, on one axis, and
-    the share that localization takes in a panel below. Points are estimates, with 95 % bars of Monte Carlo error on
-    the complexity (on the LLC where it stands alone): hollow where the estimate did not converge, a triangle at the
-    edge where it lies beyond the panel, a cross at the foot where it is not a number. The line through them is the
-    smoothed curve that the stages were read from.
+    If complexity and descent were recorded, both are drawn on one axis with their difference, the LLC. A panel below
+    shows the share that localization removes. Points are estimates, with 95 % bars of Monte Carlo error on the
+    complexity, or on the LLC if it is alone. A hollow point did not converge, a triangle at the edge lies beyond the
+    panel, and a cross at the bottom is not a number. The line is the smoothed curve from which the stages were read.
 
-    Of runs joined along a further dimension every run's curve is faint, their median bold, and the stages of each are
-    a row of bars at the foot. Where nβ or γ are known to differ, coefficients have no median.
+    For runs joined along a further dimension each curve is faint and the median bold. The stages of each run are a row
+    of bars at the bottom. If nβ or γ differ, coefficients have no median.
 
     Args:
         trajectory: with `loss` (step, dataset), `llc` (step, component, dataset) or both, and their errors; where
             measured, `llc_complexity`, `llc_descent` and `llc_withheld`.
-        stages: what was found in it; without it nothing is shaded and the points are joined.
+        stages: its stages; without them nothing is shaded and the points are joined.
     """
     runs = runs_of(trajectory)
     axis, own_stages = shared_axis(runs), stages_by_run(stages)
@@ -63,7 +62,7 @@ def fig_loss_and_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -
     places = {name: {"xaxis": "x", "yaxis": y} for name, y in vertical.items()}
     figure.update_layout(xaxis=axis.layout() | {"anchor": places[shown[-1]]["yaxis"]}, yaxis={"visible": bool(losses)})
     titles = {"loss": "loss", "llc": "learning coefficient (LLC)", "withheld": "withheld", "stages": "stages"}
-    if len(parts_of(table)) > 1:
+    if len(series_of(table)) > 1:
         titles["llc"] = "complexity, descent, LLC"
     top = 1.0
     for name in shown:
@@ -89,7 +88,7 @@ def fig_loss_and_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -
 def fig_slope(stages: xr.Dataset) -> go.Figure:
     """Slope of the smoothed coefficient per decade of the training step, with its 95 % band and the boundaries.
 
-    A plateau is where the slope is zero, a knee where it is smallest without being zero.
+    At a plateau the slope is zero; at a knee it is smallest without being zero.
 
     Args:
         stages: with `grid_step`, `slope`, `slope_low`, `slope_high` (grid) and the boundaries, of one run or more.
@@ -107,10 +106,10 @@ def fig_slope(stages: xr.Dataset) -> go.Figure:
 
 
 def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
-    """Learning coefficients refined to components and datasets: a panel a dataset, with a curve for each component.
+    """Learning coefficients refined to components and datasets: one panel per dataset, one curve per component.
 
-    Of a single component, there is one panel with a curve for each dataset. Of several runs each has a faint curve
-    through the estimates that converged, and their median is bold.
+    A single component has one panel with a curve for each dataset. For several runs each has a faint curve through its
+    converged estimates, and the median is bold.
 
     Args:
         trajectory: with `llc` (step, component, dataset) over more than one component or dataset.
@@ -139,7 +138,7 @@ def fig_refined_llc(trajectory: xr.Dataset, stages: xr.Dataset | None = None) ->
 
 
 def estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, named: bool) -> Curve:
-    """The curve of what is shown of the estimates in these rows, with its 95 % band of Monte Carlo error."""
+    """The curve of the `shown` quantity in these rows, with its 95 % band of Monte Carlo error."""
     x, y = axis.place(table.step.to_numpy()), table.shown.to_numpy(dtype=float)
     return Curve(name, x, y, color, around(y, table.shown_mcse.to_numpy(dtype=float)), named=named)
 
@@ -147,7 +146,7 @@ def estimate_curve(name: str, table: pd.DataFrame, axis: StepAxis, color: str, n
 def mark_hollow(
     figure: go.Figure, where: dict[str, str], rows: pd.DataFrame, axis: StepAxis, color: str, size: int = 6
 ) -> None:
-    """Hollow points at the estimates that did not converge."""
+    """Draw hollow points at the estimates that did not converge."""
     hollow = rows[rows.hollow.astype(bool)]
     if len(hollow):
         marker = {"symbol": "circle-open", "color": color, "size": size, "line": {"width": 1.4}}

@@ -1,4 +1,4 @@
-"""Names of the marks in a panel: on the side where they cover least, or where marks are crowded, drawn out of them."""
+"""Placing the names of marks in a panel: on the side where they cover least, or pulled out of a crowd."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,35 +10,35 @@ from ontogeny.reports.style import NEUTRAL, translucent
 from ontogeny.reports.wording import plain
 
 SIDES = {"top center": (0, 1), "bottom center": (0, -1), "middle right": (1, 0), "middle left": (-1, 0)}
-LETTER, LINE = 6.2, 14  # pixels that a letter of a name takes, and its height
-# Where a name may be drawn to: directions from its mark, and pixels along them.
+LETTER, LINE = 6.2, 14  # width of a letter of a name in pixels, and its height
+# Candidate positions of a name: directions from its mark, and distances in pixels.
 ANGLES, RADII = np.arange(16) * np.pi / 8, (15, 24, 34, 46, 60, 76, 94, 114, 136)
 WAYS = np.tile(np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1), (len(RADII), 1))
 DISTANCES = np.repeat(RADII, len(ANGLES))
 LEADER = translucent(NEUTRAL, 0.6)  # the line from a name to its mark
-# What it costs a name to lie on another one, on a mark, on an error bar, out of the panel, to have its line cross
-# another one's, and to be a hundred pixels away; and what it is worth to point out of the crowd.
+# Costs of a name for overlapping another name, a mark or an error bar, for leaving the panel, for crossing another's
+# line, and per hundred pixels of distance; and the reward for pointing away from the crowd.
 ON_NAME, ON_MARK, ON_BAR, OUTSIDE, CROSSING, FAR, OUTWARDS = 10.0, 6.0, 2.0, 20.0, 3.0, 2.0, 0.6
 
 
 class Frame(NamedTuple):
-    """A panel's axes, one row of lower and upper end each, and its width and height in pixels."""
+    """A panel's axes, as rows of lower and upper end, and its width and height in pixels."""
 
     limits: np.ndarray
     size: tuple[int, int]
 
     def pixels(self, at: np.ndarray) -> np.ndarray:
-        """Where points of the panel's coordinates lie, in pixels from its lower left corner."""
+        """Convert points from the panel's coordinates to pixels from its lower left corner."""
         low, high = self.limits.T
         return (at - low) * np.array(self.size) / (high - low)
 
 
 def clear_sides(at: np.ndarray, points: np.ndarray, names: Sequence[str], panel: Frame) -> list[str]:
-    """For each name, the side of its mark on which it covers least: other names above all, then points.
+    """For each name, the side of its mark on which it covers least, avoiding other names first and then points.
 
     Args:
         at: (name, 2): the marks, in the panel's coordinates.
-        points: (point, 2): what else is drawn there.
+        points: (point, 2): other things drawn there.
         names: what stands beside each mark.
         panel: its axes and its size.
     """
@@ -55,9 +55,9 @@ def clear_sides(at: np.ndarray, points: np.ndarray, names: Sequence[str], panel:
 
 
 def draw_out(at: np.ndarray, reach: np.ndarray, names: Sequence[str], panel: Frame) -> np.ndarray:
-    """(name, 2): pixels to the right of each mark and above it at which its name covers neither a name nor a mark.
+    """(name, 2): offsets in pixels, right and up, at which each name covers neither a name nor a mark.
 
-    Names go outwards from the crowd, the most crowded first, each to the nearest place that is free.
+    Names move outwards from the crowd, the most crowded first, each to the nearest free place.
 
     Args:
         at: (name, 2): the marks, in the panel's coordinates.
@@ -98,7 +98,7 @@ def write_names(
     wide: Frame,
     narrow: Frame,
 ) -> None:
-    """Write names beside the marks of the only panel, each with a line to its mark, apart on wide and narrow screens.
+    """Write names next to the marks of the only panel, each with a line to its mark, for wide and narrow screens.
 
     Args:
         figure: of one panel, from `small_multiples`.
@@ -124,13 +124,13 @@ def _boxes(middles: np.ndarray, half: np.ndarray | int) -> np.ndarray:
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """With how many of the others each box overlaps."""
+    """The number of other boxes that each box overlaps."""
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     return ((low < others[:, 2:]) & (others[:, :2] < high)).all(axis=-1).sum(axis=1)
 
 
 def _crossings(start: np.ndarray, ends: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """How many of the lines, (line, end, 2), each line from the start to one of the ends crosses."""
+    """The number of lines, (line, end, 2), crossed by each line from the start to one of the ends."""
     along, ways = lines[:, 1] - lines[:, 0], ends - start
     first, second = (_side(ways[:, None], lines[:, k] - start) for k in (0, 1))
     here, there = _side(along, start - lines[:, 0]), _side(along, ends[:, None] - lines[:, 0])

@@ -1,4 +1,4 @@
-"""A page: its title, what a reader should know first, and its panels."""
+"""A page: its title, its verdict and its panels."""
 
 import re
 from collections import Counter
@@ -14,18 +14,18 @@ _ADDRESS = re.compile(r"[A-Za-z][\w-]*")
 
 @dataclass(frozen=True)
 class Page:
-    """All that a page shows.
+    """The content of a page.
 
     Args:
         title: heading of the page.
-        verdict: what a reader should know first; each sentence leads to its panel.
+        verdict: what a reader should know first; each sentence links to its panel.
         facts: what was run, by name: model, data, seeds, versions.
-        panels: from top to bottom; those without blocks are left out.
-        command: how to make this page again.
+        panels: from top to bottom; those without blocks are omitted.
+        command: the command that makes this page again.
         summary: what happened, in one sentence below the title.
 
     Raises:
-        InvalidArgument: for ids of panels, or names of figures, that are not addresses or stand there twice.
+        InvalidArgument: for panel ids or figure names that are not valid addresses or occur twice.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Page:
 
 
 def insert_after(panels: Sequence[Panel], after: str, new: Sequence[Panel]) -> list[Panel]:
-    """The panels with others put in behind the one of this id, which may be one that is left out for lack of blocks."""
+    """Insert panels after the one with this id, which may be one omitted for lack of blocks."""
     ids = [panel.id for panel in panels]
     if after not in ids:
         raise InvalidArgument("after", expected=f"the id of one of the panels ({', '.join(ids)})", found=repr(after))
@@ -57,7 +57,7 @@ def insert_after(panels: Sequence[Panel], after: str, new: Sequence[Panel]) -> l
 
 
 def _require_addresses(ids: Sequence[str]) -> None:
-    """Refuse what cannot stand after `#` in an address, and what stands on the page twice or is the page's own."""
+    """Refuse names that cannot follow `#` in an address, occur twice, or belong to the page itself."""
     invalid = [name for name in ids if not _ADDRESS.fullmatch(name)]
     if invalid:
         expected = "ids and names of letters, digits, - and _ that begin with a letter"

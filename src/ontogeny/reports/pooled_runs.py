@@ -1,4 +1,4 @@
-"""Curves of several runs in one panel: each run's faint, and their median bold."""
+"""Curves of several runs in one panel: each faint, their median bold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,14 +25,13 @@ def shared_axis(runs: Mapping[str, xr.Dataset]) -> StepAxis:
 def pooled(by_run: Mapping[str, Sequence[Curve]], median: bool = True, alone: bool = False) -> list[Curve]:
     """The curves of every run, those of one name pooled; the curves of a single run are returned as they are.
 
-    The median is taken between the first and the last step that all runs of a curve have in common, each run read
-    between its own steps, on their logarithm. Curves without a name are lines of reference, of which the longest is
-    kept. A curve that only one run has stays as it is, under the run's name. Where one quantity has no median, each run
-    has a colour of its own.
+    The median covers the steps that all runs of a curve share, with each run interpolated in log step. Unnamed curves
+    are reference lines, of which the longest is kept. A curve of only one run is kept under the run's name. If a single
+    quantity has no median, each run has its own colour.
 
     Args:
         by_run: label of the run -> its curves.
-        median: whether a median may be taken; it may not where values of different runs do not compare.
+        median: whether to draw a median; not if values of different runs are not comparable.
         alone: whether the curves are of one quantity, so that runs can be named at their right ends.
     """
     if len(by_run) == 1:
@@ -62,7 +61,7 @@ def pooled(by_run: Mapping[str, Sequence[Curve]], median: bool = True, alone: bo
 
 
 def _of_runs(name: str, group: Mapping[str, Curve], median: bool, alone: bool, hover: bool) -> list[Curve]:
-    """The curves of one quantity, one a run. Without a median to do so, the last one carries the quantity's name."""
+    """The curves of one quantity, one per run. Without a median, the last one carries the quantity's name."""
     opacity, width = FAINT if median else CLEAR
     faint = []
     for label, curve in group.items():
@@ -76,7 +75,7 @@ def _of_runs(name: str, group: Mapping[str, Curve], median: bool, alone: bool, h
 
 
 def may_pool(trajectory: xr.Dataset) -> bool:
-    """Whether coefficients of different runs compare, as far as it is known."""
+    """Whether coefficients of different runs are comparable, as far as is known."""
     return not differing_posteriors(trajectory)
 
 

@@ -1,4 +1,4 @@
-"""The page as one HTML file that holds its data, figures, style and scripts, and opens without a network."""
+"""Rendering a page as one HTML file that contains its data, figures, style and scripts, and opens offline."""
 
 import json
 import os
@@ -46,10 +46,10 @@ _MARKS = re.compile(
 def write_page(path: str | Path, page: Page) -> Path:
     """Write the page as one self-contained HTML file and return its path.
 
-    The file appears at once: whoever reads it meanwhile has the old one, whole, or the new one.
+    The file is replaced atomically: a reader sees the complete old file or the complete new one.
 
     Args:
-        path: of the file; folders above it are made.
+        path: of the file; parent folders are created.
         page: what to show.
     """
     path = Path(path)
@@ -67,7 +67,7 @@ def write_page(path: str | Path, page: Page) -> Path:
 
 @cache
 def _environment() -> Environment:
-    """Kept, since it keeps its templates once they are compiled."""
+    """Cached, because it keeps compiled templates."""
     made = Environment(
         loader=PackageLoader("ontogeny.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -122,13 +122,13 @@ def marked(text: Text) -> Markup:
 def plotly_script() -> str:
     r"""plotly.js without links that read like addresses the page fetches: in a string of JavaScript `\/` is `/`.
 
-    They are the credits of maps, which no figure here draws.
+    They are map credits, which no figure here uses.
     """
     return _ADDRESSED.sub(r"\1:\\/\\/", get_plotlyjs())
 
 
 def _block(block: Block, name: str) -> dict[str, Any]:
-    """A block as the template reads it: itself, its kind, and what has to be prepared for it."""
+    """A block for the template: itself, its kind, and its prepared content."""
     found: dict[str, Any] = {"kind": type(block).__name__.lower(), "block": block, "name": name}
     if isinstance(block, Figure):
         return found | {"of": "", "opened": "first", "data": _json([_labelled("", block.figure, block.height)])}
@@ -144,7 +144,7 @@ def _block(block: Block, name: str) -> dict[str, Any]:
 
 
 def _labelled(label: str, figure: go.Figure, height: int) -> dict[str, Any]:
-    """A figure as JSON, in the style of the page even if it was not drawn in it."""
+    """A figure as JSON, in the style of the page."""
     if figure.layout.template.layout.font.family != FONT:
         shown = figure.layout.showlegend
         figure = go.Figure(figure).update_layout(template=TEMPLATE, height=figure.layout.height or height)
@@ -153,7 +153,7 @@ def _labelled(label: str, figure: go.Figure, height: int) -> dict[str, Any]:
 
 
 def _columns(table: Table) -> list[Column]:
-    """The columns, those given by a title alone with a kind that follows from their cells."""
+    """The columns; the kind of bare titles follows from their cells."""
     for row in table.rows:
         if len(row) != len(table.columns):
             expected = f"{len(table.columns)} cells in every row, one a column"
@@ -172,7 +172,7 @@ def _anchor(row: Sequence[Cell]) -> str:
 
 
 def _cell(cell: Cell) -> Markup:
-    """What stands in a cell of a table."""
+    """The content of a table cell."""
     if isinstance(cell, Entry):
         lines = [Markup('<span class="detail">{}</span>').format(line) for line in cell.details]
         lines += [Markup('<span class="source">{}</span>').format(cell.source)] if cell.source else []
@@ -186,7 +186,7 @@ def _cell(cell: Cell) -> Markup:
 
 
 def _json(value: object) -> Markup:
-    """JSON that may stand inside a script element, whatever strings it holds."""
+    """JSON that is safe inside a script element, whatever strings it contains."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

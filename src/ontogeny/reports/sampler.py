@@ -1,4 +1,4 @@
-"""The panels of the sampler: what its chains did, every estimate with its diagnostics, and its settings."""
+"""The panels of the sampler: its traces, every estimate with its diagnostics, and its settings."""
 
 from collections.abc import Mapping
 
@@ -23,15 +23,15 @@ def diagnostics_panel(trajectory: xr.Dataset, parts: bool = False) -> Panel:
     """Traces of a few checkpoints, and the table of all estimates.
 
     Args:
-        trajectory: of one run or several, with what `measure` records of coefficients.
-        parts: whether estimates of parts of the network stand in panels of their own.
+        trajectory: of one run or several, with coefficients from `measure`.
+        parts: whether estimates of components have their own panels.
     """
     blocks, table = list[Block](), estimates(trajectory)
     traces = _traces(runs_of(trajectory))
     if traces:
         caption = (
-            "A sound estimate has chains that level off before the warm-up ends and then lie on each other. On the "
-            "right, the estimate as draws are added: thin lines are single chains, the band is 95 % of Monte Carlo "
+            "In a sound estimate the chains level off before the warm-up ends and then overlap. On the "
+            "right is the running estimate: thin lines are single chains, the band is 95 % of Monte Carlo "
             "error."
         )
         alt = "Sampler traces and running estimate at a checkpoint"
@@ -61,7 +61,7 @@ def settings_panel(trajectory: xr.Dataset) -> Panel:
 
 
 def outcome_tag(outcome: str, quiet: bool = False) -> Tag:
-    """How an estimate ended, in the colour that says whether it can be trusted."""
+    """The outcome of an estimate, coloured by whether it can be trusted."""
     tone = _TONES.get(outcome, "caution" if outcome in _DOUBTED else "plain")
     return Tag(outcome.replace("_", " ") or "not judged", tone, quiet)
 
@@ -76,7 +76,7 @@ def _traces(runs: dict[str, xr.Dataset]) -> dict[str, go.Figure]:
 
 
 def _estimates_table(trajectory: xr.Dataset, parts: bool) -> tuple[Table, pd.DataFrame]:
-    """The estimates that can be listed: a row each, and as data."""
+    """The table of the listed estimates, and the same as data."""
     table, (listed, omitted), apart = estimates(trajectory), listed_estimates(trajectory), has_complexity(trajectory)
     runs, several = run_title(trajectory), table.groupby(["component", "dataset"]).ngroups > 1
     titles = {"complexity": "Complexity", "complexity_error": "± 95 %", "descent": "Descent"} if apart else {}
@@ -95,14 +95,14 @@ def _estimates_table(trajectory: xr.Dataset, parts: bool) -> tuple[Table, pd.Dat
 
 
 def _estimates_caption(titles: Mapping[str, str], omitted: int, parts: bool) -> str:
-    """What the columns with these titles mean, and which estimates are not in the table."""
+    """The meaning of the columns, and the estimates omitted from the table."""
     error = "MCSE is the Monte Carlo standard error." if "mcse" in titles else ""
     sentences = [
-        "R-hat compares chains and is near 1 when they agree; ESS is the number of independent draws that the draws "
-        f"are worth; {error or 'the ± columns are 1.96 Monte Carlo standard errors.'}",
-        "Withheld is the share of the value that localization takes." if "withheld" in titles else "",
-        "Gradients are those of single samples." if "gradients" in titles else "",
-        "Estimates of parts are in their own panels." if parts else "",
+        "R-hat compares chains and is near 1 when they agree; ESS is the equivalent number "
+        f"of independent draws; {error or 'the ± columns are 1.96 Monte Carlo standard errors.'}",
+        "Withheld is the share of the value that localization removes." if "withheld" in titles else "",
+        "Gradients are per-sample gradients." if "gradients" in titles else "",
+        "Estimates of components are in their own panels." if parts else "",
         f"{omitted:,} more estimates that converged are not listed." if omitted else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -1,4 +1,4 @@
-"""The clusters of components in rows and sentences: who is in which, how stable that is, and what labels say of it."""
+"""The clusters of components as rows and sentences: members, stability, and agreement with labels."""
 
 import xarray as xr
 
@@ -12,11 +12,11 @@ from ontogeny.reports.component_groups import (
 )
 from ontogeny.reports.wording import counted, listed, p_value
 
-STABLE = 0.7  # mean adjusted Rand index below which the errors alone undo a grouping
+STABLE = 0.7  # mean adjusted Rand index below which the errors alone undo a clustering
 
 
 def signature_rows(signatures: xr.Dataset | None) -> list[dict[str, str]]:
-    """One row a cluster and label: cluster, its color, label, and the components that it holds."""
+    """One row per cluster and label: cluster, color, label, and its components."""
     if signatures is None:
         return []
     clusters, labels, colors = clusters_of(signatures), labels_of(signatures), cluster_colors(signatures)
@@ -35,7 +35,7 @@ def signature_rows(signatures: xr.Dataset | None) -> list[dict[str, str]]:
 
 
 def signature_sentences(signatures: xr.Dataset | None) -> list[str]:
-    """What is known of the grouping: its size and stability, and its agreement with labels where there are any."""
+    """The size and stability of the clustering, and its agreement with labels if there are any."""
     if signatures is None or not own_members(signatures):
         return []
     members = [str(member) for member in signatures.member.values]
@@ -50,7 +50,7 @@ def signature_sentences(signatures: xr.Dataset | None) -> list[str]:
         f"stability {_index(stability[chosen])}{against}."
     ]
     if stability[chosen] < STABLE:
-        sentences.append(f"Below {STABLE} the errors of the estimates alone undo the grouping: read nothing into it.")
+        sentences.append(f"Below {STABLE} the errors of the estimates alone undo the clustering: read nothing into it.")
     if "agreement" in signatures.attrs:
         agreement, p = _index(float(signatures.attrs["agreement"])), p_value(float(signatures.attrs["p_value"]))
         p = (f"p {p}" if p.startswith("<") else f"p = {p}").replace(" ", "\u00a0")

@@ -1,4 +1,4 @@
-"""Small multiples: panels of named curves with bands, side by side on a page and below each other on a phone."""
+"""Small multiples: panels of named curves with bands, side by side on a page and stacked on a phone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ontogeny.reports.style import TEMPLATE, color_key, translucent
 from ontogeny.reports.wording import plain, shorten
 
 Z95 = 1.96  # standard errors from the middle to the edge of a 95 % interval
-MAX_POINTS = 5_000  # of one figure; more are thinned for drawing
+MAX_POINTS = 5_000  # per figure; more are thinned
 PANEL_HEIGHT = 210
 GAP = 84  # pixels between rows of panels: axis title, ticks and the next panel's title
 BETWEEN = 0.18  # of the figure's width, between columns of panels: names of curves and axis labels
@@ -22,21 +22,21 @@ TITLE = {
     **{"font": {"size": 13}, "showarrow": False},
 }
 MAX_NAME = 14  # characters of a curve's name that fit beside a panel
-KEY_HEIGHT = 18  # pixels of a line of a colour key
-LABEL_HEIGHT = 15  # pixels that a curve's name at its right end takes
+KEY_HEIGHT = 18  # height in pixels of a line of a colour key
+LABEL_HEIGHT = 15  # height in pixels of a curve's name at its right end
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of a panel: `y` over `x`, inside its error band where one is known, named at its right end.
+    """One curve of a panel: `y` over `x`, with its error band if known, named at its right end.
 
     Args:
         name: shown at the right end and in hover texts.
         x, y: coordinates.
         band: lower and upper edge of the error band.
-        named: whether the name stands at the right end.
-        hover: whether the curve answers the pointer.
-        end: what stands at the right end, if it is not the name.
+        named: whether to write the name at the right end.
+        hover: whether the curve has hover texts.
+        end: text at the right end, if not the name.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Curve:
 def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Figure:
     """An empty figure with one titled panel for each title; panel i has the axes `axes(i)`.
 
-    An odd panel out comes first and is as wide as the figure. `layout.meta["narrow"]` holds the changes to the layout
-    that put all panels in one column, for the page to apply on a narrow screen, and `layout.meta["panels"]` the titles,
-    for the data that are saved from it.
+    With an odd number of panels the first is as wide as the figure. `layout.meta["narrow"]` has the layout changes that
+    put all panels in one column, which the page applies on narrow screens. `layout.meta["panels"]` has the titles, for
+    saved data.
 
     Args:
         titles: one for each panel.
@@ -75,7 +75,7 @@ def small_multiples(titles: Sequence[str], height: int = PANEL_HEIGHT) -> go.Fig
 
 
 def add_key(figure: go.Figure, colors: Mapping[str, str]) -> None:
-    """Write names in their colours below all panels, in a figure that becomes as much taller."""
+    """Write names in their colours below all panels, making the figure taller."""
     text = color_key(colors)
     below = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -room_below(figure)}
     figure.add_annotation(text=text, x=0, xref="paper", xanchor="left", align="left", showarrow=False, **below)
@@ -83,7 +83,7 @@ def add_key(figure: go.Figure, colors: Mapping[str, str]) -> None:
 
 
 def lengthen(figure: go.Figure, pixels: int) -> None:
-    """Make more room below all panels, in a figure that becomes as much taller, on a narrow screen too."""
+    """Make room below all panels by making the figure taller, on narrow screens too."""
     narrow = figure.layout.meta["narrow"]
     margin = {"b": room_below(figure) + pixels}
     figure.update_layout(height=figure.layout.height + pixels, margin=margin)
@@ -127,8 +127,8 @@ def draw_curves(
         where: the panel's axes, from `axes`.
         curves: what to draw; later ones lie on top.
         height: of the panel in pixels, by which names are kept apart.
-        include: values that the vertical range must hold besides the curves.
-        limits: the vertical range, where it is not to follow from the curves.
+        include: values that the vertical range must include besides the curves.
+        limits: the vertical range, if it is not to follow from the curves.
     """
     bands = [_band(curve, where) for curve in curves if curve.band is not None]
     figure.add_traces(bands + [_line(curve, where) for curve in curves])
@@ -140,7 +140,7 @@ def draw_curves(
 
 
 def padded_range(values: np.ndarray, share: float = 0.07) -> tuple[float, float]:
-    """The range of the finite values with a share of it as room on both sides."""
+    """The range of the finite values, padded on both sides by a share of it."""
     finite = np.asarray(values, dtype=float)[np.isfinite(values)]
     if finite.size == 0:
         return 0.0, 1.0
@@ -150,7 +150,7 @@ def padded_range(values: np.ndarray, share: float = 0.07) -> tuple[float, float]
 
 
 def spread(values: Sequence[float | int], gap: float, low: float | int, high: float | int) -> list[float]:
-    """Move values apart until neighbours differ by `gap`, in their order and inside [low, high] as far as they fit."""
+    """Spread values until neighbours differ by `gap`, keeping their order, inside [low, high] as far as they fit."""
     order = np.argsort(values, kind="stable")
     placed = np.clip(np.asarray(values, dtype=float)[order], low, high)
     for i in range(1, len(placed)):
@@ -165,7 +165,7 @@ def spread(values: Sequence[float | int], gap: float, low: float | int, high: fl
 
 
 def thinned(length: int, curves: int) -> np.ndarray:
-    """Indices of the points to draw when so many curves of this length share a figure: evenly spaced, ends kept."""
+    """Indices of the points to draw if this many curves of this length share a figure: evenly spaced, ends kept."""
     count = max(2, min(length, MAX_POINTS // max(curves, 1)))
     return np.unique(np.linspace(0, length - 1, count).round().astype(int)) if length else np.arange(0)
 

@@ -1,4 +1,4 @@
-"""Stages and their boundaries as drawn behind a figure over training steps."""
+"""Drawing stages and their boundaries behind a figure over training steps."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ from ontogeny.reports.wording import plain, shorten_start
 ROW_HEIGHT, LEAST_ROW, ROWS_HEIGHT = 20, 4, 240  # pixels of a run's stages, of many runs each, and of all together
 LEAST_NAMED = 12  # pixels of a row below which its name does not fit beside it
 ALONE, AMONG = 0.75, 0.4  # opacity of the boundaries of one run, and of several
-# What a stage's type is called, and the colour that says so everywhere.
+# The description of each stage type; its colour is the same everywhere.
 STAGE_COLORS = {"A": BLUE, "B": GREEN}
 STAGE_TYPES = {
     "A": "loss falls, {} rises: better by becoming more complex",
@@ -27,7 +27,7 @@ def stage_color(stage_type: str) -> str:
 
 
 def staged_quantity(stages: xr.Dataset) -> str:
-    """What the stages were read from, as figures name it; in stages of earlier versions it was the LLC."""
+    """The quantity from which the stages were read, as named in figures; the LLC in stages of earlier versions."""
     return "complexity" if stages.attrs.get("coefficient") == "llc_complexity" else "LLC"
 
 
@@ -53,7 +53,7 @@ def shade_stages(figure: go.Figure, stages: xr.Dataset, axis: StepAxis) -> None:
 
 
 def rows_height(count: int) -> int:
-    """Pixels that the stages of so many runs take, one row each."""
+    """Height in pixels of the stages of this many runs, one row each."""
     return max(min(ROW_HEIGHT, ROWS_HEIGHT // count), LEAST_ROW) * count
 
 
@@ -87,7 +87,7 @@ def draw_stage_rows(figure: go.Figure, where: dict[str, str], by_run: dict[str, 
 
 
 def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset | None, axis: StepAxis) -> None:
-    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee, faint of several."""
+    """Draw the boundaries between stages through a panel: solid at a plateau, dotted at a knee, faint if several."""
     by_run = stages_by_run(stages)
     for each in by_run.values():
         strength = ALONE if len(by_run) == 1 else AMONG
@@ -95,7 +95,7 @@ def mark_boundaries(figure: go.Figure, where: dict[str, str], stages: xr.Dataset
 
 
 def mark_boundary_intervals(figure: go.Figure, where: dict[str, str], stages: xr.Dataset, axis: StepAxis) -> None:
-    """Draw the interval of every boundary of one run as a bar at the foot of a panel."""
+    """Draw the interval of every boundary of one run as a bar at the bottom of a panel."""
     place = {"xref": where["xaxis"], "yref": f"{where['yaxis']} domain", "y0": 0.012, "y1": 0.034}
     intervals = zip(stages.boundary_low.values, stages.boundary_high.values, strict=True)
     ends = [axis.within(np.array(interval)).tolist() for interval in intervals]
@@ -120,5 +120,5 @@ def _draw_boundaries(
 
 
 def _shape(**shape: object) -> go.layout.Shape:
-    """One to be added with others: `add_shape` would check and copy all that the figure has."""
+    """A shape to be added with others at once: `add_shape` would check and copy all existing ones."""
     return go.layout.Shape(layer="below", **({"line": {"width": 0}} | shape))

@@ -1,4 +1,4 @@
-"""The panel of stages: what each of them did, where they meet, and the slope that they were read from."""
+"""The panel of stages: their changes, their boundaries, and the slope from which they were read."""
 
 import xarray as xr
 
@@ -16,8 +16,8 @@ def stages_panel(stages: xr.Dataset | None, unstaged: str = "", run_title: str =
 
     Args:
         stages: found in a trajectory.
-        unstaged: why they were not looked for, shown where there are none.
-        run_title: what the runs are called, where there are several.
+        unstaged: why stages were not looked for, shown if there are none.
+        run_title: the name of runs, if there are several.
     """
     blocks = list[Block]()
     rows = [] if stages is None else stage_rows(stages)
@@ -32,7 +32,7 @@ def stages_panel(stages: xr.Dataset | None, unstaged: str = "", run_title: str =
         blocks += [Heading("Boundaries"), _boundaries_table(boundaries, staged_quantity(stages), run_title)]
     if "slope" in stages:
         spread = "of each run" if run_title else "with its 95 % band"
-        caption = f"Slope of the smoothed curve {spread}. Boundaries stand where it touches zero or is smallest."
+        caption = f"Slope of the smoothed curve {spread}. Boundaries are where it touches zero or is smallest."
         alt = "Slope of the smoothed coefficient over training steps"
         blocks.append(Figure(fig_slope(stages), alt, caption, name="slope", height=270))
     return Panel("stages", "Stages", blocks)

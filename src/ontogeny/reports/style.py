@@ -1,4 +1,4 @@
-"""The one figure style: colours for light and dark pages and for colour-blind eyes, and the axis of training steps."""
+"""The figure style: colours for light and dark pages and colour-blind readers, and the axis of training steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import plotly.graph_objects as go
 
 from ontogeny.reports.wording import plain, shorten
 
-# Every colour stands out at least 3:1 on white and on near-black, so that a figure needs no second set of colours for
-# a dark page, and every pair differs for deuteranopes and protanopes.
+# Every colour has a contrast of at least 3:1 on white and on near-black, so dark pages need no second set of colours.
+# Every pair is distinguishable for deuteranopes and protanopes.
 BLUE, ORANGE, GREEN, VIOLET, RUST = "#2f86d8", "#dc781e", "#12a083", "#6a4be0", "#a4452f"
 PALETTE = (BLUE, ORANGE, GREEN, VIOLET, RUST)
 NEUTRAL = "#7f8a98"
 GRID = "rgba(127,138,152,0.20)"
 CLEAR = "rgba(0,0,0,0)"
-# From the start of training to its end: as bright at one end as at the other, for the same reason.
+# From the start of training to its end, equally bright at both ends for the same reason.
 SEQUENCE = ("#2f86d8", "#7377c9", "#b0659f", "#cf6a63", "#dc781e")
 LINE_LENGTH = 40  # characters of a colour key that fit below a panel on a phone
 FONT = "'Inter', 'Helvetica Neue', 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
@@ -47,7 +47,7 @@ TEMPLATE = go.layout.Template(
 
 
 def translucent(color: str, alpha: float) -> str:
-    """The `#rrggbb` colour with an opacity between 0 and 1, as CSS writes it."""
+    """The `#rrggbb` colour with an opacity between 0 and 1, in CSS notation."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
 
@@ -60,12 +60,12 @@ def along_sequence(fraction: float | int) -> str:
 
 
 def distinct_colors(count: int) -> list[str]:
-    """Colours for so many things: the palette while it lasts, else evenly along the sequence."""
+    """`count` colours: from the palette if it is large enough, else evenly along the sequence."""
     return list(PALETTE[:count]) if count <= len(PALETTE) else [along_sequence(k / (count - 1)) for k in range(count)]
 
 
 def color_key(colors: Mapping[str, str]) -> str:
-    """Names in their colours, for the title of an axis; broken where a phone needs it."""
+    """Names in their colours, for the title of an axis, with line breaks for phones."""
     lines, used = [""], 0
     for name, color in colors.items():
         text = shorten(name, LINE_LENGTH)
@@ -89,8 +89,8 @@ def step_text(step: float | int) -> str:
 class StepAxis:
     """The logarithmic axis of training steps that all figures share.
 
-    A logarithmic axis has no place for step 0. Where the next step is 1 or 2, step 0 stands to its left under a tick
-    "0"; where it is later, the gap would lie about the distance, and step 0 is not drawn.
+    A logarithmic axis has no place for step 0. If the next step is 1 or 2, step 0 is drawn to its left under a tick
+    "0". If it is later, the gap would misrepresent the distance, and step 0 is not drawn.
 
     Args:
         first: smallest positive step.

@@ -1,4 +1,4 @@
-"""How each part of a network answers to each dataset, as a map of susceptibilities."""
+"""A map of the susceptibilities of components to datasets."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,12 +12,12 @@ from ontogeny.reports.wording import number, plain, shorten, with_error
 ROW_HEIGHT = 21
 MAX_NAME = 18  # characters of a dataset's name below its column
 MAX_COMPONENT = 8  # characters of a component's name left of its row
-LETTER = 6.4  # pixels that a letter of a dataset's name takes
+LETTER = 6.4  # width in pixels of a letter of a dataset's name
 SPARE = 20  # pixels below the columns that upright names leave free
-ANGLE = 40  # at which names of datasets stand that do not fit side by side
+ANGLE = 40  # angle of dataset names that do not fit side by side
 WIDE, NARROW = 740, 210  # pixels that all columns share on a page and on a phone
-STANDARDISED_FROM = 3  # datasets; of two, standardised values are plus and minus one
-# Below the mean of a part's datasets to above it; clear in the middle, where there is nothing to see.
+STANDARDISED_FROM = 3  # datasets; with two, standardised values are always plus and minus one
+# From below a component's mean over datasets to above it; pale in the middle.
 AROUND_ZERO = [
     *([0, translucent(BLUE, 0.95)], [0.5, translucent(BLUE, 0.03)]),
     *([0.5, translucent(ORANGE, 0.03)], [1, translucent(ORANGE, 0.95)]),
@@ -25,15 +25,15 @@ AROUND_ZERO = [
 
 
 def fig_susceptibility(susceptibility: xr.Dataset) -> go.Figure:
-    """Susceptibilities of components (rows) to datasets (columns), each row on a scale of its own.
+    """Susceptibilities of components (rows) to datasets (columns), each row on its own scale.
 
-    Values of different components differ by a factor that the draws do not tell. With three datasets or more each row
-    is therefore standardised over them; with fewer it is divided by its largest magnitude. Hover texts say the value
-    as measured. A hollow dot marks a cell whose 95 % interval holds what the weights give without the loss.
+    Values of different components differ by an unknown factor. With three or more datasets each row is therefore
+    standardised over them; with fewer it is divided by its largest magnitude. Hover texts show the measured value. A
+    hollow dot marks a cell whose 95 % interval contains the value of the control without the loss.
 
     Args:
-        susceptibility: with `susceptibility` (component, dataset), and where recorded `mcse` and, of draws that feel
-            no loss, `susceptibility_noise` (component, dataset).
+        susceptibility: with `susceptibility` (component, dataset), and if recorded `mcse` and, from draws without the
+            loss, `susceptibility_noise` (component, dataset).
     """
     rows = susceptibility.sel(component=ordered(susceptibility.component.values))
     values, errors, noise = (_values(rows, name) for name in ("susceptibility", "mcse", "susceptibility_noise"))
@@ -58,7 +58,7 @@ def fig_susceptibility(susceptibility: xr.Dataset) -> go.Figure:
 
 
 def row_scaled(values: np.ndarray) -> np.ndarray:
-    """Each row standardised over its columns; of fewer than three columns, divided by its largest magnitude."""
+    """Each row standardised over its columns; with fewer than three columns, divided by its largest magnitude."""
     known = np.ma.masked_invalid(values)
     center, scale = np.zeros((len(values), 1)), abs(known).max(axis=1, keepdims=True)
     if values.shape[1] >= STANDARDISED_FROM:
@@ -80,7 +80,7 @@ def _hover(component: str, dataset: str, value: float, error: float, noise: floa
 
 
 def _mark_noise(figure: go.Figure, alike: np.ndarray) -> None:
-    """Hollow dots in cells that cannot be told from the control."""
+    """Draw hollow dots in cells indistinguishable from the control."""
     rows, columns = np.nonzero(alike)
     marker = {"symbol": "circle-open", "size": 6, "color": NEUTRAL, "line": {"width": 1.2}}
     dots = go.Scatter(x=columns, y=rows, mode="markers", marker=marker, name="as the weights alone", hoverinfo="skip")

@@ -1,4 +1,4 @@
-"""Rows of the report's tables, in words."""
+"""Rows of the report's tables, as text."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from ontogeny.reports.wording import listed, measured, number, p_value, probabil
 
 _UNTESTED = re.compile(r"^not tested(?: at this preset)?\W*", re.IGNORECASE)  # the sentence says so already
 _COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
-# Settings that a reader needs to compare two learning coefficients, with their usual symbols; the rest is listed below.
+# Settings needed to compare two learning coefficients, with their usual symbols; the rest is listed below them.
 SYMBOLS = {"nbeta": "nβ", "localization": "γ", "step_size": "ε", "num_samples": "n"}
 MEANINGS = {
     "nbeta": "inverse temperature times sample size",
@@ -35,7 +35,7 @@ def keyed_table(
     caption: Text = "",
     tall: bool = False,
 ) -> Table:
-    """A table of rows by key: each column shows what the rows hold under its key."""
+    """A table of rows by key: each column shows the rows' values under its key."""
     cells = [[row[key] for key in columns] for row in rows]
     return Table(list(columns.values()), cells, caption, label, tall)
 
@@ -66,7 +66,7 @@ def stage_rows(stages: xr.Dataset) -> list[dict[str, str]]:
 def boundary_rows(stages: xr.Dataset) -> list[dict[str, str]]:
     """One row a boundary between stages: run, between, step, interval, kind and its probability.
 
-    Of several runs, one in which there is no boundary has a row that says so.
+    With several runs, a run without boundaries has a row that says so.
     """
     rows, runs = [], stages_by_run(stages)
     for run, i in [
@@ -108,7 +108,7 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def untested_sentences(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The claims that were not tested, in one sentence for each reason."""
+    """The untested claims, in one sentence per reason."""
     left = [claim for claim in claims if not _is_tested(claim)]
     more = " more" if len(left) < len(claims) else ""
     by_reason: dict[str, list[str]] = {}

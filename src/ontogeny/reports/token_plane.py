@@ -13,15 +13,15 @@ from ontogeny.reports.wording import plain, shorten, visible
 
 HEIGHT = 420
 CONTEXT_LENGTH, LINE_LENGTH, MAX_TOKEN = 90, 38, 30  # characters before a token, of a line, of a token on hover
-FEWEST_TOKENS, FEWEST_COMPONENTS = 3, 2  # of which there is a plane
+FEWEST_TOKENS, FEWEST_COMPONENTS = 3, 2  # needed for a plane
 
 
 def fig_token_susceptibility(susceptibility: xr.Dataset) -> go.Figure:
-    """Tokens by the first two principal components of their susceptibilities, each component standardised over tokens.
+    """Tokens by the first two principal components of their susceptibilities, standardised over tokens per component.
 
-    Tokens that are near each other are answered alike by all parts of the network. Hover texts show the token in bold
-    after its context. Tokens or components with values that are no numbers are left out; of many tokens evenly spaced
-    ones are drawn, but all make the plane.
+    All components respond alike to tokens near each other. Hover texts show the token in bold after its context. Tokens
+    or components with values that are not numbers are left out. Of many tokens, evenly spaced ones are drawn, but all
+    of them define the plane.
 
     Args:
         susceptibility: with `token_susceptibility` (component, token) and along token the coordinates `token_text`,
@@ -52,7 +52,7 @@ def fig_token_susceptibility(susceptibility: xr.Dataset) -> go.Figure:
 
 
 def has_plane(susceptibility: xr.Dataset) -> bool:
-    """Whether there are tokens and components enough for a plane."""
+    """Whether there are enough tokens and components for a plane."""
     if "token_susceptibility" not in susceptibility:
         return False
     tokens, columns = standardised_tokens(susceptibility)

@@ -1,4 +1,4 @@
-"""The panels of a training run: what happened along its steps, and how far its estimates can be trusted."""
+"""The panels of a training run: its course, and how far its estimates can be trusted."""
 
 from collections.abc import Mapping
 
@@ -35,20 +35,20 @@ def trajectory_panels(
     """The panels of a trajectory, in order: loss-llc, stages, refined, behaviour, heads, trajectory, choice,
     diagnostics, settings.
 
-    All of them are returned; those that there are no data for have no blocks, and a page leaves them out. So others
-    can be put in behind any of them by `insert_after`.
+    All of them are returned. Those without data have no blocks and are omitted from a page, so `insert_after` can place
+    others after any of them.
 
     Args:
         trajectory: measurements along `step`, of one run or of several joined along a further dimension.
         stages: stages found in the trajectory.
-        unstaged: why stages were not looked for, as one or two sentences; shown where there are none.
+        unstaged: why stages were not looked for, as one or two sentences; shown if there are none.
         pca: principal components of the outputs, with their Brownian null.
         controls: trajectories of control runs by name.
-        choice: pilot samples from which temperature and localization were chosen; see `fig_choice`.
-        parts: whether estimates of parts of the network are in other panels of the page.
+        choice: trials from which temperature and localization were chosen; see `fig_choice`.
+        parts: whether estimates of components are in other panels of the page.
 
     Raises:
-        InvalidArgument: the trajectory has no steps, or dimensions that cannot be told apart (see `core.runs`).
+        InvalidArgument: if the trajectory has no steps, or ambiguous dimensions (see `core.runs`).
     """
     runs_of(trajectory)
     if trajectory["step"].size == 0:
@@ -69,7 +69,7 @@ def trajectory_panels(
 
 
 def _measured(trajectory: xr.Dataset) -> xr.Dataset:
-    """The trajectory without variables that hold no value at all. Coefficients stay: their outcomes say why."""
+    """The trajectory without variables that have no values. Coefficients are kept, because their outcomes say why."""
     empty = [
         name
         for name, values in trajectory.data_vars.items()
@@ -101,7 +101,7 @@ def _loss_caption(trajectory: xr.Dataset, stages: xr.Dataset | None) -> list[str
     if several:
         sentences.append(
             "Faint curves and small points are single runs (point at one for its name), **bold** curves their median "
-            "at the steps that all cover."
+            "over the steps that all cover."
         )
     if len(table):
         sentences += _coefficient_sentences(trajectory, several)
@@ -117,7 +117,7 @@ def _loss_caption(trajectory: xr.Dataset, stages: xr.Dataset | None) -> list[str
             "number."
         )
         if table.withheld.notna().any():
-            sentences.append("The lowest panel is the share of the value that localization takes.")
+            sentences.append("The lowest panel is the share of the value that localization removes.")
     pieces: list[str | Tag] = [" ".join(sentences)]
     return pieces if stages is None or not stages_by_run(stages) else pieces + _stages_key(quantity, several)
 
@@ -128,15 +128,15 @@ def _coefficient_sentences(trajectory: xr.Dataset, several: bool) -> list[str]:
         return [f"Points are local learning coefficients (LLC){bars}."]
     points = "Points are complexities." if several else "Bars on the complexity are 95 % of Monte Carlo error."
     return [
-        "The local learning coefficient (**LLC**) is **complexity** less **descent**. Complexity measures how fast the "
-        "loss rises around the checkpoint; descent is what the chains gained by moving to lower loss. At a minimum "
+        "The local learning coefficient (**LLC**) is **complexity** minus **descent**. Complexity measures how fast "
+        "the loss rises around the checkpoint; descent is what the chains gain by moving to lower loss. At a minimum "
         "descent is near 0 and the two agree.",
         points,
     ]
 
 
 def _stages_key(quantity: str, several: bool) -> list[str | Tag]:
-    where = "The bars at the foot are the stages of each run:" if several else "Shading is a stage:"
+    where = "The bars at the bottom are the stages of each run:" if several else "Shading is a stage:"
     intervals = "on them are" if several else "at the foot are"
     return [
         *(f" {where} ", Tag("A", "blue"), f" loss falls and {quantity} rises, ", Tag("B", "green"), " both fall, "),
@@ -149,14 +149,11 @@ def _refined_panel(trajectory: xr.Dataset, stages: xr.Dataset | None) -> Panel:
     table, blocks = estimates(trajectory), list[Block]()
     if table.groupby(["component", "dataset"]).ngroups > 1:
         what = "Complexity" if has_complexity(trajectory) else "Learning coefficients"
-        caption = (
-            f"{what} refined to one part of the network or one dataset: how complex the solution is there, for those "
-            "data."
-        )
+        caption = f"{what} refined to one component or one dataset: how complex the solution is there, for those data."
         if len(runs_of(trajectory)) > 1:
             caption += (
-                " Faint curves are single runs, bold ones their medians; parts of different runs may share no more "
-                "than their names. Hollow points are estimates that did not converge, vertical lines the stage "
+                " Faint curves are single runs, bold ones their medians; components of different runs may share no "
+                "more than their names. Hollow points are estimates that did not converge, vertical lines the stage "
                 "boundaries."
             )
         else:
@@ -177,7 +174,7 @@ def _behaviour_panel(trajectory: xr.Dataset, stages: xr.Dataset | None) -> Panel
     pooled = len(runs_of(trajectory)) > 1
     spread = "Faint curves are single runs, bold ones their medians." if pooled else "Bands are 95 % over sequences."
     caption = (
-        "Read the panels together: a stage boundary (vertical line) is of interest where behaviour changes with it. A "
+        "Read the panels together: a stage boundary (vertical line) matters where behaviour changes with it. A "
         "curve against n-grams that falls and rises again was close to that n-gram before it went further; dotted "
         "lines of the same colour are the entropies that a perfect n-gram would reach. Lower scores in the context "
         f"and on repeated tokens mean more use of the context. {spread}"
@@ -215,14 +212,14 @@ def _plane_panel(pca: xr.Dataset | None, stages: xr.Dataset | None) -> Panel:
 
 def _choice_panel(trajectory: xr.Dataset, choice: xr.Dataset | None) -> Panel:
     caption = (
-        "Pilot samples at a few checkpoints, from blue (early) to orange (late), at several temperatures nβ and "
+        "Trials at a few pilot checkpoints, from blue (early) to orange (late), at several temperatures nβ and "
         "localizations γ. The dotted line is the setting used for every checkpoint of this run; large points are its "
-        "pilots. Descent should be small beside complexity, so that the coefficient is that of the checkpoint and not "
-        "of a lower point nearby, and the loss should rise by much less than training gained, so that the chains stay "
+        "trials. Descent should be small compared with complexity, so that the coefficient is that of the checkpoint "
+        "and not of a lower point nearby. The loss should rise by much less than training gained, so that chains stay "
         "in the solution."
     )
     if len(runs_of(trajectory)) > 1:
-        caption += " This is the choice for one of the runs, as a rule the first: joining runs keeps no others."
-    alt = "Complexity, descent and rise of the loss at every setting that was tried"
+        caption += " This is the choice for one of the runs, usually the first: joining runs keeps no others."
+    alt = "Complexity, descent and rise of the loss at every setting tried"
     blocks: list[Block] = [] if choice is None else [Figure(fig_choice(choice), alt, caption, height=540)]
     return Panel("choice", "Choice of temperature", blocks, "Temperature")

@@ -1,4 +1,4 @@
-"""Trajectories in the plane of their principal components, beside what drift alone would draw."""
+"""Trajectories in the plane of their principal components, next to those of pure drift."""
 
 from dataclasses import dataclass
 
@@ -26,15 +26,15 @@ class Mark:
 
 
 def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
-    """Principal components of the outputs along training; each pair of components beside its Brownian null.
+    """Principal components of the outputs along training; each pair of components next to its Brownian null.
 
-    The principal components of a random walk draw smooth arcs and spirals too. Only what differs from the null beside
-    it says anything about training.
+    The principal components of a random walk also form smooth arcs and spirals. Only differences from the null say
+    anything about training.
 
     Args:
         pca: with `score` (point, pc), coordinates `trajectory` and `step` (point), `explained_variance` (pc) and,
             of the null, `brownian_score` (point, pc) and `brownian_explained_variance` (pc).
-        stages: whose boundaries are marked on the trajectories; of several runs, each on the one of its name.
+        stages: their boundaries are marked on the trajectories; for several runs, on the trajectory of the same name.
     """
     kinds = [("Measured", "score", "explained_variance")]
     if "brownian_score" in pca:
@@ -64,7 +64,7 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
 def _draw_paths(
     figure: go.Figure, where: dict[str, str], pca: xr.Dataset, places: np.ndarray, boundaries: dict[str, np.ndarray]
 ) -> list[Mark]:
-    """Draw every trajectory and return what to name: of one its steps, of several where each ends."""
+    """Draw every trajectory and return the marks to name: the steps of one, or the ends of several."""
     axis, names = StepAxis.of(pca.step.values), list(dict.fromkeys(str(name) for name in pca.trajectory.values))
     marks = []
     for run, name in enumerate(names):

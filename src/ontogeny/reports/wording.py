@@ -1,4 +1,4 @@
-"""Numbers and sentences as people read them."""
+"""Formatting of numbers and sentences."""
 
 import math
 import re
@@ -9,32 +9,32 @@ Number = float | int
 
 
 def plain(text: object) -> str:
-    """Text for a plotly figure, in which a little HTML is markup: the same characters, none of them markup."""
+    """Escape text for a plotly figure, where some HTML is markup."""
     return escape(str(text), quote=False)
 
 
 def literal(text: object) -> str:
-    """Text for the prose of a page, in which `**` and brackets are markup: the same characters, none of them markup."""
+    """Escape text for the prose of a page, where `**` and brackets are markup."""
     return re.sub(r"([\\*\[\]])", r"\\\1", str(text))
 
 
 def shorten(text: str, length: int) -> str:
-    """At most so many characters of a text, the last an ellipsis where some were left out."""
+    """At most this many characters of a text, ending in an ellipsis if shortened."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def shorten_start(text: str, length: int) -> str:
-    """At most so many last characters of a text, the first an ellipsis: names of runs differ at their ends."""
+    """At most this many last characters of a text, after an ellipsis if shortened: run names differ at their ends."""
     return text if len(text) <= length else f"…{text[1 - length :].lstrip()}"
 
 
 def visible(token: str) -> str:
-    """A token whose line ends, tabs and spaces can be seen."""
+    """A token with visible line ends, tabs and spaces."""
     return token.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")
 
 
 def number(value: Number | None, digits: int = 3) -> str:
-    """A number with so many significant digits; a dash where there is none."""
+    """A number with this many significant digits; a dash for none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value) or abs(value) >= 1000:
@@ -72,7 +72,7 @@ def p_value(value: Number | None) -> str:
 
 
 def probability(value: Number) -> str:
-    """A probability in whole percent, never rounded to certainty."""
+    """A probability in whole percent, never rounded to 0 or 100 %."""
     if math.isnan(value):
         return "–"
     return "> 99 %" if 0.995 <= value < 1 else "< 1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")

@@ -63,6 +63,7 @@ class Tuning:
     # Descent from w* to ŵ by L-BFGS.
     descent_iterations: int = 300  # [hand] most gradients, unless a budget allows fewer; a few suffice at a minimum
     descent_tolerance: float = 1e-6  # [hand] of U, absolute below 1 and relative above
+    bounded: float = 1e6  # [hand] lengths of w* beyond which a descent has met no minimum, but a loss without a bound
     descent_memory: int = 8  # [hand] pairs of vectors that L-BFGS keeps
     compared_samples: int = 1024  # [hand] samples that losses at w* and ŵ are compared on, at least
     compared_blocks: int = 4  # [hand] blocks of them, for the error

@@ -1,6 +1,7 @@
 """The windows of a calibration: statistics of the chains' first steps, and the settings derived from them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,6 +62,9 @@ class Search:
             self.spent += posterior.samples.stored
         there, scale = posterior.at(batch_size=allowed.descent), self.mass.rsqrt()
         found = descend(there, scale, self.seed, allowed.descent_iterations, allowed.descent_whole)
+        if float((found.position - there.center).norm()) > TUNING.bounded * (1 + float(there.center.norm())):
+            # U has no minimum: chains that begin there diverge at once.
+            found = replace(found, position=torch.full_like(found.position, math.nan))
         self.spent += found.gradient_evaluations
         return found
 

@@ -1,4 +1,4 @@
-"""Two ways to show tasks: as bars that move in a terminal, and as plain lines in a file."""
+"""Two displays of tasks: moving bars in a terminal, and plain lines in a file."""
 
 import atexit
 import math
@@ -12,9 +12,9 @@ from rich.progress import Progress as RichProgress
 
 Clock = Callable[[], float]
 
-# Plain lines: one at each quarter, and one when so many seconds have passed without any.
+# Plain lines: one at each quarter, and one after this many seconds without any.
 _SILENCE = 10.0
-# Quarters that come faster than this are passed over, so that a loop of a second takes two lines.
+# Quarters that follow faster than this are skipped, so that a one-second loop takes two lines.
 _CROWDED = 1.0
 
 
@@ -27,9 +27,9 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """How far a task has come, the time gone and an estimate of the time left.
+    """The progress of a task, the time elapsed and an estimate of the time left.
 
-    The time left assumes that the share of the work which is left runs as fast as what was done since the start.
+    The estimate assumes that the remaining work runs as fast as the work done since the start.
     """
 
     def __init__(self, task: str, total: int, done: int, clock: Clock) -> None:
@@ -39,13 +39,13 @@ class Pace:
         self._end: float | None = None
 
     def advance(self, amount: int, note: str) -> None:
-        """Count units; they are of equal cost unless `weigh` is called."""
+        """Count units, which have equal cost unless `weigh` is called."""
         self.count, self.note = self.count + amount, note
         if not self._weighted and self.total:
             self._move_to(self.count / self.total)
 
     def weigh(self, share: float) -> None:
-        """State the share of the work that is done; units are of no account for the time left from here on."""
+        """State the share of the work that is done. From here on units do not affect the time left."""
         self._weighted = True
         self._move_to(share)
 
@@ -56,12 +56,12 @@ class Pace:
 
     @property
     def left(self) -> float | None:
-        """Seconds left; None before anything is done."""
+        """Estimated seconds left; None before anything is done."""
         return None if self._end is None else max(self._end - self._clock(), 0.0)
 
     @property
     def times(self) -> str:
-        """Both times in words."""
+        """Time elapsed and time left, as text."""
         left = "" if self.left is None or self.share >= 1 else f", {duration(self.left)} left"
         return f"{duration(self.gone)} gone{left}"
 
@@ -72,7 +72,7 @@ class Pace:
 
 
 class Display(Protocol):
-    """Shows tasks that begin, move and end; a display is used for any number of tasks at once."""
+    """Shows tasks that start, advance and end. One display can show any number of tasks at once."""
 
     def begin(self, pace: Pace) -> None: ...
 
@@ -82,7 +82,7 @@ class Display(Protocol):
 
 
 class Bars:
-    """One line a task, redrawn in place by rich."""
+    """One line per task, redrawn in place by rich."""
 
     def __init__(self, console: Console) -> None:
         self._bars = RichProgress(
@@ -99,9 +99,9 @@ class Bars:
     def begin(self, pace: Pace) -> None:
         if not self._running:
             self._bars.start()
-            # A caller's error may pass by `end`; the terminal gets its cursor back all the same.
+            # A caller's error may skip `end`; the terminal must get its cursor back anyway.
             atexit.register(self._bars.stop)
-        if pace.task in self._drawn:  # a task of this name has ended, and this one takes its line
+        if pace.task in self._drawn:  # a task of this name has ended; reuse its line
             self._bars.remove_task(self._drawn[pace.task])
         self._running.add(pace.task)
         self._drawn[pace.task] = self._bars.add_task(pace.task, total=pace.total, completed=pace.count, pace=pace)
@@ -117,7 +117,7 @@ class Bars:
 
 
 class Lines:
-    """Plain lines for a file: at each quarter of a task, and at least every ten seconds while it moves."""
+    """Plain lines for a file: at each quarter of a task, and at least every ten seconds while it advances."""
 
     def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -129,7 +129,7 @@ class Lines:
     def move(self, pace: Pace) -> None:
         when, quarter = self._last[pace.task]
         silent = self._clock() - when
-        fuller = _quarter(pace) > quarter and pace.share < 1  # the last line is that of the end
+        fuller = _quarter(pace) > quarter and pace.share < 1  # the last line comes from `end`
         if silent >= _SILENCE or (silent >= _CROWDED and fuller):
             self._write(pace)
 

@@ -1,4 +1,4 @@
-"""The `Progress` of people: bars in a terminal, plain lines where the output is a file."""
+"""The default `Progress`: bars in a terminal, plain lines if the output is a file."""
 
 import time
 
@@ -11,11 +11,11 @@ from ontogeny.terminal.display import Bars, Clock, Display, Lines, Pace
 
 
 class TerminalProgress:
-    """A `WeightedProgress` with the time gone and the time left of every task.
+    """A `WeightedProgress` that shows the time elapsed and the time left of every task.
 
-    In a terminal or a notebook each task is a bar. Where the output is a file, such as the log of a batch job, it is a
-    plain line at each quarter and every ten seconds, for example
-    `measuring     12 of 30  step 400 L0H1   2 min gone, 3 min left`.
+    In a terminal or a notebook each task is a bar. If the output is a file, such as the log of a batch job, it is a
+    plain line at each quarter and every ten seconds, for example `measuring     12 of 30  step 400 L0H1   2 min gone, 3
+    min left`.
 
     Args:
         console: where to write; default rich's, which writes to standard output.
@@ -48,7 +48,7 @@ class TerminalProgress:
 
 
 def as_progress(progress: Progress | bool) -> Progress:
-    """What a caller passed as `progress`: True is a bar in the terminal, False silence."""
+    """Interpret a caller's `progress`: True is a bar in the terminal, False is silence."""
     if progress is True:
         return TerminalProgress()
     if progress is False:

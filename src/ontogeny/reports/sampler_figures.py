@@ -1,4 +1,4 @@
-"""How a calibrated run was set and when it settled: the evidence behind an estimate's verdict."""
+"""Figures of a calibrated sampler: how it was set, and when its chains settled."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,14 +11,14 @@ from ontogeny.reports.style import NEUTRAL, PALETTE
 HEIGHT = 220
 
 
-def fig_evidence(draws: xr.DataTree) -> go.Figure:
-    """Four panels: the chains while the sampler set itself, its step, its batch and their noise, and the draws kept.
+def fig_calibration(draws: xr.DataTree) -> go.Figure:
+    """Four panels: the chains during calibration, the step size, batch size and its noise, and the draws kept.
 
-    A run to be trusted has chains that rise from 0 and level off before the draws begin, lie on each other in the last
-    panel without a slope, and a minibatch noise that adds little (it is taken off, and a quarter counted as error).
+    In a trustworthy run the chains rise from 0 and level off before the draws begin. They overlap without a slope in
+    the last panel. Minibatch noise adds little; it is subtracted, and a quarter of it is counted as error.
 
     Args:
-        draws: of `estimate_llc` (`estimate.draws`), with the group `calibration`.
+        draws: from `estimate_llc` (`estimate.draws`), with the group `calibration`.
     """
     if "calibration" not in draws.children:
         found = ", ".join(draws.children)

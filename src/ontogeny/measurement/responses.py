@@ -32,11 +32,11 @@ class Responses:
     control: the component's weights moved at random, every direction alike, as far as its draws lie from w* (root mean
     square). What the control shows as well is geometry of the weights and not of the loss.
 
-    Gives, over `component` and `dataset` (the probes but the base): `susceptibility`, `mcse`, and those of the
-    control, `susceptibility_noise`, `mcse_noise`; over `component` and `probe`: `rise`, the mean rise of the loss
-    above that at w*, `rise_mcse`, and those of the control; over `component`: `radius`, the distance, and `outcome`,
-    the gravest verdict of the draws and of its susceptibilities; with `tokens`, over `component` and `token`:
-    `token_susceptibility`, `token_mcse`.
+    Gives, over `component` and `perturbation` (the probes but the base, to which the data move): `susceptibility`,
+    `mcse`, and those of the control, `susceptibility_noise`, `mcse_noise`; over `component` and `probe`: `rise`, the
+    mean rise of the loss above that at w*, `rise_mcse`, and those of the control; over `component`: `radius`, the
+    distance, and `outcome`, the gravest verdict of the draws and of its susceptibilities; with `tokens`, over
+    `component` and `token`: `token_susceptibility`, `token_mcse`.
 
     Args:
         data, loss_fn: as for `LocalPosterior`.
@@ -114,7 +114,7 @@ class Responses:
         fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first stands at w*
         noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
         found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}
-        return xr.Dataset(found, coords={"dataset": names[1:], "probe": names})
+        return xr.Dataset(found, coords={"perturbation": names[1:], "probe": names})
 
 
 def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SGLD]:
@@ -128,8 +128,8 @@ def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list
     moved = [susceptibility(draws, name, names[0]) for name in names[1:]]
     rises = [mean_of(name, (per_sample(draws, name) - at_center(draws, name)).mean(axis=-1), draws) for name in names]
     found = {
-        "susceptibility": ("dataset", [each.value for each in moved]),
-        "mcse": ("dataset", [each.error for each in moved]),
+        "susceptibility": ("perturbation", [each.value for each in moved]),
+        "mcse": ("perturbation", [each.error for each in moved]),
         "rise": ("probe", [each.value for each in rises]),
         "rise_mcse": ("probe", [each.error for each in rises]),
     }

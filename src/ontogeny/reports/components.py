@@ -112,7 +112,7 @@ def _susceptibility_caption(answers: xr.Dataset) -> str:
         "training data: the part expresses their patterns; positive where they cost less, or even help: it works "
         "against them. Values of different parts differ by a factor that is not known, so that "
     )
-    if answers.sizes["dataset"] > 2:
+    if answers.sizes["perturbation"] > 2:
         caption += "each row is standardised: **blue** is below the part's own mean over datasets, **orange** above."
     else:
         caption += "each row is divided by its largest magnitude: **blue** is negative, **orange** positive."

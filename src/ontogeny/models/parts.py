@@ -54,7 +54,7 @@ def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[
     does not run a second time, on random weights, is passed over, and what is in it has its path for a name.
 
     Not to be trusted where heads do not lie side by side in the input of the output projection. Layers of one class
-    with equal shapes are taken to be built alike. Each call probes the network anew, which takes about 5 s of
+    with equal shapes are taken to be built alike. Each call probes the network anew, which takes about 4 s of
     one core for GPT-2: for many patterns call it once and use `core.restriction.matching`.
     """
     named = modules_and_parameters(model)

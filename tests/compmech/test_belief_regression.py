@@ -7,16 +7,13 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import Ridge
 
 from ontogeny.compmech.belief_regression import regress_beliefs
-from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
-from ontogeny.compmech.regression_contexts import distinct_contexts
-from ontogeny.compmech.regression_ridge import FoldedRidge
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.probes.config import ProbeConfig
 
 RNG = np.random.default_rng(0)
-FEW = BeliefRegressionConfig(num_permutations=19)
+FEW = ProbeConfig(num_permutations=19)
 PREFIXES = [prefix for length in range(1, 7) for prefix in itertools.product(range(2), repeat=length)]
 PADDED = np.array([[*prefix, *[-1] * (6 - len(prefix))] for prefix in PREFIXES])
 SIZE = len(PREFIXES)
@@ -56,48 +53,6 @@ def test_steering_along_the_directions_moves_the_reading_by_as_much(planted):
     assert planted.readout.directions.shape == (4, 12)
 
 
-def naive_fit(x, y, weights, train, test, penalty):
-    """Predictions for `test` and their weighted squared error, with scikit-learn's ridge."""
-    predicted = Ridge(penalty).fit(x[train], y[train], weights[train]).predict(x[test])
-    return predicted, float((weights[test] @ (predicted - y[test]) ** 2).sum())
-
-
-def naive_held_out(x, y, weights, folds, penalties):
-    """Nested cross-validation from its definition."""
-    predicted, chosen, error = np.empty_like(y), [], 0.0
-    for fold in range(folds.max() + 1):
-        inner = [
-            [
-                naive_fit(x, y, weights, ~np.isin(folds, [fold, other]), folds == other, penalty)[1]
-                for other in range(folds.max() + 1)
-                if other != fold
-            ]
-            for penalty in penalties
-        ]
-        chosen.append(int(np.sum(inner, axis=1).argmin()))
-        outer = naive_fit(x, y, weights, folds != fold, folds == fold, penalties[chosen[-1]])
-        predicted[folds == fold], error = outer[0], error + outer[1]
-    center = np.average(y, axis=0, weights=weights)
-    return 1 - error / (weights @ (y - center) ** 2).sum(), chosen, predicted
-
-
-@pytest.mark.parametrize("noise", [0.1, 1.0, 10.0])
-def test_sums_over_folds_agree_with_nested_cross_validation_by_scikit_learn(noise):
-    generator = np.random.default_rng(1)
-    y = generator.standard_normal((60, 3))
-    x = 5.0 + y @ generator.standard_normal((3, 10)) + noise * generator.standard_normal((60, 10))
-    weights = generator.uniform(0.1, 1, size=60)
-    weights /= weights.sum()
-    folds = generator.permutation(np.arange(60) % 4)
-    ridge = FoldedRidge(x, weights, folds)
-    found = ridge.held_out(np.stack([y, y[::-1]], axis=1))
-    r2, chosen, predicted = naive_held_out(x, y, weights, folds, ridge.penalties)
-    assert found.penalty[:, 0].tolist() == chosen
-    assert found.r2[0] == pytest.approx(r2, abs=1e-9)
-    assert ridge.predict(y, found.penalty[:, 0]) == pytest.approx(predicted, abs=1e-8)
-    assert found.r2[1] == pytest.approx(naive_held_out(x, y[::-1], weights, folds, ridge.penalties)[0], abs=1e-9)
-
-
 def test_repeated_contexts_are_not_on_both_sides_of_a_fold():
     """Every context has a code of its own, in 4 rows: split by rows, any belief is read from it; by prefix, none."""
     codes = np.random.default_rng(2).standard_normal((62, 200))
@@ -117,18 +72,6 @@ def test_groups_say_the_same_as_ids_prefixes_or_padded_tokens(planted):
     assert ids.r2 == planted.r2
     assert str(ids).count("not given") == 4
     assert str(planted).count("not given") == 2
-
-
-def test_contexts_keep_their_order_and_those_of_no_weight_are_left_out():
-    weights = np.array([0.5, 0.0, 0.2, 0.5, 0.3])
-    contexts = distinct_contexts(np.array([7, 1, 9, 7, 3]), weights, 5)
-    assert contexts.rows.tolist() == [0, 2, 4]
-    assert contexts.weights == pytest.approx([0.5, 0.2, 0.3])
-    assert contexts.mean_of("activations", np.array([[1.0], [np.nan], [3.0], [5.0], [7.0]])).tolist() == [[3], [3], [7]]
-    counted = distinct_contexts([[0], [1], [0], [0, 1]], None, 4)
-    assert counted.weights == pytest.approx([0.5, 0.25, 0.25])
-    assert counted.tokens is not None
-    assert counted.tokens.tolist() == [[-1, 0], [-1, 1], [0, 1]]
 
 
 @pytest.mark.parametrize(("columns", "warned"), [(SIZE // 2 - 1, False), (SIZE // 2, True)])
@@ -186,7 +129,7 @@ def test_inputs_are_unchanged_and_equal_seeds_give_equal_results(planted):
     xr.testing.assert_identical(first.to_dataset(), second.to_dataset())
     assert (first.predicted == second.predicted).all()
     assert first.r2 == pytest.approx(planted.r2, abs=1e-6)
-    other = regress_beliefs(*arrays, config=BeliefRegressionConfig(num_permutations=19, seed=1))
+    other = regress_beliefs(*arrays, config=ProbeConfig(num_permutations=19, seed=1))
     assert (other.shuffled_r2 != first.shuffled_r2).all()
 
 
@@ -200,8 +143,8 @@ def with_nan(array):
         ({"beliefs": BELIEFS[:-1]}, "`beliefs`: expected two dimensions"),
         ({"untrained": PLANTED[:-1]}, "`untrained`"),
         ({"next_token_laws": BELIEFS[:-1]}, "`next_token_laws`"),
-        ({"groups": PREFIXES[:-1]}, "`groups`: expected a prefix for each of 126 rows"),
-        ({"groups": np.arange(SIZE) // 20}, "same value wherever the same prefix"),
+        ({"groups": PREFIXES[:-1]}, "`groups`: expected a context for each of 126 rows"),
+        ({"groups": np.arange(SIZE) // 20}, "same value wherever the same context"),
         ({"groups": np.arange(SIZE) % 9, "weights": None}, "at least 10 distinct contexts"),
         ({"weights": WEIGHTS[:-1]}, "`weights`: expected one number"),
         ({"weights": -WEIGHTS}, "not negative"),

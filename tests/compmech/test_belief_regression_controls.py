@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from ontogeny.compmech.belief_regression import regress_beliefs
-from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
-from ontogeny.compmech.regression_controls import hidden_directions, random_features
-from ontogeny.compmech.regression_distances import distance_comparison
+from ontogeny.compmech.belief_distances import distance_comparison
+from ontogeny.compmech.belief_regression import hidden_directions, regress_beliefs
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.probes.config import ProbeConfig
 
-FEW = BeliefRegressionConfig(num_permutations=19)
+FEW = ProbeConfig(num_permutations=19)
 
 
 class Listed(NamedTuple):
@@ -92,7 +91,7 @@ def test_law_determines_the_belief_of_mess3_and_hides_three_dimensions_of_rrxor(
     case = CASES["mess3(.05, .85)"]
     assert hidden_directions(case.beliefs, case.laws, case.weights).shape == (3, 0)
     found = regress(case, case.laws)
-    assert any("linear in the next-token law" in remark for remark in found.remarks)
+    assert any("linear in the next token law" in remark for remark in found.remarks)
     assert found.scores["dimensions"].values.tolist() == [3, 3, 0]
 
     hidden = hidden_directions(RRXOR.beliefs, RRXOR.laws, RRXOR.weights)
@@ -125,20 +124,11 @@ def test_last_tokens_overtake_activations_that_hold_the_last_three():
 
 def test_longest_endings_do_not_tell_a_context_from_itself():
     """Held out, the table of all ten tokens knows no more than that of nine."""
-    found = regress(RRXOR, RRXOR.laws, config=BeliefRegressionConfig(num_permutations=19, max_last_tokens=20))
+    found = regress(RRXOR, RRXOR.laws, config=ProbeConfig(num_permutations=19, max_last_tokens=20))
     scores = found.scores.sel(predictor="last_10", target="belief")
     assert found.scores.sizes["predictor"] == 4 + 10
     assert scores.in_sample_r2.item() == pytest.approx(1)
     assert scores.r2.item() == pytest.approx(found.scores.r2.sel(predictor="last_9", target="belief").item())
-
-
-def test_random_features_are_of_full_rank_and_know_the_tokens():
-    tokens = np.array([[-1, *pair] for pair in np.ndindex(2, 2)] + [list(triple) for triple in np.ndindex(2, 2, 2)])
-    features = random_features(tokens, 40, seed=3)
-    assert features.shape == (12, 40)
-    assert np.linalg.matrix_rank(features) == 12
-    assert (features == random_features(tokens, 40, seed=3)).all()
-    assert (features != random_features(tokens, 40, seed=4)).any()
 
 
 @pytest.mark.slow
@@ -148,7 +138,7 @@ def test_p_value_of_noise_is_uniform_and_its_r2_is_not_above_zero(weighted):
     found = []
     for seed in range(40):
         noise = np.random.default_rng(seed).standard_normal((len(case.weights), 5))
-        config = BeliefRegressionConfig(num_permutations=39, seed=seed)
+        config = ProbeConfig(num_permutations=39, seed=seed)
         found.append(
             regress_beliefs(noise, case.beliefs, case.prefixes, case.weights if weighted else None, config=config)
         )
@@ -161,7 +151,7 @@ def test_p_value_of_noise_is_uniform_and_its_r2_is_not_above_zero(weighted):
 
 
 def test_shuffled_beliefs_are_not_read_from_activations_that_hold_the_belief():
-    found = regress(RRXOR, RRXOR.beliefs, config=BeliefRegressionConfig())
+    found = regress(RRXOR, RRXOR.beliefs, config=ProbeConfig())
     assert found.p_value == 1 / 200
     assert np.abs(found.shuffled_r2).max() < 0.05
     assert "p = 0.005 (199 shuffles)" in str(found)

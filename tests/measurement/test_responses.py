@@ -10,8 +10,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.development.usable import over_steps
 from ontogeny.execution import Serial
-from ontogeny.measurement import Responses, Run, measure_cells
+from ontogeny.measurement import Responses, Run, measure, measure_cells
 from ontogeny.models import restrict
 from ontogeny.sampling import SGHMC, Calibrated, Fixed, PosteriorConfig, Sampler
 from ontogeny.stores import MemoryCheckpoints
@@ -58,17 +59,17 @@ def test_susceptibilities_and_their_control_are_those_of_gaussians() -> None:
         variances = 1 / (NBETA * h / 2 + GAMMA)
         # χ = -Cov(K, 3K - K), and Var(¼ Σ h w²) = Σ (h v)² / 8
         expected = -2 * float(((h * variances) ** 2).sum() / 8)
-        chi = row["susceptibility"].sel(dataset="threes")
-        assert abs(float(chi) - expected) < 4 * float(row["mcse"].sel(dataset="threes"))
-        assert float(row["mcse"].sel(dataset="threes")) < 0.2 * abs(expected)
+        chi = row["susceptibility"].sel(perturbation="threes")
+        assert abs(float(chi) - expected) < 4 * float(row["mcse"].sel(perturbation="threes"))
+        assert float(row["mcse"].sel(perturbation="threes")) < 0.2 * abs(expected)
         radius = float(variances.sum().sqrt())
         assert float(row["radius"]) == pytest.approx(radius, rel=0.05)
         rise = float((h * variances).sum() / 4)
         assert float(row["rise"].sel(probe="threes")) == pytest.approx(3 * rise, rel=0.1)
         even = radius**2 / 2 * torch.ones(2, dtype=torch.float64)  # the control: as far, in all directions alike
         noise = -2 * float(((h * even) ** 2).sum() / 8)
-        off = abs(float(row["susceptibility_noise"].sel(dataset="threes")) - noise)
-        assert off < 4 * float(row["mcse_noise"].sel(dataset="threes")) + 0.05 * abs(noise)
+        off = abs(float(row["susceptibility_noise"].sel(perturbation="threes")) - noise)
+        assert off < 4 * float(row["mcse_noise"].sel(perturbation="threes")) + 0.05 * abs(noise)
         base = row.sel(probe="base")
         assert abs(float(base["rise_noise"]) - float((h * even).sum() / 4)) < 4 * float(base["rise_mcse_noise"])
         assert float(base["rise_mcse_noise"]) < 0.05 * float(base["rise_noise"])
@@ -108,3 +109,19 @@ def test_the_default_sampler_agrees_with_chains_of_fixed_settings() -> None:
     error = float(np.hypot(fixed["mcse"], calibrated["mcse"]).squeeze())
     assert abs(float((fixed["susceptibility"] - calibrated["susceptibility"]).squeeze())) < 4 * error
     assert error < 0.3 * abs(float(fixed["susceptibility"].squeeze()))
+
+
+def test_beside_coefficients_on_other_data_neither_loses_its_first_labels() -> None:
+    """The main dataset and the whole network stay first, and each variable has the labels that it was measured on."""
+    states = {step: Two().state_dict() for step in (0, 1)}
+    quick = Fixed(kernel=SGHMC(0.06, friction=0.3), num_chains=2, num_draws=5, num_warmup=5)
+    probes = {"base": torch.ones(5), "Threes": 3 * torch.ones(5)}
+    asked = Responses(torch.ones(30), loss, probes, {"B": restrict(Two(), "b")}, POSTERIOR, quick)
+    given: dict[str, Any] = {"posterior": POSTERIOR, "sampler": quick, "executor": Serial()}
+    found = measure(MemoryCheckpoints(states), Two, torch.ones(30), loss, measurements=[asked], **given)
+    assert found.component.values.tolist() == ["all", "B"]
+    assert found.dataset.values.tolist() == ["data"]
+    assert found.perturbation.values.tolist() == ["Threes"]
+    assert found.loss.notnull().all()
+    assert over_steps(found, "llc", "all").notnull().all()
+    assert found.susceptibility.sel(component="B").notnull().all()

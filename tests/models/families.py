@@ -134,6 +134,13 @@ FAMILIES = {
             {"head_dim": 8, "num_local_experts": 4, "rope_parameters": None},
             {"neurons": False},
         ),
+        (
+            "llama4",
+            "Llama4TextConfig",
+            {"head_dim": 8, "num_local_experts": 4, "intermediate_size_mlp": 40, "interleave_moe_layer_step": 2}
+            | {"use_qk_norm": False},
+            {},
+        ),
     ]
 }
 

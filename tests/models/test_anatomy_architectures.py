@@ -208,8 +208,9 @@ MAMBA = {"vocab_size": 31, "hidden_size": 24, "num_hidden_layers": 2, "state_siz
         ("DeepseekV3Config", LATENT | {"q_lora_rank": None}),
         ("MambaConfig", MAMBA),
         ("DiffLlamaConfig", GROUPED),
+        ("Llama4TextConfig", GROUPED | {"head_dim": 8, "num_local_experts": 4, "intermediate_size_mlp": 40}),
     ],
-    ids=["latent queries", "latent keys", "recurrent", "differences of heads"],
+    ids=["latent queries", "latent keys", "recurrent", "differences of heads", "norms without parameters"],
 )
 def test_where_there_are_no_roles_there_are_no_heads(config: str, settings: dict[str, Any]) -> None:
     model = made(config, settings)

@@ -209,3 +209,24 @@ def test_a_wrong_name_lists_the_nearest(wrong: str, near: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         restrict(transformer(), f"embed | {wrong}")
     assert near in str(caught.value)
+
+
+class Once(nn.Module):
+    """Runs alone no more after it has run in its network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down, self.calls = nn.Linear(8, 16), nn.Linear(16, 8), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("no state to go on from")
+        return x + self.down(torch.relu(self.up(x)))
+
+
+def test_a_module_that_does_not_run_alone_has_its_path_for_a_name() -> None:
+    parts = components(nn.Sequential(nn.Embedding(3, 8), Once(), nn.Linear(8, 3)))
+    assert "1" in parts
+    assert "1.up.weight" in parts
+    assert not any(part.startswith("L0") for part in parts)

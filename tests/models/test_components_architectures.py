@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tests.models.families import FAMILIES, WIDE, Family, module, network
+from tests.models.families import FAMILIES, IDS, WIDE, Family, module, network
 from torch import Tensor, nn
 
 from ontogeny.core.restriction import Component, Masks, Slice, matching, shapes_of
@@ -17,7 +17,7 @@ every_family = pytest.mark.parametrize("name", FAMILIES)
 # One of each way in which heads, groups, experts, norms and ends are laid out; the others are laid out alike.
 QUICK = (
     *("gpt2", "gpt_neox", "codegen", "bigcode, one key head", "falcon, grouped", "mpt", "phi3"),
-    *("llama", "mixtral", "qwen3", "gemma2", "olmo2", "gpt_oss"),
+    *("llama", "mixtral", "qwen3", "gemma2", "olmo2", "gpt_oss", "llama4"),
 )
 one_of_each_layout = pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
@@ -157,6 +157,18 @@ def test_heads_with_queries_from_a_shared_latent_vector_are_not_told_apart() -> 
     parts = components(transformers.AutoModelForCausalLM.from_config(transformers.DeepseekV3Config(**settings)))
     assert "L1.attn" in parts
     assert not any(part.startswith(("L1H", "L1G")) for part in parts)
+
+
+def test_a_mixer_that_writes_to_a_state_among_its_arguments() -> None:
+    settings = IDS | {"vocab_size": 31, "hidden_size": 24, "attention_hidden_size": 24, "num_hidden_layers": 2}
+    parts = components(transformers.RwkvForCausalLM(transformers.RwkvConfig(**settings, intermediate_size=40)).eval())
+    layer = "rwkv.blocks.1"
+    assert parts["L1.attn"].tensors == parts[f"{layer}.attention"].tensors
+    assert parts["L1.mlp"].tensors == (*parts[f"{layer}.feed_forward"].tensors,)
+    assert [part for part in parts if part.startswith("L1") and part not in ("L1", "L1.attn", "L1.mlp")] == [
+        "L1.norm1",
+        "L1.norm2",
+    ]
 
 
 @one_of_each_layout

@@ -37,11 +37,11 @@ def make_susceptibility(datasets: Sequence[str] = DATASETS) -> xr.Dataset:
     error = scale * rng.uniform(0.03, 0.12, table.shape)
     return xr.Dataset(
         {
-            "susceptibility": (("component", "dataset"), table),
-            "mcse": (("component", "dataset"), error),
-            "susceptibility_noise": (("component", "dataset"), scale * rng.normal(0, 0.05, table.shape)),
+            "susceptibility": (("component", "perturbation"), table),
+            "mcse": (("component", "perturbation"), error),
+            "susceptibility_noise": (("component", "perturbation"), scale * rng.normal(0, 0.05, table.shape)),
         },
-        coords={"component": PARTS, "dataset": list(datasets)},
+        coords={"component": PARTS, "perturbation": list(datasets)},
     )
 
 
@@ -85,13 +85,13 @@ def test_rows_of_susceptibilities_are_standardised_and_of_two_datasets_scaled() 
 
 def test_the_map_of_susceptibilities_says_values_errors_and_controls() -> None:
     table = make_susceptibility()
-    table.susceptibility.loc[{"component": "L0H1", "dataset": "prose"}] = -0.02
-    table.mcse.loc[{"component": "L0H1", "dataset": "prose"}] = 0.005
-    table.susceptibility_noise.loc[{"component": "L0H1", "dataset": "prose"}] = -0.018
+    table.susceptibility.loc[{"component": "L0H1", "perturbation": "prose"}] = -0.02
+    table.mcse.loc[{"component": "L0H1", "perturbation": "prose"}] = 0.005
+    table.susceptibility_noise.loc[{"component": "L0H1", "perturbation": "prose"}] = -0.018
     figure = fig_susceptibility(table)
     cells, alike = figure.data
     assert list(figure.layout.yaxis.ticktext) == [*HEADS, "embed", "L0"]
-    assert list(figure.layout.xaxis.ticktext) == list(table.dataset.values)
+    assert list(figure.layout.xaxis.ticktext) == list(table.perturbation.values)
     assert np.allclose(cells.z[1], row_scaled(table.susceptibility.sel(component=["L0H1"]).values)[0])
     assert cells.zmax == -cells.zmin == np.abs(cells.z).max()
     told = cells.customdata[1][1]
@@ -108,8 +108,8 @@ def test_susceptibilities_without_errors_or_control_are_drawn_all_the_same() -> 
     assert len(alike.x) == 0
     assert "weights alone" not in cells.customdata[0][0]
     assert "by row" in texts(figure)[0]
-    many = make_susceptibility().isel(dataset=[0, 1, 2] * 6)
-    many = many.assign_coords(dataset=[f"a dataset {k}" for k in range(18)])
+    many = make_susceptibility().isel(perturbation=[0, 1, 2] * 6)
+    many = many.assign_coords(perturbation=[f"a dataset {k}" for k in range(18)])
     assert fig_susceptibility(many).layout.xaxis.tickangle == 40
 
 
@@ -174,7 +174,7 @@ def test_names_and_tokens_from_the_data_are_no_markup(content: Content, tmp_path
     renamed = [HOSTILE if part == "embed" else part for part in PARTS]
     along = {name: ("token", [HOSTILE] * 30) for name in ("token_text", "context", "token_dataset")}
     tokens = make_tokens(30).assign_coords(along).assign_coords(component=renamed)
-    answers = make_susceptibility().assign_coords(component=renamed, dataset=[f"{HOSTILE} {k}" for k in range(5)])
+    answers = make_susceptibility().assign_coords(component=renamed, perturbation=[f"{HOSTILE} {k}" for k in range(5)])
     hostile = replace(content, susceptibility=xr.merge([answers, tokens]))
     assert "<img" not in write_page(tmp_path / "report.html", hostile.page()).read_text(encoding="utf-8")
     for figure in (fig_susceptibility(answers), fig_token_susceptibility(tokens)):

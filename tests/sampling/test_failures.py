@@ -14,6 +14,7 @@ from ontogeny.core.losses import LossFn
 from ontogeny.stores import ZarrSink, read_tree
 from ontogeny.testing import Point
 
+ROUNDING = 1e-5  # relative, in single precision over the steps of a run; other draws differ by tenths
 NUM_CHAINS, NUM_WARMUP, NUM_DRAWS, THINNING = 4, 10, 30, 2
 VECTORIZED = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "one by one"])
 
@@ -69,8 +70,8 @@ def test_one_chain_fails_and_the_others_keep_their_draws(vectorized: bool) -> No
     assert failed_at[chain] == step
     assert np.isnan(np.delete(failed_at, chain)).all()
     others = np.arange(NUM_CHAINS) != chain
-    np.testing.assert_array_equal(distances(draws)[others], distances(healthy)[others])
-    np.testing.assert_array_equal(distances(draws)[chain, :step], distances(healthy)[chain, :step])
+    np.testing.assert_allclose(distances(draws)[others], distances(healthy)[others], rtol=ROUNDING)
+    np.testing.assert_allclose(distances(draws)[chain, :step], distances(healthy)[chain, :step], rtol=ROUNDING)
     for group in ("posterior", "sample_stats"):
         for name in {str(name) for name in draws[group].data_vars} - {"failed_at", *NOW_AND_THEN}:
             values = np.concatenate([draws[f"warmup_{group}"][name], draws[group][name]], axis=1)
@@ -125,7 +126,7 @@ def test_failures_are_on_disk_as_they_are_in_memory(tmp_path: Path) -> None:
     _, radius, _, _ = excursion(vectorized=True)
     in_memory = run(bowl_within(radius), vectorized=True)
     run(bowl_within(radius), vectorized=True, sink=ZarrSink(tmp_path / "draws"))
-    xr.testing.assert_identical(read_tree(tmp_path / "draws"), in_memory)
+    xr.testing.assert_allclose(read_tree(tmp_path / "draws"), in_memory, rtol=ROUNDING, atol=0)
 
 
 def test_strict_raises_with_the_estimate_attached() -> None:

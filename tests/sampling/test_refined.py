@@ -59,7 +59,9 @@ def test_all_entries_of_a_tensor_named_one_by_one_are_the_tensor() -> None:
         )
         for part in (None, of(torch.arange(100)))
     )
-    np.testing.assert_array_equal(whole["posterior"]["loss_difference"], named["posterior"]["loss_difference"])
+    np.testing.assert_allclose(
+        whole["posterior"]["loss_difference"], named["posterior"]["loss_difference"], rtol=1e-4, atol=1e-7
+    )
 
 
 def test_what_is_frozen_in_a_tensor_stays_and_costs_nothing() -> None:
@@ -143,8 +145,8 @@ def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
             og.LocalPosterior(model, tokens, **settings, restriction=part), og.SGLD(1e-2), vectorized=False, **lengths
         )
         together = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=False, **lengths)
-        np.testing.assert_array_equal(
-            alone["posterior"]["loss_difference"], together["posterior"]["loss_difference"], part
+        np.testing.assert_allclose(
+            alone["posterior"]["loss_difference"], together["posterior"]["loss_difference"], 1e-4, 1e-6, err_msg=part
         )
         batched = og.sample(whole.restricted(part), og.SGLD(1e-2), vectorized=True, **lengths)
         three = lengths | {"num_chains": 3}
@@ -152,8 +154,8 @@ def test_parts_that_share_a_network_have_the_draws_of_each_alone() -> None:
         np.testing.assert_allclose(
             batched["posterior"]["loss_difference"], alone["posterior"]["loss_difference"], rtol=1e-3, atol=1e-6
         )
-        np.testing.assert_array_equal(
-            np.asarray(more["posterior/loss_difference"])[:2], alone["posterior"]["loss_difference"], part
+        np.testing.assert_allclose(
+            np.asarray(more["posterior/loss_difference"])[:2], alone["posterior"]["loss_difference"], 1e-4, 1e-6
         )
 
 

@@ -17,7 +17,8 @@ from ontogeny.studies.belief_states import STUDY
 from ontogeny.studies.belief_states.config import BeliefConfig
 from ontogeny.studies.belief_states.evidence import claims
 from ontogeny.studies.belief_states.recipe import ALL
-from ontogeny.studies.claims import Evidence, Finding, Findings
+from ontogeny.studies.evidence import Evidence, Finding
+from ontogeny.studies.findings import Findings
 
 SMALL = {
     "training.num_steps": 80,

@@ -7,8 +7,9 @@ from scipy.stats import combine_pvalues
 import ontogeny as og
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.studies import Claims, Evidence, Failed, Findings, NotTested, Null, StudyConfig
-from ontogeny.studies.claims import AT_PRESET, Finding, Judged, holm
+from ontogeny.studies.evidence import AT_PRESET, Finding
 from ontogeny.studies.findings import Missing
+from ontogeny.studies.judged import Judged, holm
 
 CONFIG = StudyConfig(preset="standard")
 

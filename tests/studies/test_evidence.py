@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ontogeny.studies.claims import Evidence, Finding, Findings, NotTested
-from ontogeny.studies.findings import Missing
+from ontogeny.studies.evidence import Evidence, Finding, NotTested
+from ontogeny.studies.findings import Findings, Missing
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
 from ontogeny.studies.language.evidence import behavioural_changes, claims

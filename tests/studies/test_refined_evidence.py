@@ -11,8 +11,8 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.development import SignatureConfig
 from ontogeny.development.curves import falls
 from ontogeny.development.usable import usable_curves
-from ontogeny.studies.claims import Evidence, Finding, Findings, NotTested
-from ontogeny.studies.findings import Missing
+from ontogeny.studies.evidence import Evidence, Finding, NotTested
+from ontogeny.studies.findings import Findings, Missing
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
 from ontogeny.studies.language.evidence import claims

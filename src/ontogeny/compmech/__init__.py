@@ -1,8 +1,7 @@
 """Stochastic processes and belief geometry, on arrays alone."""
 
+from ontogeny.compmech.belief_distances import DistanceComparison, distance_comparison
 from ontogeny.compmech.belief_regression import regress_beliefs
-from ontogeny.compmech.belief_regression_result import BeliefRegression
-from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.bits import Bounded, entropy
 from ontogeny.compmech.composition import Factored, leaky, product, reverse, union, with_bos
 from ontogeny.compmech.contexts import ContextTable, all_contexts, losses_by_length
@@ -29,14 +28,13 @@ from ontogeny.compmech.measures import (
 )
 from ontogeny.compmech.presentation import MixedStates, Spectrum, mixed_states
 from ontogeny.compmech.reconstruction import Finding, Reconstruction, reconstruct
-from ontogeny.compmech.regression_distances import DistanceComparison, distance_comparison
 from ontogeny.compmech.site_regressions import describe_sites, r2_of_sites, regress_sites
 from ontogeny.compmech.zoo import process, process_names
+from ontogeny.probes import ProbeConfig as BeliefRegressionConfig
 
 __all__ = [
     "GHMM",
     "HMM",
-    "BeliefRegression",
     "BeliefRegressionConfig",
     "Bounded",
     "ContextTable",

@@ -6,19 +6,18 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from ontogeny.compmech.belief_distances import distance_comparison
 from ontogeny.compmech.belief_regression import regress_beliefs
-from ontogeny.compmech.belief_regression_result import BeliefRegression
-from ontogeny.compmech.belief_regression_settings import BeliefRegressionConfig
 from ontogeny.compmech.contexts import ContextTable
-from ontogeny.compmech.regression_distances import distance_comparison
+from ontogeny.probes import Probe, ProbeConfig, over_sites, r2_within
 
 Activations = Mapping[str, Float[np.ndarray, "context _"]]
 _AGAINST = ["beliefs", "next-token laws"]
 
 
 def regress_sites(
-    found: Activations, untrained: Activations, table: ContextTable, config: BeliefRegressionConfig
-) -> dict[str, BeliefRegression]:
+    found: Activations, untrained: Activations, table: ContextTable, config: ProbeConfig
+) -> dict[str, Probe]:
     """Beliefs from the activations of each site, with every control.
 
     Args:
@@ -33,26 +32,27 @@ def regress_sites(
     }
 
 
-def describe_sites(results: Mapping[str, BeliefRegression], table: ContextTable) -> xr.Dataset:
+def describe_sites(results: Mapping[str, Probe], table: ContextTable) -> xr.Dataset:
     """The regressions over `site`: controls, R² by length of the context (`r2_by_length`), R² of distances with those
     of beliefs and of next-token laws (`distance_r2`), all contexts counted alike.
     """
-    rows = [result.to_dataset().drop_vars("shuffled_r2") for result in results.values()]
-    found = xr.concat(rows, dim="site", combine_attrs="drop").assign_coords(site=list(results))
     distances = [
         distance_comparison(
             result.predicted, table.beliefs[result.rows], table.laws[result.rows], weights=None, seed=result.config.seed
         )
         for result in results.values()
     ]
-    return found.assign(
-        r2_by_length=(("site", "length"), [_r2_by_length(result, table) for result in results.values()]),
-        shuffled_mean=("site", [float(result.shuffled_r2.mean()) for result in results.values()]),
-        distance_r2=(("site", "against"), [[each.beliefs_r2, each.laws_r2] for each in distances]),
-    ).assign_coords(length=np.unique(table.lengths), against=_AGAINST)
+    return (
+        over_sites(results)
+        .assign(
+            r2_by_length=(("site", "length"), [_r2_by_length(result, table) for result in results.values()]),
+            distance_r2=(("site", "against"), [[each.beliefs_r2, each.laws_r2] for each in distances]),
+        )
+        .assign_coords(length=np.unique(table.lengths), against=_AGAINST)
+    )
 
 
-def r2_of_sites(found: Activations, table: ContextTable, config: BeliefRegressionConfig) -> xr.Dataset:
+def r2_of_sites(found: Activations, table: ContextTable, config: ProbeConfig) -> xr.Dataset:
     """R² and that of distances at each site without rivals and with few shuffles, for the checkpoints on the way."""
     quick = config.model_copy(update={"num_permutations": 19, "max_last_tokens": 1})
     values, distances = [], []
@@ -67,14 +67,7 @@ def r2_of_sites(found: Activations, table: ContextTable, config: BeliefRegressio
     )
 
 
-def _r2_by_length(result: BeliefRegression, table: ContextTable) -> list[float]:
-    """R² within the contexts of each length, about their own mean; NaN where their beliefs do not differ."""
-    found, lengths = [], table.lengths[result.rows]
-    for length in np.unique(table.lengths):
-        at = lengths == length
-        weights = table.probabilities[result.rows][at]
-        true = table.beliefs[result.rows][at]
-        error = weights @ ((true - result.predicted[at]) ** 2).sum(1)
-        spread = weights @ ((true - weights @ true / weights.sum()) ** 2).sum(1)
-        found.append(float(1 - error / spread) if spread > 1e-12 else float("nan"))
-    return found
+def _r2_by_length(result: Probe, table: ContextTable) -> list[float]:
+    """R² within the contexts of each length; NaN where their beliefs do not differ."""
+    rows = result.rows
+    return r2_within(table.lengths[rows], table.beliefs[rows], result.predicted, table.probabilities[rows])

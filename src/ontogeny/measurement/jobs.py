@@ -126,8 +126,17 @@ def _together(
         joined = xr.concat(at_steps, "step", data_vars="all", coords="minimal", compat="equals", join="exact")
         kept = {key: value for key, value in found[steps[0], mine[0][0]].attrs.items() if key != _LABEL}
         whole.append(_constants_once(joined).assign_attrs(kept))
-    merged = xr.merge(whole, compat="equals", join="outer", combine_attrs="drop")
+    merged = xr.merge(whole, compat="equals", join="outer", combine_attrs="drop").reindex(_in_order(whole))
     return merged.assign_attrs({key: value for each in whole for key, value in each.attrs.items()})
+
+
+def _in_order(whole: Sequence[xr.Dataset]) -> dict[str, list[str]]:
+    """Labels along each dimension as they first appear, the main dataset first; an outer join sorts them."""
+    found: dict[str, dict[str, None]] = {}
+    for name, labels in ((str(dim), each.indexes[dim]) for each in whole for dim in each.indexes):
+        if labels.dtype.kind in "OU":
+            found.setdefault(name, {}).update(dict.fromkeys(labels))
+    return {name: list(labels) for name, labels in found.items()}
 
 
 def _nested(pieces: Sequence[tuple[dict[str, str], xr.Dataset]]) -> xr.Dataset:

@@ -32,7 +32,7 @@ class Responses:
     weights are perturbed isotropically, to the same root mean square distance from w*. What the control shows as well
     is geometry of the weights, not of the loss.
 
-    Results over `component` and `dataset` (all probes but the base): `susceptibility`, `mcse`, and for the control
+    Results over `component` and `perturbation` (all probes but the base): `susceptibility`, `mcse`, and for the control
     `susceptibility_noise`, `mcse_noise`. Over `component` and `probe`: `rise`, the mean rise of the loss above that at
     w*, `rise_mcse`, and the same for the control. Over `component`: `radius`, the distance, and `outcome`, the worst
     verdict on the draws and on the susceptibilities. With `tokens`, over `component` and `token`:
@@ -113,7 +113,7 @@ class Responses:
         fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first draw is at w*
         noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
         found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}
-        return xr.Dataset(found, coords={"dataset": names[1:], "probe": names})
+        return xr.Dataset(found, coords={"perturbation": names[1:], "probe": names})
 
 
 def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SGLD]:
@@ -127,8 +127,8 @@ def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list
     moved = [susceptibility(draws, name, names[0]) for name in names[1:]]
     rises = [mean_of(name, (per_sample(draws, name) - at_center(draws, name)).mean(axis=-1), draws) for name in names]
     found = {
-        "susceptibility": ("dataset", [each.value for each in moved]),
-        "mcse": ("dataset", [each.error for each in moved]),
+        "susceptibility": ("perturbation", [each.value for each in moved]),
+        "mcse": ("perturbation", [each.error for each in moved]),
         "rise": ("probe", [each.value for each in rises]),
         "rise_mcse": ("probe", [each.error for each in rises]),
     }

@@ -5,17 +5,22 @@ element of a list of modules that holds just that one attention. In a layer, nor
 and its other modules with matrices are the MLP.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import nn
 
 from ontogeny.models.structure_calls import TOKENS, Call, Calls, recorded
+from ontogeny.models.structure_copies import Unprobed, is_norm
 from ontogeny.models.structure_heads import Heads, found_heads
 from ontogeny.models.structure_neurons import Neurons, found_neurons
-from ontogeny.models.structure_probe import Probe, is_norm
+from ontogeny.models.structure_probe import Probe
 from ontogeny.models.structure_roles import Roles, found_roles
+
+_KEPT = 2  # probes at a time: the attention and the MLP of one layer, which are asked for again
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class _Search:
         self._modules, self._calls, self._roles = dict(model.named_modules()), calls, roles
         self._attentions: dict[Any, list[str]] = {}
         self._contents: dict[Any, tuple[Heads | None, list[Roles] | None, Neurons | None]] = {}
+        self._probes: dict[str, Probe | None] = {}
 
     def attentions(self, path: str) -> list[str]:
         """Paths of the attentions in the module at `path`."""
@@ -97,28 +103,46 @@ class _Search:
         inner = [found for child in children if child in self._modules for found in self.attentions(child)]
         if inner or probe is None:
             return inner
-        return [path] if probe.projection(set(probe.parameters)) else []
+        return [path] if probe.projection() else []
 
     def _probe(self, path: str) -> Probe | None:
-        """A probe of a module that reads a stream and could be or hold an attention: it has two matrices or more."""
+        """A probe of a module that reads a stream and could be or hold an attention: it has two matrices or more.
+
+        `None` for other modules, and where a module does not run alone.
+        """
         call: Call | None = self._calls.made.get(path)
         matrices = [each for each in self._modules[path].parameters() if each.ndim > 1]
-        return None if call is None or call.main() is None or len(matrices) < 2 else Probe(self._modules[path], call)
+        if call is None or call.main() is None or len(matrices) < 2:
+            return None
+        if path not in self._probes:
+            while len(self._probes) >= _KEPT:
+                self._probes.pop(next(iter(self._probes)))
+            self._probes[path] = None
+            with suppress(Unprobed):
+                self._probes[path] = Probe(self._modules[path], call)
+        return self._probes[path]
 
     def _heads(self, attention: str) -> tuple[Heads | None, list[Roles] | None]:
         probe = self._probe(attention)
-        projection = probe.projection(set(probe.parameters)) if probe else None
+        projection = probe.projection() if probe else None
         heads = found_heads(probe, projection) if probe and projection else None
         if probe is None or projection is None or heads is None or not self._roles:
             return heads, None
-        unchanged = Probe(self._modules[attention], self._calls.made[attention], norms=True)
-        return heads, found_roles(probe, unchanged, projection, heads)
+        with suppress(Unprobed):
+            unchanged = Probe(self._modules[attention], self._calls.made[attention], norms=True)
+            return heads, found_roles(probe, unchanged, projection, heads)
+        return heads, None
 
     def _neurons(self, path: str, mlp: list[str]) -> Neurons | None:
-        probe = self._probe(path) if mlp else None
-        names = {name.removeprefix(path + ".") for name in mlp}
-        projection = probe.projection(names) if probe else None
-        return found_neurons(probe, projection, names) if probe and projection else None
+        """Those of an MLP, from the smallest module that holds it and reads a stream: the layer has more weights."""
+        for holder in dict.fromkeys((_around(mlp), path)) if mlp else ():
+            probe = self._probe(holder)
+            if probe is not None:
+                names = {name.removeprefix(holder + ".") for name in mlp}
+                projection = probe.projection(names)
+                found = found_neurons(probe, projection, names) if projection else None
+                return found.within(holder.removeprefix(path).removeprefix(".")) if found else None
+        return None
 
     def _outside(self, path: str, attention: str) -> tuple[list[str], list[str]]:
         """Norms, and parameters of modules with matrices, in the layer at `path` and not in its attention."""
@@ -136,6 +160,13 @@ class _Search:
         module = self._modules[path]
         shapes = tuple((name, tuple(each.shape)) for name, each in module.named_parameters())
         return (type(module), shapes) if path in self._calls.made else path
+
+
+def _around(names: list[str]) -> str:
+    """Path of the smallest module that holds all parameters of these names."""
+    pieces = [name.split(".")[:-1] for name in names]
+    shared = takewhile(lambda each: len(set(each)) == 1, zip(*pieces, strict=False))
+    return ".".join(each[0] for each in shared)
 
 
 def _ends(model: nn.Module, calls: Calls, layers: list[str]) -> tuple[str | None, str | None]:

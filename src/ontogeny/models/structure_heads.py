@@ -4,6 +4,7 @@ The input of the output projection is the heads' outputs side by side. Two coord
 reach both. Weights that reach one head are its own; keys and values that reach several are a group's.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ontogeny.core.restriction import Slice
-from ontogeny.models.structure_probe import Gradients, Probe, Projection, Reached, Reading, along
+from ontogeny.models.structure_probe import Gradients, Probe, Reached
+from ontogeny.models.structure_readings import Projection, Reading, along
 
 Slices = dict[str, Slice]
 
@@ -77,12 +79,16 @@ def _head_size(probe: Probe, projection: Projection, queries: Reached) -> int | 
 
     A size of one is refused: it is a gate on a channel and no head.
     """
+    asking = {name for name, found in queries.items() if found.any()} - {projection.name}
 
     def reading(coordinate: int) -> Reading:
         return Reading(kept=projection.keeping(torch.arange(projection.width) == coordinate))
 
     def meet(one: Reached, other: Reached) -> bool:
-        return any((one[name] & other[name] & queries[name]).any() for name in one if name != projection.name)
+        return any((one[name] & other[name] & queries[name]).any() for name in asking)
+
+    def meets_first(coordinate: int) -> bool:
+        return meet(first, probe.reached(reading(coordinate), asking))
 
     ends = reading(0), reading(projection.width - 1)
     first, last = (probe.reached(end) for end in ends)
@@ -96,9 +102,11 @@ def _head_size(probe: Probe, projection: Projection, queries: Reached) -> int | 
         draws = zip(*(probe.gradients(end) for end in ends), strict=True)
         alike = all(_of_one_pattern(*map(_values, draw, own)) for draw in draws)
         return projection.width if alike else None
-    sizes = (each for each in range(1, projection.width) if projection.width % each == 0)
-    size = next((each for each in sizes if not meet(first, probe.reached(reading(each)))), 1)
-    return size if size > 1 else None
+    if not meets_first(1):
+        return None
+    sizes = [each for each in range(2, projection.width) if projection.width % each == 0]
+    place = bisect_left(sizes, True, key=lambda size: not meets_first(size))
+    return sizes[place] if place < len(sizes) else None
 
 
 def _of_one_pattern(mine: Float[Tensor, " mine"], yours: Float[Tensor, " yours"]) -> bool:

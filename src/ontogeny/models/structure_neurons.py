@@ -7,7 +7,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ontogeny.core.restriction import Slice
-from ontogeny.models.structure_probe import Probe, Projection, Reading, along, spelt
+from ontogeny.models.structure_codes import spelt
+from ontogeny.models.structure_probe import Probe
+from ontogeny.models.structure_readings import Projection, Reading, along
 
 
 @dataclass(frozen=True)
@@ -17,18 +19,25 @@ class Neurons:
     count: int
     slices: dict[str, Slice]
 
+    def within(self, path: str) -> "Neurons":
+        """The same neurons by names from outside a module that is at `path` there."""
+        return Neurons(self.count, {f"{path}.{name}" if path else name: where for name, where in self.slices.items()})
+
 
 def found_neurons(probe: Probe, projection: Projection, names: set[str]) -> Neurons | None:
     """The neurons of an MLP whose parameters are `names`; `None` where its weights do not separate by neuron.
 
     A weight that belongs to several neurons is shared.
     """
+    others = names - {projection.name}
 
     def reached(kept: Bool[Tensor, " hidden"]) -> dict[tuple[str, int], Tensor]:
-        found = probe.reached(Reading(kept=projection.keeping(kept)), names)
-        return {(name, axis): along(found[name], axis) for name in names for axis in range(found[name].ndim)}
+        found = probe.reached(Reading(kept=projection.keeping(kept)), others)
+        return {(name, axis): along(found[name], axis) for name in others for axis in range(found[name].ndim)}
 
-    slices: dict[str, Slice] = {}
+    if len(projection.hidden) > 1:
+        return None  # several matrices in one tensor, as those of experts
+    slices = {projection.name: Slice(1 - projection.axis, tuple(range(projection.width)))}
     for (name, axis), (numbers, clear) in spelt(projection.width, reached).items():
         if clear.all() and name not in slices:
             index = _by_neuron(numbers, projection.width)

@@ -14,8 +14,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ontogeny.models.places import Site, TensorSlice
+from ontogeny.models.structure_codes import spelt
 from ontogeny.models.structure_heads import Heads, queries_of
-from ontogeny.models.structure_probe import Probe, Projection, Reached, Reading, spelt
+from ontogeny.models.structure_probe import Probe, Reached
+from ontogeny.models.structure_readings import Projection, Reading
 from ontogeny.models.structure_sites import Shown, found_pattern, found_sites
 
 Normalized = Literal["no", "by head", "over heads"]
@@ -66,13 +68,14 @@ def found_roles(probe: Probe, unchanged: Probe, projection: Projection, heads: H
     size = projection.width // count
     values = spelt(size, lambda kept: _by_column(probe, Reading(kept=projection.keeping(kept.repeat(count)))))
     queries = queries_of(probe)
-    found = [_columns(probe, heads, head, queries, values) for head in range(count)]
-    kept_keys = _keys_kept(probe, found)
-    width = max((len(head["key"].index) for head in found if head), default=0)
+    found = [head for number in range(count) if (head := _columns(probe, heads, number, queries, values))]
+    if len(found) < count:
+        return None
+    kept_keys, width = _keys_kept(probe, found), max(len(head["key"].index) for head in found)
     partners = spelt(width, lambda kept: _by_column(probe, Reading(kept=kept_keys(kept), alone=True)))
     ordered: list[_Head] = []
     for head in found:
-        if head is None or len(head["query"].index) != width or len(head["value"].index) != size:
+        if len(head["query"].index) != width or len(head["value"].index) != size:
             return None
         query, value = head["query"], head["value"]
         clear = partners[query.matrix.name][1][query.index]
@@ -110,10 +113,10 @@ def _by_column(probe: Probe, reading: Reading) -> dict[str, Bool[Tensor, " hidde
     return {matrix.name: matrix.hidden_of(reached[matrix.name]).any(0) for matrix in probe.readers}
 
 
-def _keys_kept(probe: Probe, heads: list[_Head | None]) -> Callable[[Tensor], dict[str, Tensor]]:
+def _keys_kept(probe: Probe, heads: list[_Head]) -> Callable[[Tensor], dict[str, Tensor]]:
     """Masks that keep some coordinates of every head's keys, and no bias."""
     no_bias = {bias: torch.zeros((), dtype=torch.bool) for bias in probe.hosts}
-    keys = [head["key"] for head in heads if head is not None]
+    keys = [head["key"] for head in heads]
 
     def masks(kept: Bool[Tensor, " width"]) -> dict[str, Tensor]:
         columns = {key.matrix: torch.ones(key.matrix.width, dtype=torch.bool) for key in keys}

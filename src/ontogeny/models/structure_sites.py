@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ontogeny.models.hooks import replacing
 from ontogeny.models.outputs import first_tensor
 from ontogeny.models.places import Site
-from ontogeny.models.structure_probe import Probe, Projection
+from ontogeny.models.structure_probe import Probe
+from ontogeny.models.structure_readings import Projection
 
 # In 64 bits both are equal up to 1e-7, since many modules take their softmax in 32 bits.
 _EQUAL = {torch.float64: 1e-6, torch.float32: 1e-4}

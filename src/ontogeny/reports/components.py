@@ -112,7 +112,7 @@ def _susceptibility_caption(answers: xr.Dataset) -> str:
         "training data: the component expresses its patterns. It is positive if they cost less, or even help: it works "
         "against them. Values of different components differ by an unknown factor, so "
     )
-    if answers.sizes["dataset"] > 2:
+    if answers.sizes["perturbation"] > 2:
         caption += "each row is standardised: **blue** is below the component's mean over datasets, **orange** above."
     else:
         caption += "each row is divided by its largest magnitude: **blue** is negative, **orange** positive."

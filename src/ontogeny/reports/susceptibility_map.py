@@ -32,14 +32,14 @@ def fig_susceptibility(susceptibility: xr.Dataset) -> go.Figure:
     hollow dot marks a cell whose 95 % interval contains the value of the control without the loss.
 
     Args:
-        susceptibility: with `susceptibility` (component, dataset), and if recorded `mcse` and, from draws without the
-            loss, `susceptibility_noise` (component, dataset).
+        susceptibility: with `susceptibility` (component, perturbation), and if recorded `mcse` and, from draws without
+            the loss, `susceptibility_noise` (component, perturbation).
     """
     rows = susceptibility.sel(component=ordered(susceptibility.component.values))
     values, errors, noise = (_values(rows, name) for name in ("susceptibility", "mcse", "susceptibility_noise"))
     scaled = row_scaled(values)
     limit = float(np.nanmax(np.abs(scaled), initial=0)) or 1.0
-    components, datasets = ([str(name) for name in rows[dim].values] for dim in ("component", "dataset"))
+    components, datasets = ([str(name) for name in rows[dim].values] for dim in ("component", "perturbation"))
     standardised = len(datasets) >= STANDARDISED_FROM
     unit = "s.d." if standardised else "of largest"
     hover = [
@@ -69,8 +69,8 @@ def row_scaled(values: np.ndarray) -> np.ndarray:
 def _values(susceptibility: xr.Dataset, name: str) -> np.ndarray:
     """A variable by component and dataset; NaN where it was not recorded."""
     if name in susceptibility:
-        return susceptibility[name].transpose("component", "dataset").values.astype(float)
-    return np.full((susceptibility.sizes["component"], susceptibility.sizes["dataset"]), np.nan)
+        return susceptibility[name].transpose("component", "perturbation").values.astype(float)
+    return np.full((susceptibility.sizes["component"], susceptibility.sizes["perturbation"]), np.nan)
 
 
 def _hover(component: str, dataset: str, value: float, error: float, noise: float, scaled: float) -> str:

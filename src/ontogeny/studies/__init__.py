@@ -1,10 +1,10 @@
 """Recipes: one file or folder a study, with a frozen config, a run, its claims and its panels."""
 
+from ontogeny.development.nulls import Null as Null
 from ontogeny.studies.claims import Claims as Claims
-from ontogeny.studies.claims import Evidence as Evidence
-from ontogeny.studies.claims import Failed as Failed
-from ontogeny.studies.claims import NotTested as NotTested
-from ontogeny.studies.claims import Null as Null
+from ontogeny.studies.evidence import Evidence as Evidence
+from ontogeny.studies.evidence import Failed as Failed
+from ontogeny.studies.evidence import NotTested as NotTested
 from ontogeny.studies.findings import Findings as Findings
 from ontogeny.studies.pages import trajectory_panels as trajectory_panels
 from ontogeny.studies.runner import Pooled as Pooled

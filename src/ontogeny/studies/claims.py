@@ -1,112 +1,16 @@
-"""Claims of a study: what was expected, what was measured, against which control, and whether it held."""
+"""The claims of a study: each a test of what one seed found, and judged over all seeds."""
 
 import traceback
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
-from scipy.stats import combine_pvalues, t
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
-from ontogeny.development.nulls import Null as Null
+from ontogeny.studies.evidence import AT_PRESET, Claim, Evidence, Failed, Finding, NotTested, Test
 from ontogeny.studies.findings import Findings, Unavailable, needed_and_found
-
-Status = Literal["held", "not held", "not tested", "failed"]
-FEWEST_FOR_INTERVAL = 3
-WITHIN, OVER = "95 % within the seed", "95 % over {} seeds (t)"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one seed says of one claim.
-
-    Attributes:
-        effect: what was measured.
-        met: whether it meets the expectation.
-        interval: its 95 % interval within the seed, by a bootstrap over probes, say.
-        control: the control's own number, in words.
-        null: the effect held against chance; None for an exact check, which has no p-value.
-    """
-
-    effect: float
-    met: bool
-    interval: tuple[float, float] | None = None
-    control: str = ""
-    null: Null | None = None
-
-
-@dataclass(frozen=True)
-class NotTested:
-    """Why one seed cannot speak of one claim."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The error that a test of a claim raised."""
-
-    error: str
-
-
-Finding = Evidence | NotTested | Failed
-Test = Callable[[Findings, Any, np.random.Generator], Evidence | NotTested]
-AT_PRESET = NotTested("this preset is too small to show it")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a study expects. `presets`: those large enough to show it; None is all."""
-
-    id: str
-    title: str
-    expects: str
-    test: Test = field(repr=False)
-    unit: str = ""
-    source: str = ""
-    presets: Collection[str] | None = None
-
-    def tested_at(self, preset: str, tested: Collection[str] | None) -> bool:
-        """Whether a run tests it: `tested`, the ids of its config, decides before the presets of the claim."""
-        return self.id in tested if tested is not None else self.presets is None or preset in self.presets
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One row of `claims.json`: a claim over all seeds, each of which is a replicate.
-
-    Attributes:
-        measured: mean of the effect over the seeds that were tested.
-        interval, interval_of: and of what it is an interval: within the only seed, or Student's t over three or more.
-        p_value: pooled by Fisher's method over the seeds that have a null; p_adjusted: corrected by Holm's for all
-            such claims. None where there is no null.
-        status: "held" only if every seed was tested and met it and, where there is a null, p_adjusted < 0.05.
-        note: how many seeds meet it, their values, and why others say nothing.
-        seeds: of each seed its status (met, not met, not tested, failed), its effect, interval, p-value and control.
-    """
-
-    id: str
-    title: str
-    source: str
-    expectation: str
-    unit: str
-    measured: float | None
-    interval: tuple[float, float] | None
-    interval_of: str
-    control: str
-    null: str
-    p_value: float | None
-    p_adjusted: float | None
-    status: Status
-    note: str
-    seeds: list[dict[str, Any]]
-
-    def record(self) -> dict[str, Any]:
-        """As written to `claims.json`."""
-        return asdict(self)
+from ontogeny.studies.judged import Judged, judge
 
 
 class Claims:
@@ -173,26 +77,7 @@ class Claims:
             by_seed: seed -> what it says of each claim, as `test` gives it.
             alpha: level of the corrected test.
         """
-        pooled = {claim.id: _pooled(_evidence(by_seed, claim.id)) for claim in self}
-        with_null = [name for name, p_value in pooled.items() if p_value is not None]
-        adjusted = dict(zip(with_null, holm([float(pooled[name] or 0) for name in with_null]), strict=True))
-        return [
-            _judged(
-                claim,
-                {seed: found.get(claim.id, AT_PRESET) for seed, found in by_seed.items()},
-                (pooled[claim.id], adjusted.get(claim.id)),
-                alpha,
-            )
-            for claim in self
-        ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: sorted p times the number of hypotheses left, made monotone, at most 1."""
-    order = np.argsort(p_values)
-    factors = len(p_values) - np.arange(len(p_values))
-    stepped = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
-    return [float(stepped[np.flatnonzero(order == place)[0]]) for place in range(len(p_values))]
+        return judge(list(self), by_seed, alpha)
 
 
 def _tested(claim: Claim, found: Findings, config: Any) -> Finding:
@@ -210,90 +95,3 @@ def _tested(claim: Claim, found: Findings, config: Any) -> Finding:
     if isinstance(finding, (Evidence, NotTested, Failed)):
         return finding
     return Failed(f"its test returned {type(finding).__name__}, not Evidence or NotTested")
-
-
-def _evidence(by_seed: Mapping[int, Mapping[str, Finding]], claim: str) -> list[Evidence]:
-    return [item for found in by_seed.values() if isinstance(item := found.get(claim), Evidence)]
-
-
-def _pooled(evidence: Sequence[Evidence]) -> float | None:
-    p_values = [item.null.p_value for item in evidence if item.null is not None]
-    return float(combine_pvalues(np.clip(p_values, 1e-12, 1), method="fisher").pvalue) if p_values else None
-
-
-def _judged(
-    claim: Claim, by_seed: Mapping[int, Finding], p_values: tuple[float | None, float | None], alpha: float
-) -> Judged:
-    evidence = [item for item in by_seed.values() if isinstance(item, Evidence)]
-    values = [float(item.effect) for item in evidence]
-    all_met = len(evidence) == len(by_seed) and all(item.met for item in evidence)
-    significant = p_values[1] is None or p_values[1] < alpha
-    failed = any(isinstance(item, Failed) for item in by_seed.values())
-    status: Status = "held" if all_met and significant else "not held"
-    if not evidence:
-        status = "failed" if failed else "not tested"
-    interval, interval_of = _interval(evidence)
-    return Judged(
-        claim.id,
-        claim.title,
-        claim.source,
-        claim.expects,
-        claim.unit,
-        _finite(np.mean(values)) if values else None,
-        interval,
-        interval_of,
-        "; ".join(dict.fromkeys(item.control for item in evidence if item.control)),
-        "; ".join(dict.fromkeys(item.null.name for item in evidence if item.null)),
-        *p_values,
-        status,
-        _note(list(by_seed.values()), evidence),
-        [{"seed": seed} | _record(item) for seed, item in by_seed.items()],
-    )
-
-
-def _interval(evidence: Sequence[Evidence]) -> tuple[tuple[float, float] | None, str]:
-    """That of the only seed within it, or Student's t over three or more; two seeds have a range and no interval."""
-    values = np.array([item.effect for item in evidence], dtype=float)
-    if len(values) == 1 and evidence[0].interval is not None:
-        low, high = evidence[0].interval
-        return (float(low), float(high)), WITHIN
-    if len(values) < FEWEST_FOR_INTERVAL or not np.isfinite(values).all():
-        return None, ""
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return (float(values.mean() - half), float(values.mean() + half)), OVER.format(len(values))
-
-
-def _record(item: Finding) -> dict[str, Any]:
-    if not isinstance(item, Evidence):
-        told = ("failed", item.error) if isinstance(item, Failed) else ("not tested", item.reason)
-        return {"status": told[0], "note": told[1]}
-    null = {} if item.null is None else {"null": item.null.name, "p_value": item.null.p_value}
-    interval = None if item.interval is None else [_finite(each) for each in item.interval]
-    effect = {"measured": _finite(item.effect), "interval": interval, "control": item.control}
-    return {"status": "met" if item.met else "not met"} | effect | null
-
-
-def _note(found: Sequence[Finding], evidence: Sequence[Evidence]) -> str:
-    """How many seeds meet a claim, their values, and why the others say nothing."""
-    silent = Counter(
-        (
-            "failed" if isinstance(item, Failed) else "not tested",
-            item.error if isinstance(item, Failed) else item.reason,
-        )
-        for item in found
-        if not isinstance(item, Evidence)
-    )
-    if not evidence:
-        return "; ".join(f"{kind}: {reason}" for kind, reason in silent)
-    met = sum(bool(item.met) for item in evidence)
-    if len(found) == 1:
-        return "met" if met else "not met"
-    values = ", ".join(f"{item.effect:.3g}" for item in evidence)
-    said = [f"{met} of {len(evidence)} seeds meet it; seeds: {values}"]
-    verb = {"failed": "failed", "not tested": "could not test it"}
-    said += [f"{count} of {len(found)} seeds {verb[kind]}: {reason}" for (kind, reason), count in silent.items()]
-    return "; ".join(said)
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

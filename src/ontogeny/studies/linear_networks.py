@@ -28,7 +28,8 @@ from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes,
 from ontogeny.reports.style import NEUTRAL, PALETTE
 from ontogeny.sampling import Calibrated, Fixed, LocalPosterior, PosteriorConfig, sample
 from ontogeny.stores import Checkpoints, open_checkpoints
-from ontogeny.studies.claims import Claims, Evidence, NotTested
+from ontogeny.studies.claims import Claims
+from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.study import Preset, Study, StudyConfig
 from ontogeny.studies.workspace import Workspace

@@ -12,8 +12,9 @@ from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor
 from ontogeny.stores import write_json
 from ontogeny.studies.artefacts import read_steps, stored_findings
-from ontogeny.studies.claims import Finding, Judged
+from ontogeny.studies.evidence import Finding
 from ontogeny.studies.findings import Findings
+from ontogeny.studies.judged import Judged
 from ontogeny.studies.pages import write_study_page
 from ontogeny.studies.study import Study, StudyConfig, find_study, override, read_config
 from ontogeny.studies.workspace import Workspace

@@ -4,9 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
-from ontogeny.compmech import GHMM, BeliefRegressionConfig, process
+from ontogeny.compmech import GHMM, process
 from ontogeny.core.settings import Settings
 from ontogeny.models import RecurrentConfig, TransformerConfig
+from ontogeny.probes import ProbeConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
@@ -84,7 +85,7 @@ class BeliefConfig(StudyConfig):
     recurrent_training: TrainingConfig
     posterior: PosteriorConfig = PosteriorConfig(nbeta=100, localization=300)
     sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=100_000)
-    regression: BeliefRegressionConfig = BeliefRegressionConfig()
+    regression: ProbeConfig = ProbeConfig()
     thresholds: Thresholds = Thresholds()
 
 
@@ -106,7 +107,7 @@ PRESETS = {
             process=ProcessConfig(context_length=7, num_sequences=50_000),
             architecture=Architecture(num_layers=2, d_model=32, d_mlp=128, recurrent_width=32),
             sampler=Calibrated(error=0.05, budget=30_000),
-            regression=BeliefRegressionConfig(num_permutations=99, max_last_tokens=5),
+            regression=ProbeConfig(num_permutations=99, max_last_tokens=5),
         ),
     ),
     "standard": Preset(

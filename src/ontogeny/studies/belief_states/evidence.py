@@ -6,7 +6,8 @@ import xarray as xr
 from ontogeny.development.nulls import Null
 from ontogeny.studies.belief_states.config import LARGE, BeliefConfig
 from ontogeny.studies.belief_states.recipe import ALL
-from ontogeny.studies.claims import Claims, Evidence
+from ontogeny.studies.claims import Claims
+from ontogeny.studies.evidence import Evidence
 from ontogeny.studies.findings import Findings
 
 Rng = np.random.Generator

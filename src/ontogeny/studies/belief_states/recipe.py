@@ -10,8 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ontogeny.compmech import (
-    BeliefRegression,
-    BeliefRegressionConfig,
     ContextTable,
     all_contexts,
     describe_sites,
@@ -23,6 +21,7 @@ from ontogeny.compmech import (
 from ontogeny.core.losses import next_token
 from ontogeny.development import joint_pca, stages
 from ontogeny.models import RecurrentNetwork, Transformer, intervene, run_with_cache
+from ontogeny.probes import Probe, ProbeConfig
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.belief_states.config import Architecture, BeliefConfig, ProcessConfig
 from ontogeny.studies.belief_states.shown import picture, presentation
@@ -88,7 +87,7 @@ class BeliefBehaviour:
     """
 
     process: ProcessConfig
-    regression: BeliefRegressionConfig
+    regression: ProbeConfig
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> xr.Dataset:
@@ -102,7 +101,7 @@ class BeliefBehaviour:
 
 
 def read(
-    run: Checkpoints, make: "partial[nn.Module]", process: ProcessConfig, regression: BeliefRegressionConfig, seed: int
+    run: Checkpoints, make: "partial[nn.Module]", process: ProcessConfig, regression: ProbeConfig, seed: int
 ) -> dict[str, xr.Dataset]:
     """Beliefs read from the last checkpoint with every control, the first one being the untrained network: the
     `regressions` over `site`, whether moving activations along them moves the output, and a `picture` of the best site.
@@ -166,9 +165,7 @@ def expected_losses(logits: Float[np.ndarray, "context token"], table: ContextTa
     return xr.DataArray(losses_by_length(table, logits), dims="length", coords=lengths, name="loss_by_length")
 
 
-def steer(
-    model: nn.Module, site: str, result: BeliefRegression, table: ContextTable, seed: int
-) -> dict[str, float | int]:
+def steer(model: nn.Module, site: str, result: Probe, table: ContextTable, seed: int) -> dict[str, float | int]:
     """Move the activations of one context by the belief directions towards another's belief, and look at the output.
 
     For pairs (c, d) of contexts of one length, the last position's activation of c is moved by

@@ -3,12 +3,13 @@
 import numpy as np
 import xarray as xr
 
-from ontogeny.compmech import BeliefRegression, ContextTable, mixed_states
+from ontogeny.compmech import ContextTable, mixed_states
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.probes import Probe
 from ontogeny.studies.belief_states.config import ProcessConfig
 
 
-def picture(result: BeliefRegression, table: ContextTable, most: int = 2500) -> xr.Dataset:
+def picture(result: Probe, table: ContextTable, most: int = 2500) -> xr.Dataset:
     """True and held-out beliefs of the most probable contexts, on the plane that the true ones vary in most."""
     weights = result.weights
     chosen = np.sort(np.argsort(-weights)[:most])

@@ -9,7 +9,8 @@ from ontogeny.circuits import head_types
 from ontogeny.development import curves, nulls
 from ontogeny.development.curves import half_time, steepest
 from ontogeny.development.usable import coefficient_of, usable_curves, usable_points
-from ontogeny.studies.claims import Claims, Evidence, NotTested
+from ontogeny.studies.claims import Claims
+from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.language.config import LARGE, LanguageConfig, Thresholds
 from ontogeny.studies.language.shown import CODE, PROSE

@@ -2,17 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float
-from scipy.spatial.distance import pdist
-
-from ontogeny.compmech.regression_contexts import as_weights
-from ontogeny.core import arguments
 from ontogeny.core.arguments import Numbers
-from ontogeny.core.errors import InvalidArgument
-from ontogeny.core.seeds import derive
-
-_MAX_CONTEXTS = 2000  # two million pairs
+from ontogeny.probes import distance_r2
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ def distance_comparison(
     of laws have another scale than those of beliefs. Distances are Euclidean.
 
     Args:
-        predicted: (context, state), one row a distinct context, held out: `BeliefRegression.predicted`.
+        predicted: (context, state), one row a distinct context, held out: `Probe.predicted`.
         beliefs: (context, state).
         next_token_laws: (context, token).
         weights: (context,), not negative; by default all alike.
@@ -71,36 +62,5 @@ def distance_comparison(
     beliefs themselves have .313 with those of the laws on its 1046 contexts of 1 to 10 tokens, weighed alike, and
     .267 weighed by probability.
     """
-    found = arguments.real_matrix("predicted", predicted)
-    size = len(found)
-    given = {"predicted": found, "beliefs": beliefs, "next_token_laws": next_token_laws}
-    predicted, beliefs, next_token_laws = (_finite_rows(name, array, size) for name, array in given.items())
-    weights = as_weights(np.ones(size) if weights is None else weights, size)
-    if (weights > 0).sum() < 3:
-        found = f"{(weights > 0).sum()} positive ones"
-        raise InvalidArgument("weights", expected="three or more positive", found=found)
-    seed = arguments.whole_number("seed", seed, least=None)
-    if size > _MAX_CONTEXTS:
-        generator = np.random.default_rng(derive(seed, "distances"))
-        weights = generator.multinomial(_MAX_CONTEXTS, weights / weights.sum()).astype(np.float64)
-    kept = weights > 0
-    found = pdist(predicted[kept])
-    first, second = np.triu_indices(int(kept.sum()), 1)
-    pair_weights = weights[kept][first] * weights[kept][second]
-    return DistanceComparison(
-        _squared_correlation(found, pdist(beliefs[kept]), pair_weights),
-        _squared_correlation(found, pdist(next_token_laws[kept]), pair_weights),
-        int(kept.sum()),
-    )
-
-
-def _finite_rows(name: str, given: Numbers, size: int) -> Float[np.ndarray, "context _"]:
-    return arguments.real_array(name, arguments.real_matrix(name, given, size), f"numbers for {size} contexts")
-
-
-def _squared_correlation(
-    a: Float[np.ndarray, " pair"], b: Float[np.ndarray, " pair"], weights: Float[np.ndarray, " pair"]
-) -> float:
-    a, b = a - np.average(a, weights=weights), b - np.average(b, weights=weights)
-    product = float(weights @ a**2) * float(weights @ b**2)
-    return float(weights @ (a * b)) ** 2 / product if product > 0 else float("nan")
+    found = distance_r2(predicted, {"beliefs": beliefs, "next_token_laws": next_token_laws}, weights, seed)
+    return DistanceComparison(found.r2["beliefs"], found.r2["next_token_laws"], found.num_contexts)

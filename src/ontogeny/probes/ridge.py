@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ontogeny.compmech.regression_readout import Readout
+from ontogeny.probes.readout import Readout
 
 # Shares of the mean variance of a predictor. The least is least squares for all that a R² of eight digits can see.
 _RELATIVE_PENALTIES = np.logspace(-8, 1, 10)
 
-CONSTANT = 1e-20  # a variance: rounding, of beliefs and laws, which are numbers of the order of one
+CONSTANT = 1e-20  # of a target's variance, relative to its mean square: rounding
 
 Folds = tuple[int, ...]
 
@@ -42,6 +42,7 @@ class _TargetSums(NamedTuple):
     y: Float[np.ndarray, "fold flat"]
     xy: Float[np.ndarray, "fold column flat"]
     yy: Float[np.ndarray, "fold flat"]
+    power: Float[np.ndarray, " flat"]  # mean square before the target is centred
 
 
 class FoldedRidge:
@@ -123,13 +124,14 @@ class FoldedRidge:
         return Readout(coefficients, mean - (spectrum.mean + self._mean) @ coefficients)
 
     def _sums(self, targets: Float[np.ndarray, "context target dimension"]) -> _TargetSums:
-        y = targets.reshape(len(targets), -1)
-        y = y - self._weights @ y
+        raw = targets.reshape(len(targets), -1)
+        y = raw - self._weights @ raw
         weighted = [self._weights[rows, None] * y[rows] for rows in self._members]
         return _TargetSums(
             np.stack([wy.sum(axis=0) for wy in weighted]),
             np.stack([self._x[rows].T @ wy for rows, wy in zip(self._members, weighted, strict=True)]),
             np.stack([(y[rows] * wy).sum(axis=0) for rows, wy in zip(self._members, weighted, strict=True)]),
+            self._weights @ raw**2,
         )
 
     def _spectrum(self, train: Folds) -> _Spectrum:
@@ -179,5 +181,5 @@ def _without(folds: Folds, fold: int) -> Folds:
 
 
 def _r2(error: Float[np.ndarray, " target"], sums: _TargetSums, shape: tuple[int, ...]) -> Float[np.ndarray, " target"]:
-    variance = sums.yy.sum(axis=0).reshape(shape).sum(axis=-1)
-    return 1 - np.divide(error, variance, out=np.full_like(error, np.nan), where=variance > CONSTANT)
+    variance, power = (total.reshape(shape).sum(axis=-1) for total in (sums.yy.sum(axis=0), sums.power))
+    return 1 - np.divide(error, variance, out=np.full_like(error, np.nan), where=variance > CONSTANT * power)

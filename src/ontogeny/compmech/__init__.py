@@ -31,6 +31,7 @@ from ontogeny.compmech.presentation import MixedStates, Spectrum, mixed_states
 from ontogeny.compmech.reconstruction import Finding, Reconstruction, reconstruct
 from ontogeny.compmech.regression_distances import DistanceComparison, distance_comparison
 from ontogeny.compmech.site_regressions import describe_sites, r2_of_sites, regress_sites
+from ontogeny.compmech.tasks import ProcessTask
 from ontogeny.compmech.zoo import process, process_names
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Factored",
     "Finding",
     "MixedStates",
+    "ProcessTask",
     "Reconstruction",
     "Spectrum",
     "all_contexts",

@@ -95,7 +95,18 @@ def measure_parts(
     if jobs:
         shared = run, [part.at for _, part in parts]
         (executor or default_executor(len(jobs))).run(jobs, progress, keep, shared=shared, task=task)
-    return _together(steps, parts, found)
+    return _with_divergence(_together(steps, parts, found), run.checkpoints)
+
+
+def _with_divergence(found: xr.Dataset, run: Checkpoints) -> xr.Dataset:
+    """As `training_diverged` (step), the step at which training diverged, the same at each; only if it did.
+
+    It is a variable, for of attributes `xr.concat` keeps those of the first run alone.
+    """
+    if not run.outcome or not run.outcome.diverged:
+        return found
+    along = xr.ones_like(found["step"], dtype=float).reset_coords(drop=True)
+    return found.assign(training_diverged=run.outcome.step * along)
 
 
 def _perform(step: int, number: int, shared: tuple[Run, list[Any]], progress: Progress) -> xr.Dataset:

@@ -94,7 +94,8 @@ def measure(
         `llc_complexity`, `llc_descent`, `llc_withheld` and their errors, `llc_rhat`, `llc_ess`, `llc_outcome`,
         `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace` with chain and draw besides, thinned;
         `llc_nbeta` and `llc_localization` (step), the same at each; what the others gave; the settings as attributes,
-        and as `choice` how nβ and γ were chosen (JSON).
+        and as `choice` how nβ and γ were chosen (JSON). Of a training that diverged, `training_diverged` (step) is the
+        step at which it did, the same at each.
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is an outcome

@@ -3,7 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -86,6 +86,7 @@ class Judged:
         status: "held" only if every seed was tested and met it and, where there is a null, p_adjusted < 0.05.
         note: how many seeds meet it, their values, and why others say nothing.
         seeds: of each seed its status (met, not met, not tested, failed), its effect, interval, p-value and control.
+        caution: what else must be known to read it, such as a training that diverged.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Judged:
     status: Status
     note: str
     seeds: list[dict[str, Any]]
+    caution: str = ""
 
     def record(self) -> dict[str, Any]:
         """As written to `claims.json`."""
@@ -166,17 +168,20 @@ class Claims:
         """
         return {claim.id: _tested(claim, found, config) for claim in self}
 
-    def judge(self, by_seed: Mapping[int, Mapping[str, Finding]], alpha: float = 0.05) -> list[Judged]:
+    def judge(
+        self, by_seed: Mapping[int, Mapping[str, Finding]], alpha: float = 0.05, caution: str = ""
+    ) -> list[Judged]:
         """Every claim over all seeds.
 
         Args:
             by_seed: seed -> what it says of each claim, as `test` gives it.
             alpha: level of the corrected test.
+            caution: what must be known to read any claim that was tested.
         """
         pooled = {claim.id: _pooled(_evidence(by_seed, claim.id)) for claim in self}
         with_null = [name for name, p_value in pooled.items() if p_value is not None]
         adjusted = dict(zip(with_null, holm([float(pooled[name] or 0) for name in with_null]), strict=True))
-        return [
+        judged = [
             _judged(
                 claim,
                 {seed: found.get(claim.id, AT_PRESET) for seed, found in by_seed.items()},
@@ -185,6 +190,7 @@ class Claims:
             )
             for claim in self
         ]
+        return [replace(each, caution="" if each.status == "not tested" else caution) for each in judged]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

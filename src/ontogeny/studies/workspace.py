@@ -6,6 +6,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ontogeny.stores import Checkpoints
 from ontogeny.studies import artefacts
 from ontogeny.studies.findings import Findings, Missing, Unavailable, needed_and_found
 from ontogeny.terminal import as_progress
-from ontogeny.training import TrainingConfig, train
+from ontogeny.training import TrainingConfig, are_stages, train
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _RESERVED = ("measurements", "cache")
@@ -109,34 +110,49 @@ class Workspace:
         return self._artefact(name, measure, given, lambda: measure(run, make, *what, **options, **common))
 
     def train(
-        self, name: str, make: Callable[[], nn.Module], data: Any, loss: LossFn, training: TrainingConfig
+        self,
+        name: str,
+        make: Callable[[], nn.Module],
+        data: Any,
+        loss: LossFn | None = None,
+        training: TrainingConfig | None = None,
     ) -> Checkpoints:
         """Checkpoints of a network trained from what `make()` returns, in the folder `name`.
 
         Args:
             name: of the network, once a study.
             make: makes it with its initial weights. Global random numbers of torch are seeded for it.
-            data, loss: as for `ontogeny.train`.
-            training: its seed is replaced by one of the study's seed tree, the same for all of its networks.
+            data, loss, training: as for `ontogeny.train`: samples or a task with loss and config, or a list of `Stage`s
+                alone. The seed of every config is replaced by one of the study's seed tree, the same for all of its
+                networks.
 
         Returns:
-            The checkpoints, or a `Missing`.
+            The checkpoints, or a `Missing`. Of a training that diverged they are those before, and the report and the
+            claims say so.
         """
         folder = self.directory / name
-        config = training.model_copy(update={"seed": self.seed("training")})
+        given = {"make": make, "data": self._seeded(data), "loss": loss, "training": self._seeded(training)}
 
         def work(key: str) -> None:
             artefacts.begin_training(folder, key)
-            train(make(), data, loss, config, folder, self.progress)
+            train(make(), given["data"], loss, given["training"], folder, self.progress)
 
         return self._kept(
             name,
             train,
-            {"make": make, "data": data, "loss": loss, "training": config},
+            given,
             read=lambda key: artefacts.read_training(folder, key),
             make=work,
             write=lambda _, metadata: artefacts.seal_training(folder, metadata),
         )
+
+    def _seeded(self, given: Any) -> Any:
+        """A config, or stages with theirs, with the seed of this study's trainings; anything else as it is."""
+        if isinstance(given, TrainingConfig):
+            return given.model_copy(update={"seed": self.seed("training")})
+        if are_stages(given):
+            return [replace(stage, config=self._seeded(stage.config)) for stage in given]
+        return given
 
     def findings(self) -> Findings:
         """What was made so far."""
@@ -190,7 +206,7 @@ class Workspace:
                 metadata = {"step": name, "key": key, "inputs": inputs}
                 write(made, metadata | {"seconds": round(time.perf_counter() - begun, 2)})
                 kept = read(key)
-            self._record(name, {"state": "made", "key": key})
+            self._record(name, {"state": "made", "key": key} | _divergence(kept))
             return kept
         except Exception as error:
             self.errors.append(error)
@@ -221,6 +237,12 @@ def _told(error: Exception) -> dict[str, str]:
         return {"state": "missing", "reason": needed_and_found(error)}
     told = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
     return told | {"traceback": "".join(traceback.format_exception(error))}
+
+
+def _divergence(kept: Any) -> dict[str, str]:
+    """What a training that diverged tells."""
+    outcome = kept.outcome if isinstance(kept, Checkpoints) else None
+    return {"divergence": str(outcome)} if outcome and outcome.diverged else {}
 
 
 def _are_measurements(what: Any) -> bool:

@@ -1,6 +1,7 @@
-"""One loop that trains any module and emits dense checkpoints."""
+"""One loop that trains any module, or many instances of one at once, in stages, and emits dense checkpoints."""
 
-from ontogeny.training.loop import TrainingConfig as TrainingConfig
-from ontogeny.training.loop import TrainingDiverged as TrainingDiverged
+from ontogeny.training.config import TrainingConfig as TrainingConfig
 from ontogeny.training.loop import train as train
 from ontogeny.training.schedule import checkpoint_steps as checkpoint_steps
+from ontogeny.training.stages import Stage as Stage
+from ontogeny.training.stages import are_stages as are_stages

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ontogeny.training import Stage as Stage
     from ontogeny.training import TrainingConfig as TrainingConfig
     from ontogeny.training import train as train
+    from ontogeny.training import train_instances as train_instances
 
 _HOMES = {
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
@@ -94,7 +95,7 @@ _HOMES = {
     ),
     "ontogeny.stores": ("open_checkpoints",),
     "ontogeny.studies.runner": ("Run", "study"),
-    "ontogeny.training": ("Stage", "TrainingConfig", "train"),
+    "ontogeny.training": ("Stage", "TrainingConfig", "train", "train_instances"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

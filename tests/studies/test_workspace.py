@@ -289,6 +289,33 @@ def test_a_network_is_trained_on_a_task_and_in_stages(tmp_path: Path) -> None:
     assert work(tmp_path).train("network", make, stages(7)).steps[-1] == 27
 
 
+def test_instances_are_trained_at_once_and_read_one_by_one(tmp_path: Path) -> None:
+    study = work(tmp_path)
+    runs = study.train_instances("networks", make, 3, Sums(), og.losses.mse, TRAINING)
+    assert [run.steps[-1] for run in runs] == [20, 20, 20]
+    assert len({run.checksum(0) for run in runs}) == 3
+    measured = [Losses({"all": data()}, og.losses.mse)]
+    curves = [study.measure(f"curve-{number}", run, make, measured) for number, run in enumerate(runs)]
+    assert all(float(curve["loss"][-1, 0]) < 0.1 * float(curve["loss"][0, 0]) for curve in curves)
+    assert [run.checksum(20) for run in study.findings()["networks"]] == [run.checksum(20) for run in runs]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("networks/*/checkpoints/*")}
+    assert len(before) == 3 * (2 * len(runs[0].steps) + 1)
+    again = work(tmp_path).train_instances("networks", make, 3, Sums(), og.losses.mse, TRAINING)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("networks/*/checkpoints/*")} == before
+    assert [run.checksum(20) for run in again] == [run.checksum(20) for run in runs]
+    assert len(work(tmp_path).train_instances("networks", make, 2, Sums(), og.losses.mse, TRAINING)) == 2
+
+
+def test_an_instance_that_diverges_is_told(tmp_path: Path) -> None:
+    study = work(tmp_path)
+    config = TRAINING.model_copy(update={"learning_rate": 1e30})
+    with pytest.warns(UserWarning, match=r"Network \d: Training diverged"):
+        study.train_instances("networks", make, 2, data(), og.losses.mse, config)
+    (told,) = read_steps(tmp_path)
+    assert told["divergence"].startswith("network 0: Training diverged: the loss is ")
+    assert "; network 1: Training diverged" in told["divergence"]
+
+
 def test_measuring_is_that_of_the_library(tmp_path: Path) -> None:
     study = work(tmp_path, seed=3)
     network = study.train("network", make, data(), og.losses.mse, TRAINING)

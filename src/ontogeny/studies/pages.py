@@ -166,8 +166,7 @@ def _has_coefficients(item: Any) -> bool:
 def _facts(seeds: "Sequence[Seed]") -> dict[str, str]:
     """What was run: its networks, its config group by group, its time, and versions."""
     first = seeds[0]
-    networks = {name: item for name, item in first.found.items() if isinstance(item, Checkpoints) and item.steps}
-    facts = {f"Network {name}": _network(item) for name, item in networks.items()}
+    facts = {f"Network {name}": _networks(item) for name, item in first.found.items()}
     plain = {name: value for name, value in first.config if not isinstance(value, BaseModel)}
     groups = {name: value for name, value in first.config if isinstance(value, BaseModel)}
     facts["Settings"] = _words({name: value for name, value in plain.items() if name not in ("preset", "seed")})
@@ -177,6 +176,13 @@ def _facts(seeds: "Sequence[Seed]") -> dict[str, str]:
     facts["Time"] = f"{sum(took.values()):.0f} s: {', '.join(f'{name} {time:.0f}' for name, time in took.items())}"
     facts["Versions"] = f"ontogeny {own_version()}, Python {platform.python_version()}, torch {torch.__version__}"
     return {name: text for name, text in facts.items() if text}
+
+
+def _networks(item: Any) -> str:
+    """What was trained, one network or many instances of one; nothing of any other artefact."""
+    runs = [run for run in (item if isinstance(item, list) else [item]) if isinstance(run, Checkpoints) and run.steps]
+    told = list(dict.fromkeys(map(_network, runs)))
+    return f"{len(runs)} of {'; '.join(told)}" if len(runs) > 1 else "".join(told)
 
 
 def _network(checkpoints: Checkpoints) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontogeny.core.batches import like
+from ontogeny.core.batches import leaves, like, mapped
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import is_task
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
+from ontogeny.core.sources import Rows, opened
 
 
 class Batches:
@@ -44,7 +45,7 @@ class Batches:
     def at(self, seed: int, step: int, device: torch.device) -> Any:
         """The batch at a step, on the device."""
         if self._samples is None:
-            return self._drawn(derive(seed, "batch", step)).take(torch.arange(self._size), device)
+            return mapped(lambda part: part.to(device), self._drawn(derive(seed, "batch", step)))
         return self._samples.take(self._numbers(seed, step), device)
 
     def together(self, seeds: list[int], step: int, device: torch.device) -> Any:
@@ -53,16 +54,18 @@ class Batches:
             return _stacked([self.at(seed, step, device) for seed in seeds])
         return self._samples.take(torch.stack([self._numbers(seed, step) for seed in seeds]), device)
 
-    def _drawn(self, seed: int) -> Samples:
+    def _drawn(self, seed: int) -> Any:
         assert self._task is not None
-        drawn = Samples(self._task.sample(self._size, seed=seed))
-        if len(drawn) != self._size:
+        drawn = opened(self._task.sample(self._size, seed=seed), None, "data")
+        batch = drawn.batch(range(len(drawn))) if isinstance(drawn, Rows) else drawn
+        sizes = sorted({part.shape[0] for _, part in leaves(batch)})
+        if sizes != [self._size]:
             raise InvalidArgument(
                 "data",
                 expected=f"a task that draws the number of samples that it is asked for, {self._size}",
-                found=f"{len(drawn)} of {type(self._task).__name__}",
+                found=f"{', '.join(map(str, sizes)) or 'none'} of {type(self._task).__name__}",
             )
-        return drawn
+        return batch
 
     def _numbers(self, seed: int, step: int) -> Tensor:
         """Those of the samples in the batch. Epochs are counted from the first step of the stage, so that no two

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,56 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ontogeny.core.fingerprint import fingerprint
-from ontogeny.core.losses import LossFn
 from ontogeny.core.outcome import TrainingOutcome
 from ontogeny.core.protocols import Progress, Silent, reporting
 from ontogeny.stores import Checkpoints
-from ontogeny.training.batches import Batches
-from ontogeny.training.config import TrainingConfig
-from ontogeny.training.networks import Network, Trained, Weights
+from ontogeny.training.networks import Trained, Weights
 from ontogeny.training.records import Record, State
-from ontogeny.training.stages import Stage, as_stages, first_steps, num_steps, steps_kept
-
-
-def train(
-    model: nn.Module,
-    data: Any,
-    loss_fn: LossFn | None = None,
-    config: TrainingConfig | None = None,
-    directory: Path | None = None,
-    progress: Progress | None = None,
-) -> Checkpoints:
-    """Train `model` in place from its present weights and keep checkpoints.
-
-    Args:
-        data: samples (see `Samples`); each epoch visits them in a new order of the seed tree, and the order at a step
-            depends on `config.seed` and the step alone. Or a `Task`, of which each step takes a fresh batch,
-            `task.sample(batch_size, seed=...)` with a seed of `config.seed` and the step alone. Or a list of `Stage`s,
-            each with data, loss and config of its own, which are trained one after another.
-        loss_fn: per-sample losses (see `ontogeny.core.losses`); their mean is minimised. None beside stages.
-        config: how to train. None beside stages.
-        directory: where `checkpoints/`, `metrics.jsonl` and the state to go on from are kept. A run that was killed
-            at any moment and is started again with the same arguments ends with the same weights, bit for bit on the
-            CPU with as many threads. Without it, checkpoints stay in memory.
-
-    Returns:
-        The checkpoints, by step; 0 is before the first update, and steps are counted on over stages. `.stages` has the
-        first step of each stage, `.outcome` how training ended. A loss that is not finite ends it, with a warning:
-        `.outcome.diverged` is true, also where the run is opened again, and the checkpoints are those before that step,
-        with the one that its stage began with. `model` holds the last weights, of a run that diverged those whose loss
-        is not finite, and its modules come back in the mode, train or eval, that they were passed in.
-
-    Raises:
-        InvalidArgument: if `directory` holds a run of other arguments, or `data` has fewer samples than a batch.
-    """
-    stages = prepared(as_stages(data, loss_fn, config))
-    return run(Network(model), stages, [directory], directory, progress)[0]
-
-
-def prepared(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages with their data as `Batches`, all of which are looked at before the first step."""
-    firsts = first_steps(stages)
-    return [replace(stage, data=Batches(stage.data, stage.config.batch_size, firsts[stage.name])) for stage in stages]
+from ontogeny.training.stages import Stage, first_steps, num_steps, steps_kept
 
 
 def run(
@@ -84,7 +40,10 @@ def run(
     state = State(directory, fingerprint(stages, trained.models))
     loop = _Loop(trained, stages, records, state, progress or Silent())
     with _in_train_mode(trained.models):
-        loop.run()
+        try:
+            loop.run()
+        finally:
+            trained.settle()
     return [record.checkpoints for record in records]
 
 
@@ -115,7 +74,7 @@ class _Loop:
 
     def _train(self, stage: Stage, first: int, left: range) -> None:
         """One stage, until its end or until no network has a finite loss any more."""
-        config, wanted = stage.config, steps_kept(self.stages)
+        config, wanted, running = stage.config, steps_kept(self.stages), self._running()
         for step in left:
             due = (step - first) % config.state_every == 0
             weights = self.trained.weights() if step in wanted or (due and self.state.kept) else None
@@ -123,11 +82,11 @@ class _Loop:
                 self._save_state(step, weights)
             if weights and step == first:  # what a stage begins with is kept, whatever becomes of it
                 self._save(step, weights)
-            losses = self.trained.losses(step)
-            self._stop(losses.detach(), stage, step)
+            losses = self.trained.losses(step, running)
+            if self._stop(losses.detach(), stage, step):
+                running = self._running()
             if weights and step in wanted and step != first:
                 self._save(step, weights)
-            running = self._running()
             if not running.any():
                 return
             self.trained.update(losses, running, step)
@@ -137,14 +96,17 @@ class _Loop:
     def _running(self) -> Tensor:
         return torch.tensor([record.outcome is None for record in self.records])
 
-    def _stop(self, losses: Tensor, stage: Stage, step: int) -> None:
-        """Networks whose loss is not finite come to their end."""
-        for number, loss in enumerate(losses.tolist() if not losses.isfinite().all() else ()):
+    def _stop(self, losses: Tensor, stage: Stage, step: int) -> bool:
+        """Networks whose loss is not finite come to their end; whether there are any."""
+        if losses.isfinite().all():
+            return False
+        for number, loss in enumerate(losses.tolist()):
             if self.records[number].outcome is None and not math.isfinite(loss):
                 outcome = _divergence(loss, stage, step, named=len(self.stages) > 1)
                 self.records[number].end(outcome)
                 which = f"Network {number}: " if len(self.records) > 1 else ""
                 warnings.warn(f"{which}{outcome}", stacklevel=6)
+        return True
 
     def _save(self, step: int, weights: list[Weights]) -> None:
         for record, own in zip(self.records, weights, strict=True):

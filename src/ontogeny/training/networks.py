@@ -30,12 +30,15 @@ class Trained(Protocol):
     def load(self, weights: list[Weights]) -> None:
         """Take the state dicts of each network."""
 
-    def losses(self, step: int) -> Tensor:
-        """The mean loss of each network on its batch at this step, (network,)."""
+    def losses(self, step: int, running: Tensor) -> Tensor:
+        """The mean loss of each network on its batch at this step, (network,), changing none that has stopped."""
         ...
 
     def update(self, losses: Tensor, running: Tensor, step: int) -> None:
         """One update by these losses, of the networks that run still."""
+
+    def settle(self) -> None:
+        """Give each network its weights, where they have been elsewhere."""
 
 
 class Network:
@@ -55,7 +58,7 @@ class Network:
     def load(self, weights: list[Weights]) -> None:
         self._model.load_state_dict(weights[0])
 
-    def losses(self, step: int) -> Tensor:
+    def losses(self, step: int, running: Tensor) -> Tensor:
         config = self._stage.config
         batch = self._stage.data.at(config.seed, step, self._device)
         with torch.random.fork_rng(enabled=True):  # dropout at a step depends on seed and step, not on the past
@@ -69,6 +72,8 @@ class Network:
         if self._stage.config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._stage.config.clip_norm)
         self.optimizer.step()
+
+    def settle(self) -> None: ...
 
 
 def set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> None:

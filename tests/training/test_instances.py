@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import ontogeny as og
 from ontogeny.core.seeds import derive
 from ontogeny.training import TrainingConfig, train, train_instances
+from ontogeny.training.instances import Instances
 
 COUNT = 4
 X = torch.rand(40, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -207,9 +208,29 @@ def test_an_instance_that_diverges_stops_alone(make: Callable[[], nn.Module]) ->
 
 
 def test_all_that_diverge_end_the_run() -> None:
+    models = with_one_that_diverges()[1:2]
     with pytest.warns(UserWarning, match="diverged"):
-        runs = train_instances(autoencoders(), (X, X), lambda m, b: og.losses.mse(m, b) * torch.nan, CONFIG)
-    assert [run.steps for run in runs] == [[0]] * COUNT
+        (run,) = train_instances(models, (X, X), jumps, CONFIG.model_copy(update={"learning_rate": 0.015}))
+    assert run.outcome
+    assert run.outcome.step == 7  # between two checkpoints
+    assert float(bias(models[0]).detach().min()) < -5.1  # the weights that it diverged at
+
+
+def test_a_run_with_a_divergence_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = with_one_that_diverges()
+    with pytest.warns(UserWarning, match="Network 1"):
+        runs = train_instances(models, (X, X), jumps, CONFIG, tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.delattr(Instances, "update")
+    monkeypatch.delattr(Instances, "begin")
+    monkeypatch.setattr("ontogeny.training.runs.check_instances", lambda models, stages: None)
+    again = with_one_that_diverges()
+    assert [run.outcome for run in train_instances(again, (X, X), jumps, CONFIG, tmp_path)] == [
+        run.outcome for run in runs
+    ]
+    assert contents(tmp_path) == before
+    for found, expected in zip(again, models, strict=True):
+        assert all(torch.equal(tensor, expected.state_dict()[name]) for name, tensor in found.state_dict().items())
 
 
 def test_global_random_states_are_neither_read_nor_changed() -> None:
@@ -248,9 +269,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def test_a_network_that_cannot_be_mapped_is_refused_by_name(kind: str, tmp_path: Path) -> None:
     make, told = REFUSED[kind]
     models = networks(make)
-    before = [copy.deepcopy(model.state_dict()) for model in models]
+    before, state = [copy.deepcopy(model.state_dict()) for model in models], torch.get_rng_state()
     with pytest.raises(og.InvalidArgument, match=told):
         train_instances(models, (X, LABELS), og.losses.cross_entropy, CONFIG, tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
     assert all(close(dict(model.state_dict()), dict(old)) for model, old in zip(models, before, strict=True))
     assert not list(tmp_path.iterdir())
 

@@ -11,11 +11,11 @@ from torch.func import functional_call, vmap
 from ontogeny.core.losses import per_sample
 from ontogeny.core.seeds import derive
 from ontogeny.training.config import optimizer_of
-from ontogeny.training.networks import Weights, copied, set_rate
+from ontogeny.training.networks import Trained, Weights, copied, set_rate
 from ontogeny.training.stages import Stage
 
 
-class Instances:
+class Instances(Trained):
     """Networks of one architecture, one optimizer on their stacked weights.
 
     Optimizers update every number by itself and clipping is by instance, so that each is trained as it would be alone,

@@ -1,6 +1,7 @@
 """What the loop trains: one network with its optimizer. `instances` has the same for many at once."""
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +15,43 @@ from ontogeny.training.stages import Stage
 Weights = dict[str, Tensor]
 
 
-class Trained(Protocol):
-    """One network or several: what the loop needs of them."""
+class Trained(ABC):
+    """One network or several: what the loop needs of them.
+
+    Attributes:
+        models: the networks.
+        optimizer: of the present stage.
+    """
 
     models: list[nn.Module]
     optimizer: torch.optim.Optimizer
 
+    @abstractmethod
     def begin(self, stage: Stage, first: int) -> None:
         """A new optimizer, for the stage that begins at this step."""
 
+    @abstractmethod
     def weights(self) -> list[Weights]:
         """Copies of the state dicts of each network."""
-        ...
 
+    @abstractmethod
     def load(self, weights: list[Weights]) -> None:
         """Take the state dicts of each network."""
 
+    @abstractmethod
     def losses(self, step: int, running: Tensor) -> Tensor:
         """The mean loss of each network on its batch at this step, (network,), changing none that has stopped."""
-        ...
 
+    @abstractmethod
     def update(self, losses: Tensor, running: Tensor, step: int) -> None:
         """One update by these losses, of the networks that run still."""
 
+    @abstractmethod
     def settle(self) -> None:
         """Give each network its weights, where they have been elsewhere."""
 
 
-class Network:
+class Network(Trained):
     """One network."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -73,7 +83,8 @@ class Network:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._stage.config.clip_norm)
         self.optimizer.step()
 
-    def settle(self) -> None: ...
+    def settle(self) -> None:
+        """They have been nowhere else."""
 
 
 def set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
     from ontogeny.core.errors import InvalidArgument as InvalidArgument
     from ontogeny.core.outcome import Outcome as Outcome
+    from ontogeny.core.outcome import TrainingOutcome as TrainingOutcome
+    from ontogeny.core.protocols import Task as Task
     from ontogeny.core.samples import Samples as Samples
     from ontogeny.development import joint_pca as joint_pca
     from ontogeny.development import signatures as signatures
@@ -51,12 +53,15 @@ if TYPE_CHECKING:
     from ontogeny.stores import open_checkpoints as open_checkpoints
     from ontogeny.studies.runner import Run as Run
     from ontogeny.studies.runner import study as study
+    from ontogeny.training import Stage as Stage
     from ontogeny.training import TrainingConfig as TrainingConfig
     from ontogeny.training import train as train
+    from ontogeny.training import train_instances as train_instances
 
 _HOMES = {
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
-    "ontogeny.core.outcome": ("Outcome",),
+    "ontogeny.core.outcome": ("Outcome", "TrainingOutcome"),
+    "ontogeny.core.protocols": ("Task",),
     "ontogeny.core.samples": ("Samples",),
     "ontogeny.development": ("joint_pca", "signatures", "stages"),
     "ontogeny.estimators": (
@@ -90,7 +95,7 @@ _HOMES = {
     ),
     "ontogeny.stores": ("open_checkpoints",),
     "ontogeny.studies.runner": ("Run", "study"),
-    "ontogeny.training": ("TrainingConfig", "train"),
+    "ontogeny.training": ("Stage", "TrainingConfig", "train", "train_instances"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

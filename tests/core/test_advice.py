@@ -36,6 +36,16 @@ parts = {"neurons": Component("neurons", {"weight": Slice(0, tuple(range(8)))}, 
 padded = {"input_ids": tokens, "labels": tokens.where(torch.arange(6)[:, None] > 0, -100)}
 
 
+class Coins:
+    """A task."""
+
+    def sample(self, num_samples: int, seed: int) -> Tensor:
+        return torch.randint(2, (num_samples,), generator=torch.Generator().manual_seed(seed))
+
+
+task = Coins()
+
+
 class Table:
     """Rows by names, as a table has them: numbers find nothing."""
 
@@ -260,6 +270,7 @@ MISTAKES = (
      "inner.inner.num_draw", "num_draws", "Chosen(num_draws=1, inner={'num_draws': 2, 'inner': {'ADVICE': 3}})"),
     ("core/settings.py:_refusal#2", "Chosen(num_draws=1, nr_draws=2)", "nr_draws", "num_draws", "Chosen(ADVICE=2)"),
     ("core/settings.py:_refusal#3", "Chosen()", "num_draws", "Chosen(num_draws=...)", "Chosen(num_draws=1)"),
+    (SOURCES + "opened", "Samples(task)", "data", "task.sample(1000, seed=1)", "len(Samples(ADVICE)) == 1000"),
     (SOURCES + "Rows._read", "Samples(table)", "data", "table.to_numpy()", "len(Samples(ADVICE)) == 3"),
     (SOURCES + "Rows._read", "Samples(Table())", "data", "(inputs, targets) as tensors", "Samples((x, y))"),
     (SOURCES + "_several", "Samples(([1.0, 2.0], 3))", "data", "torch.as_tensor(",

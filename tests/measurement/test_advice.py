@@ -10,17 +10,18 @@ from tests.advice import Mistake, follow, mistakes
 from torch import nn
 
 import ontogeny as og
+from ontogeny.core.protocols import Silent
 from ontogeny.measurement import Run
 from ontogeny.measurement.given import (
     as_run,
     as_store,
     check_base,
-    check_behaviour,
     checked_executor,
     datasets_of,
     names_of,
     steps_of,
 )
+from ontogeny.measurement.quantities import _behaviour
 from ontogeny.measurement.responses import Responses
 
 GIVEN = "measurement/given.py:"
@@ -76,9 +77,9 @@ MISTAKES = (
      "(lambda **given: as_store(**given))(ADVICE)"),
     (GIVEN + "check_base", "check_base(adapters(drawn=True), 0)", "model_fn", "from_pretrained(base) in model_fn",
      "check_base(adapters(drawn=False), 0) is None"),
-    (GIVEN + "check_behaviour", "og.measure(run, linear, code, loss, behaviour=lambda model: 3.0)", "behaviour",
-     'lambda model: xr.Dataset({"accuracy": accuracy(model)})',
-     "(lambda accuracy: check_behaviour(ADVICE, as_run(run, linear), 0) is None)(lambda model: 0.5)"),
+    ("measurement/quantities.py:_behaviour", "og.measure(run, linear, code, loss, behaviour=lambda model: 3.0)",
+     "behaviour", 'lambda model: xr.Dataset({"accuracy": accuracy(model)})',
+     "(lambda accuracy: _behaviour(ADVICE, linear(), 0, Silent()))(lambda model: 0.5)"),
     (GIVEN + "checked_executor", "og.measure(run, linear, code, loss, executor=2)", "executor",
      "og.execution.Processes(2)", "checked_executor(ADVICE)"),
     (GIVEN + "checked_executor", "og.measure(run, linear, code, loss, executor='local')", "executor",

@@ -109,6 +109,17 @@ def test_what_the_stages_left_out_is_said(stages: xr.Dataset) -> None:
     assert excluded_sentence(found) == "4 estimates were left out of the fit: 3 not a minimum and 1 diverged."
 
 
+def test_a_training_that_diverged_is_said_first_run_by_run(trajectory: xr.Dataset) -> None:
+    along = xr.ones_like(trajectory["step"], dtype=float).reset_coords(drop=True)
+    diverged = trajectory.assign(training_diverged=1234 * along)
+    sentence = verdict(diverged, None, ())[0]
+    assert (sentence.figure, sentence.grade) == ("Training diverged", "poor")
+    assert "A loss was not finite: at step 1,234." in sentence.text
+    joined = xr.concat([trajectory, diverged], "seed", data_vars="all")
+    assert "A loss was not finite: seed 1 at step 1,234." in verdict(joined, None, ())[0].text
+    assert all(sentence.figure != "Training diverged" for sentence in verdict(trajectory, None, ()))
+
+
 def test_claims_that_were_not_tested_are_sentences_and_no_rows() -> None:
     note = "not tested at this preset: it needs longer training"
     claims = [{"id": k, "title": k, "status": "not tested", "note": note} for k in "abcd"]

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument
+from ontogeny.core.fingerprint import fingerprint
+from ontogeny.core.outcome import TrainingOutcome
 from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, open_checkpoints, read_weights
 
 Run = dict[int, dict[str, Tensor]]
@@ -332,3 +334,31 @@ def test_nothing_there_is_an_error_that_says_where(missing: str, tmp_path: Path)
     with pytest.raises(InvalidArgument) as raised:
         open_checkpoints(tmp_path / missing)
     assert str(tmp_path) in str(raised.value)
+
+
+def test_stages_and_outcome_are_read_again_and_a_divergence_counts_in_keys(tmp_path: Path) -> None:
+    diverged = TrainingOutcome(True, 7, "second", "the loss is nan", "Lower it.")
+    stages = {"second": 7, "first": 0, "zeroth": 3}
+    runs: list[DirectoryCheckpoints | MemoryCheckpoints] = [DirectoryCheckpoints(tmp_path), MemoryCheckpoints()]
+    for run in runs:
+        assert (dict(run.stages), run.outcome) == ({}, None)
+        run.save(0, make_run()[0])
+        plain = fingerprint(run)
+        run.record(stages, TrainingOutcome(False, 7))
+        assert fingerprint(run) == plain
+        run.record(stages, diverged)
+        assert fingerprint(run) != plain
+    again = open_checkpoints(tmp_path)
+    assert list(again.stages.items()) == [("first", 0), ("zeroth", 3), ("second", 7)]
+    assert again.outcome == diverged
+    assert str(diverged) == "Training diverged: the loss is nan at step 7 of stage 'second'. Lower it."
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", '{"stages": {}, "outcome": {"a": 1}}', '{"stages": 3, "outcome": null}']
+)
+def test_a_damaged_record_of_training_is_named(content: str, tmp_path: Path) -> None:
+    DirectoryCheckpoints(tmp_path).save(0, make_run()[0])
+    (tmp_path / "training.json").write_text(content)
+    with pytest.raises(CorruptFile, match=r"training\.json: damaged"):
+        open_checkpoints(tmp_path)

@@ -128,6 +128,23 @@ def test_a_step_that_fails_costs_what_needs_it(tmp_path: Path) -> None:
         assert words in page, words
 
 
+def test_a_training_that_diverged_is_told_by_the_report_and_every_tested_claim(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="Training diverged"):
+        run = study(tmp_path, settings={"training.learning_rate": 1e30})
+    assert run.failures == []
+    (told,) = run.divergences
+    assert told.startswith("seed 0, network: Training diverged: the loss is ")
+    assert "Lower learning_rate (now 1e+30)" in told
+    claims = {claim["id"]: claim for claim in run.claims}
+    assert claims["exact"]["caution"] == told
+    assert claims["silent"]["caution"] == ""
+    page = run.report.read_text(encoding="utf-8")
+    for words in ("1 training diverged", "network of seed 0", "diverged at step ", "Lower learning_rate (now 1e+30)"):
+        assert words in page, words
+    assert page.count(told) >= sum(claim["status"] not in ("not tested",) for claim in run.claims)
+    assert rewrite_report(run.directory).read_text(encoding="utf-8") == page
+
+
 def test_a_study_that_fails_is_reported_as_far_as_it_came(tmp_path: Path) -> None:
     run = study(tmp_path, settings={"broken": ("run",)})
     assert run.failures == ["seed 0, the study: ZeroDivisionError: outside of any step"]

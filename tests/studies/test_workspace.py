@@ -4,6 +4,8 @@ import importlib.util
 import json
 import shutil
 import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -242,11 +244,76 @@ def test_a_network_is_trained_once_and_measured_from_its_checkpoints(tmp_path: P
     xr.testing.assert_identical(run(TRAINING.model_copy(update={"learning_rate": 0.01})), slower)
 
 
-def test_training_that_diverges_is_a_reason(tmp_path: Path) -> None:
+def test_training_that_diverges_is_measured_up_to_there_and_says_so(tmp_path: Path) -> None:
+    config = TRAINING.model_copy(update={"learning_rate": 1e30})
+    for _ in range(2):  # made, and read again
+        study = work(tmp_path)
+        with pytest.warns(UserWarning, match="diverged") if not (tmp_path / "network").exists() else nullcontext():
+            network = study.train("network", make, data(), og.losses.mse, config)
+        curve = study.measure("curve", network, make, [Losses({"all": data()}, og.losses.mse)])
+        assert network.outcome is not None
+        assert network.outcome.diverged
+        assert curve["step"].values.tolist() == network.steps
+        assert set(curve["training_diverged"].values.tolist()) == {network.outcome.step}
+        told = {step["name"]: step.get("divergence") for step in read_steps(tmp_path)}
+        assert told == {"network": str(network.outcome), "curve": None}
+    assert study.findings()["network"].outcome == network.outcome
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A task."""
+
+    def sample(self, num_samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.randn(num_samples, 3, generator=torch.Generator().manual_seed(seed))
+        return x, x.sum(1, keepdim=True)
+
+
+def test_a_network_is_trained_on_a_task_and_in_stages(tmp_path: Path) -> None:
+    def stages(num_steps: int) -> list[og.Stage]:
+        second = TRAINING.model_copy(update={"num_steps": num_steps})
+        return [og.Stage("first", Sums(), og.losses.mse, TRAINING), og.Stage("second", data(), og.losses.mse, second)]
+
     study = work(tmp_path)
-    network = study.train("network", make, data(), og.losses.mse, TRAINING.model_copy(update={"learning_rate": 1e30}))
-    study.measure("curve", network, make, data(), og.losses.mse)
-    assert study.findings().why("curve").startswith("curve is missing: network is missing: TrainingDiverged")
+    network = study.train("network", make, stages(5))
+    assert network.stages == {"first": 0, "second": 20}
+    assert network.steps[-1] == 25
+    assert study.findings()["network"].stages == network.stages
+    with torch.random.fork_rng():
+        torch.manual_seed(study.seed("network"))
+        model = make()
+    own = TRAINING.model_copy(update={"seed": study.seed("training")})
+    alone = og.train(model, Sums(), og.losses.mse, own).load(20)
+    assert all(torch.equal(alone[name], tensor) for name, tensor in network.load(20).items())
+    assert work(tmp_path).train("network", make, stages(5)).steps == network.steps
+    assert work(tmp_path).train("network", make, stages(7)).steps[-1] == 27
+
+
+def test_instances_are_trained_at_once_and_read_one_by_one(tmp_path: Path) -> None:
+    study = work(tmp_path)
+    runs = study.train_instances("networks", make, 3, Sums(), og.losses.mse, TRAINING)
+    assert [run.steps[-1] for run in runs] == [20, 20, 20]
+    assert len({run.checksum(0) for run in runs}) == 3
+    measured = [Losses({"all": data()}, og.losses.mse)]
+    curves = [study.measure(f"curve-{number}", run, make, measured) for number, run in enumerate(runs)]
+    assert all(float(curve["loss"][-1, 0]) < 0.1 * float(curve["loss"][0, 0]) for curve in curves)
+    assert [run.checksum(20) for run in study.findings()["networks"]] == [run.checksum(20) for run in runs]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("networks/*/checkpoints/*")}
+    assert len(before) == 3 * (2 * len(runs[0].steps) + 1)
+    again = work(tmp_path).train_instances("networks", make, 3, Sums(), og.losses.mse, TRAINING)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("networks/*/checkpoints/*")} == before
+    assert [run.checksum(20) for run in again] == [run.checksum(20) for run in runs]
+    assert len(work(tmp_path).train_instances("networks", make, 2, Sums(), og.losses.mse, TRAINING)) == 2
+
+
+def test_an_instance_that_diverges_is_told(tmp_path: Path) -> None:
+    study = work(tmp_path)
+    config = TRAINING.model_copy(update={"learning_rate": 1e30})
+    with pytest.warns(UserWarning, match=r"Network \d: Training diverged"):
+        study.train_instances("networks", make, 2, data(), og.losses.mse, config)
+    (told,) = read_steps(tmp_path)
+    assert told["divergence"].startswith("network 0: Training diverged: the loss is ")
+    assert "; network 1: Training diverged" in told["divergence"]
 
 
 def test_measuring_is_that_of_the_library(tmp_path: Path) -> None:

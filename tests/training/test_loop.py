@@ -78,7 +78,9 @@ def updates(run: Callable[[losses.LossFn], object], monkeypatch: pytest.MonkeyPa
     counted = CountedLoss()
     with monkeypatch.context() as patch:
         # counted from outside: a loss function that counts would be another input at every start
-        patch.setattr("ontogeny.training.loop.per_sample", lambda loss_fn, model, batch, size: counted(model, batch))
+        patch.setattr(
+            "ontogeny.training.networks.per_sample", lambda loss_fn, model, batch, size: counted(model, batch)
+        )
         run(losses.cross_entropy)
     return counted.calls
 
@@ -279,8 +281,8 @@ def test_a_run_that_stops_at_any_moment_of_writing_continues(
 
     run(tmp_path / "whole", np.inf)
     expected = contents(tmp_path / "whole")
-    assert moments[0] == 2 * (2 * 4 + 4)  # four checkpoints with their checksums, four states
-    for last in range(2 * (2 * 4 + 4)):
+    assert moments[0] == 2 * (2 * 4 + 4 + 2)  # four checkpoints with their checksums, four states, stages and outcome
+    for last in range(2 * (2 * 4 + 4 + 2)):
         folder = tmp_path / str(last)
         with pytest.raises(Crash):
             run(folder, last)
@@ -304,7 +306,7 @@ def test_a_run_that_stops_within_a_line_of_metrics_continues(
         return per_sample
 
     with monkeypatch.context() as patch:
-        patch.setattr("ontogeny.training.loop.per_sample", crash_at(13))
+        patch.setattr("ontogeny.training.networks.per_sample", crash_at(13))
         with pytest.raises(Crash):
             train(make_model(), data, losses.cross_entropy, CONFIG, tmp_path / "stopped")
     with (tmp_path / "stopped" / "metrics.jsonl").open("a") as lines:

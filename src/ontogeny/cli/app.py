@@ -65,6 +65,8 @@ def study(
     )
     _print_claims(finished.claims)
     typer.echo(f"report: {finished.report}")
+    for divergence in finished.divergences:
+        typer.echo(f"diverged: {divergence}", err=True)
     for failure in finished.failures:
         typer.echo(f"failed: {failure}", err=True)
     if finished.failures:
@@ -132,5 +134,7 @@ def _print_claims(records: list[dict]) -> None:
     console = Console()
     if table.row_count:
         console.print(table)
+    for caution in dict.fromkeys(record["caution"] for record in records if record.get("caution")):
+        console.print(caution, markup=False, highlight=False)
     for sentence in untested_sentences(records):
         console.print(sentence, markup=False, highlight=False)

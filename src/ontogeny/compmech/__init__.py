@@ -29,6 +29,7 @@ from ontogeny.compmech.measures import (
 from ontogeny.compmech.presentation import MixedStates, Spectrum, mixed_states
 from ontogeny.compmech.reconstruction import Finding, Reconstruction, reconstruct
 from ontogeny.compmech.site_regressions import describe_sites, r2_of_sites, regress_sites
+from ontogeny.compmech.tasks import ProcessTask
 from ontogeny.compmech.zoo import process, process_names
 from ontogeny.probes import ProbeConfig as BeliefRegressionConfig
 
@@ -42,6 +43,7 @@ __all__ = [
     "Factored",
     "Finding",
     "MixedStates",
+    "ProcessTask",
     "Reconstruction",
     "Spectrum",
     "all_contexts",

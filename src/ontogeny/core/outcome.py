@@ -1,5 +1,6 @@
-"""Verdicts on estimates: one type for all numerical trouble, with a sentence of advice each."""
+"""How an estimate or a training run ended: numerical trouble as a value, with a sentence of advice."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -42,3 +43,29 @@ _ADVICE = {
     ),
     Outcome.DIVERGED: "A chain diverged: raise localization, or lower nbeta (of og.Fixed: divide step_size by ten).",
 }
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training run ended: after all its steps, or at a loss that is not finite.
+
+    Attributes:
+        diverged: whether it stopped because a loss was not finite.
+        step: updates that were made; of a run that diverged, the loss of the weights at this step is not finite, and
+            its checkpoints are those before, and the one with which the stage began.
+        stage: the name of the stage in which it ended.
+        reason: what was not finite; empty for a run that has finished.
+        advice: what to do next; empty likewise.
+    """
+
+    diverged: bool
+    step: int
+    stage: str = ""
+    reason: str = ""
+    advice: str = ""
+
+    def __str__(self) -> str:
+        if not self.diverged:
+            return f"Training finished after step {self.step}."
+        where = f" of stage {self.stage!r}" if self.stage else ""
+        return f"Training diverged: {self.reason} at step {self.step}{where}. {self.advice}"

@@ -1,8 +1,29 @@
-"""The protocols that loops report to: `Progress` for people, `Sink` for draws."""
+"""The protocols of loops: a `Task` to draw from, a `Progress` for people, a `Sink` for draws."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A distribution of samples, from which training draws a fresh batch at every step.
+
+    Where a finite number of samples is needed, as by a posterior or a probe, they are drawn once:
+    `task.sample(1000, seed=1)`. A frozen dataclass of its settings makes a good task, since its content keys the runs
+    that are trained on it.
+    """
+
+    def sample(self, num_samples: int, seed: int) -> Any:
+        """Independent samples, as a batch: tensors with samples along dimension 0, in tuples or dicts where there are
+        several. Equal arguments give equal samples, and no global random state is read or changed.
+        """
+        ...
+
+
+def is_task(data: Any) -> bool:
+    """Whether data are a task. What has a length is samples, whatever methods it has, as tables have `sample`."""
+    return isinstance(data, Task) and not isinstance(data, type) and not hasattr(data, "__len__")
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from ontogeny.core.errors import InvalidArgument
 # The dimensions of each variable besides `step`. Any other dimension is one along which runs were joined.
 _COEFFICIENT = {"component", "dataset", "chain", "draw", "warmup_draw"}  # of all variables that start with `llc`
 _OWN = {
-    **{"loss": {"dataset"}, "loss_sem": {"dataset"}},
+    **{"loss": {"dataset"}, "loss_sem": {"dataset"}, "training_diverged": set()},
     **{"test_loss": {"distribution"}, "loss_by_position": {"distribution", "position"}},
     **{"icl_score": set(), "icl_by_sequence": {"sequence"}, "repeated_gain": set()},
     **{"ngram_cross_entropy": {"order"}, "ngram_by_sequence": {"order", "ngram_sequence"}, "ngram_entropy": {"order"}},

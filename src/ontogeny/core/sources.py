@@ -23,6 +23,7 @@ from torch.utils.data import (
 from ontogeny.core.batches import ROW, joined, kind, leaves, like
 from ontogeny.core.collation import check_rows, collated, columns, is_column
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.protocols import is_task
 
 IN_MEMORY = 2**30  # most bytes of collated samples in memory; larger datasets are read for every batch
 _CHUNK = 1024  # samples collated at a time
@@ -99,6 +100,13 @@ def opened(data: Any, num_samples: int | None, name: str) -> Any:
         return _gathered(_batches(data, None, name), num_samples, name, data)
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         return Rows(data, name)
+    if is_task(data):
+        raise InvalidArgument(
+            name,
+            expected="samples, whose number n enters the formulas",
+            found=f"{type(data).__name__}, a task that draws as many as it is asked for",
+            instead="task.sample(1000, seed=1), finite samples of the task",
+        )
     return _gathered(data, num_samples, name, data)
 
 

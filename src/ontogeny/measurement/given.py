@@ -1,11 +1,10 @@
 """What `measure` is given, checked by name before anything is measured."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import xarray as xr
 from torch import nn
 
 from ontogeny.core import arguments
@@ -84,18 +83,6 @@ def datasets_of(data: Any, num_samples: int | None, datasets: Any) -> dict[str, 
         raise InvalidArgument("datasets", expected=f"names other than that of the main one, {MAIN!r}", found=repr(MAIN))
     named = {name: Samples.of(each, name=f"datasets[{name!r}]") for name, each in others.items()}
     return {MAIN: Samples.of(data, num_samples)} | named
-
-
-def check_behaviour(behaviour: Callable[[nn.Module], Any] | None, network: Run, step: int) -> None:
-    """Call it once at a checkpoint, so that what it returns is refused at once and not after the coefficients."""
-    if behaviour is None:
-        return
-    with network.at(step) as model, torch.random.fork_rng(devices=[]):
-        found = behaviour(model)
-    if not isinstance(found, xr.Dataset):
-        expected = "a function of the model that returns an xarray.Dataset"
-        instead = 'lambda model: xr.Dataset({"accuracy": accuracy(model)})'
-        raise InvalidArgument("behaviour", expected=expected, found=arguments.show(found), instead=instead)
 
 
 def check_base(network: Run, step: int) -> None:

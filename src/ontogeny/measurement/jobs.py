@@ -97,7 +97,18 @@ def measure_cells(
     if jobs:
         shared = run, [cell.at for _, cell in cells]
         (executor or default_executor(len(jobs))).run(jobs, progress, keep, shared=shared, task=task)
-    return _together(steps, cells, found)
+    return _with_divergence(_together(steps, cells, found), run.checkpoints)
+
+
+def _with_divergence(found: xr.Dataset, run: Checkpoints) -> xr.Dataset:
+    """Add `training_diverged` (step), the step at which training diverged, equal at every step, if it did.
+
+    It is a variable because `xr.concat` keeps only the attributes of the first run.
+    """
+    if not run.outcome or not run.outcome.diverged:
+        return found
+    along = xr.ones_like(found["step"], dtype=float).reset_coords(drop=True)
+    return found.assign(training_diverged=run.outcome.step * along)
 
 
 def _perform(step: int, number: int, shared: tuple[Run, list[Any]], progress: Progress) -> xr.Dataset:

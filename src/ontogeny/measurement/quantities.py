@@ -12,7 +12,9 @@ import torch
 import xarray as xr
 from torch import nn
 
+from ontogeny.core import arguments
 from ontogeny.core.draws import settings_of
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction
@@ -186,7 +188,15 @@ def _loss(
 def _behaviour(
     function: Callable[[nn.Module], xr.Dataset], model: nn.Module, step: int, progress: Progress
 ) -> xr.Dataset:
-    return function(model)
+    found = function(model)
+    if not isinstance(found, xr.Dataset):
+        raise InvalidArgument(
+            "behaviour",
+            expected="a function of the model that returns an xarray.Dataset",
+            found=arguments.show(found),
+            instead='lambda model: xr.Dataset({"accuracy": accuracy(model)})',
+        )
+    return found
 
 
 def _log_distance(pilot: int, step: int) -> float:

@@ -13,14 +13,13 @@ from ontogeny.core import arguments
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction, matching, shapes_of
-from ontogeny.execution import Executor
+from ontogeny.execution import Executor, Serial
 from ontogeny.measurement.choice import Choice, choose
 from ontogeny.measurement.given import (
     MAIN,
     as_run,
     as_store,
     check_base,
-    check_behaviour,
     checked_executor,
     datasets_of,
     names_of,
@@ -104,6 +103,7 @@ def measure(
         `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace`, thinned, with dimensions chain and draw as
         well; `llc_nbeta` and `llc_localization` (step), equal at every step; the results of other measurements.
         Attributes hold the settings, and under `choice` how nβ and γ were chosen (JSON).
+        If training diverged, `training_diverged` (step) is the step at which it did, equal at every step.
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is not an error:
@@ -114,12 +114,13 @@ def measure(
     wanted, named = steps_of(run, steps), datasets_of(data, num_samples, datasets)
     restrictions, size = _restrictions(network, wanted[0], [WHOLE] if components is None else names_of(components))
     check_base(network, wanted[0])
-    check_behaviour(behaviour, network, wanted[0])
     reporter, keys, seed = as_progress(progress), Keys(), arguments.whole_number("seed", seed, None)
     common = {"store": place, "executor": checked_executor(executor), "progress": reporter, "keys": keys}
     others = [*([Behaviour(behaviour)] if behaviour else []), *measurements]
     asked: list[Measurement] = [Losses(named, loss_fn, seed=seed), *others]
     choice: Choice | None = None
+    if restrictions and behaviour:  # what it returns is refused now, and not after the coefficients
+        measure_cells(network, wanted[:1], [Behaviour(behaviour)], **{**common, "executor": Serial()})
     if restrictions:
         config = _posterior(posterior, nbeta, localization)
         chosen = curve_sampler(size) if sampler is None else as_sampler(sampler)

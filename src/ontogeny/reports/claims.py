@@ -25,7 +25,7 @@ def claims_panel(records: Sequence[Mapping[str, Any]]) -> Panel:
     Args:
         records: of claims, with `id`, `title`, `status` (held, not held, failed, or anything else for not tested) and,
             where known, `expectation`, `measured`, `interval`, `interval_of` (what kind of interval), `unit`,
-            `control`, `p_value`, `p_adjusted`, `note`, `source`.
+            `control`, `p_value`, `p_adjusted`, `note`, `caution`, `source`.
     """
     blocks = list[Block]()
     rows = [_cells(row) for row in claim_rows(records)]
@@ -40,7 +40,7 @@ def claims_panel(records: Sequence[Mapping[str, Any]]) -> Panel:
 
 def _cells(row: Mapping[str, str]) -> dict[str, Any]:
     expected = f"Expected: {row['expectation']}" if row["expectation"] else ""
-    details = [line for line in (expected, row["note"]) if line]
+    details = [line for line in (expected, row["note"], row["caution"]) if line]
     anchor = f"claim-{row['id']}" if re.fullmatch(r"[\w-]+", row["id"], re.ASCII) else ""
     status = Tag(row["status"], _TONES.get(row["status"], "plain"))
     return {

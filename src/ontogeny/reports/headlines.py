@@ -56,7 +56,7 @@ def verdict(
     refined: xr.Dataset | None = None,
     others: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Sentence]:
-    """The sentences of the verdict: on estimates, stages and claims, each only if there are any.
+    """The sentences of the verdict, each only if there are any: on divergence in training, estimates, stages, claims.
 
     Args:
         trajectory: of one run or several; None omits its sentences.
@@ -68,7 +68,11 @@ def verdict(
     """
     sentences = [_on_claims(claims)]
     if trajectory is not None:
-        on_run = [_on_estimates(trajectory, refined, others or {}), _on_posteriors(trajectory)]
+        on_run = [
+            _on_divergence(trajectory),
+            _on_estimates(trajectory, refined, others or {}),
+            _on_posteriors(trajectory),
+        ]
         sentences = [*on_run, _on_stages(stages, unstaged, len(runs_of(trajectory))), *sentences]
     return [sentence for sentence in sentences if sentence is not None]
 
@@ -100,6 +104,16 @@ def _on_estimates(
     if len(groups) > 1 and rest:
         text += f" By group: {listed([f'{tally(each)} {name}' for name, each in groups.items()])}."
     return Sentence(grade, tally(table), text, "diagnostics")
+
+
+def _on_divergence(trajectory: xr.Dataset) -> Sentence | None:
+    if "training_diverged" not in trajectory:
+        return None
+    runs = runs_of(trajectory)
+    steps_by_run = {label: np.nanmax(run["training_diverged"].values, initial=-1) for label, run in runs.items()}
+    at = [f"{label} at step {steps(step)}".strip() for label, step in steps_by_run.items() if step >= 0]
+    text = f"A loss was not finite: {listed(at)}. The checkpoints are those before."
+    return Sentence("poor", "Training diverged", text, "loss-llc")
 
 
 def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:

@@ -101,6 +101,7 @@ def claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "p_adjusted": p_value(claim.get("p_adjusted")),
             "status": str(claim.get("status", "not tested")),
             "note": str(claim.get("note") or ""),
+            "caution": str(claim.get("caution") or ""),
         }
         for claim in claims
         if _is_tested(claim)

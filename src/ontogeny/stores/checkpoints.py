@@ -1,10 +1,13 @@
 """Checkpoints of a training run, by step: in memory, in a run's own folder, or in files of other tools."""
 
 import hashlib
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,16 +17,27 @@ from torch import Tensor
 
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
+from ontogeny.core.outcome import TrainingOutcome
 from ontogeny.stores.entries import Weights, state_dict_in
-from ontogeny.stores.files import write_atomically
+from ontogeny.stores.files import write_atomically, write_json
 from ontogeny.stores.layouts import files_of, read_weights
 from ontogeny.stores.manifest import sha256
 
+_TRAINING = "training.json"
+
 
 class Checkpoints(ABC):
-    """Weights at the steps of one training run, in increasing order of `steps`."""
+    """Weights at the steps of one training run, in increasing order of `steps`.
+
+    Attributes:
+        steps: those with weights.
+        stages: the first step of each stage of training by its name, in order; empty for runs of other tools.
+        outcome: how training ended; None if it has not, and for runs of other tools.
+    """
 
     steps: list[int]
+    stages: Mapping[str, int] = MappingProxyType({})
+    outcome: TrainingOutcome | None = None
 
     @abstractmethod
     def load(self, step: int) -> Weights:
@@ -39,8 +53,9 @@ class Checkpoints(ABC):
         """The identity of the content at `step`, used in the keys of cached measurements."""
 
     def __fingerprint__(self) -> tuple[Any, ...]:
-        """The part that counts in a key: the weights, wherever they are stored."""
-        return ([(step, self.checksum(step)) for step in self.steps],)
+        """The part that counts in a key: the weights, wherever they are stored, and a divergence of the training."""
+        weights = [(step, self.checksum(step)) for step in self.steps]
+        return (weights, self.outcome) if self.outcome and self.outcome.diverged else (weights,)
 
     def _require(self, step: int) -> None:
         if step not in self.steps:
@@ -57,6 +72,10 @@ class MemoryCheckpoints(Checkpoints):
         self._weights = {step: dict(tensors) for step, tensors in sorted((weights or {}).items())}
         self.steps = list(self._weights)
 
+    def record(self, stages: Mapping[str, int], outcome: TrainingOutcome | None) -> None:
+        """Keep what training tells of the run."""
+        self.stages, self.outcome = dict(stages), outcome
+
     def save(self, step: int, weights: Mapping[str, Tensor]) -> None:
         self._weights[step] = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         self.steps = sorted(self._weights)
@@ -70,12 +89,23 @@ class MemoryCheckpoints(Checkpoints):
 
 
 class DirectoryCheckpoints(Checkpoints):
-    """`step-00000123.safetensors` files, each with a SHA-256 file; written atomically and verified on reading."""
+    """`step-00000123.safetensors` files, each with a SHA-256 file; written atomically and verified on reading.
+
+    `training.json` beside them holds the stages and the outcome.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        if (path := directory / _TRAINING).exists():
+            self.stages, self.outcome = _read_training(path)
         found = (re.fullmatch(r"step-(\d+)\.safetensors", path.name) for path in directory.glob("step-*.safetensors"))
         self.steps = sorted(int(match[1]) for match in found if match)
+
+    def record(self, stages: Mapping[str, int], outcome: TrainingOutcome | None) -> None:
+        """Keep what training tells of the run."""
+        told = {"stages": dict(stages), "outcome": None if outcome is None else asdict(outcome)}
+        write_json(self.directory / _TRAINING, told)
+        self.stages, self.outcome = dict(stages), outcome
 
     def path(self, step: int) -> Path:
         return self.directory / f"step-{step:08d}.safetensors"
@@ -144,6 +174,15 @@ class FileCheckpoints(Checkpoints):
         if len(sums) == 1 and self._key is None and self._load is None:
             return sums[0][1]
         return fingerprint(sums, self._key, self._load)
+
+
+def _read_training(path: Path) -> tuple[dict[str, int], TrainingOutcome | None]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        stages = dict(sorted(told["stages"].items(), key=lambda stage: stage[1]))
+        return stages, None if told["outcome"] is None else TrainingOutcome(**told["outcome"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CorruptFile(f"{path}: damaged; delete it and train on, or restore it") from error
 
 
 def _sum(file: Path) -> str:

@@ -4,6 +4,7 @@
 |---|---|
 | `NAME.zarr/` | an artefact, with a manifest: its step, key, inputs, seconds, versions, and the SHA-256 of every file |
 | `NAME/` | a trained network: checkpoints, metrics, state to go on from, and a manifest once it is finished |
+| `NAME/instance-N/` | the same of each of many instances that were trained at once |
 | `measurements/` | the parts of measurements, see `ontogeny.measurement` |
 | `steps.json` | the steps of the last run in order: made, missing or failed, and why |
 """
@@ -19,6 +20,7 @@ import xarray as xr
 from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.stores import DirectoryCheckpoints, begin, read_manifest, read_tree, remove, seal, write_json, write_tree
 from ontogeny.studies.findings import Findings, Missing, unread
+from ontogeny.training import instance_folders
 
 STEPS = "steps.json"
 Artefact = xr.Dataset | dict[str, xr.Dataset]
@@ -70,13 +72,13 @@ def begin_training(folder: Path, key: str) -> None:
     begin(folder, {"key": key})
 
 
-def read_training(folder: Path, key: str) -> DirectoryCheckpoints | None:
-    """The checkpoints of a training that is finished and complete under this key."""
+def read_training(folder: Path, key: str) -> Any:
+    """What was trained, if that is finished and complete under this key; or None."""
     if metadata_of(folder).get("key") != key:
         return None
     files = read_manifest(folder).get("files")
     whole = files is not None and all((folder / name).exists() for name in files)
-    return DirectoryCheckpoints(folder / "checkpoints") if whole else None
+    return _networks(folder) if whole else None
 
 
 def seal_training(folder: Path, metadata: Mapping[str, Any]) -> None:
@@ -113,8 +115,14 @@ def stored_findings(directory: Path) -> Findings:
         elif place(directory, name).exists():
             found[name] = unread(partial(read_artefact, directory, name))
         else:
-            found[name] = unread(partial(DirectoryCheckpoints, directory / name / "checkpoints"))
+            found[name] = unread(partial(_networks, directory / name))
     return Findings(found)
+
+
+def _networks(folder: Path) -> DirectoryCheckpoints | list[DirectoryCheckpoints]:
+    """The checkpoints of a network, or of each of many instances."""
+    instances = [DirectoryCheckpoints(path / "checkpoints") for path in instance_folders(folder)]
+    return instances or DirectoryCheckpoints(folder / "checkpoints")
 
 
 def timings(directory: Path) -> dict[str, float]:

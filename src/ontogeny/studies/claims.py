@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,14 +71,18 @@ class Claims:
         """
         return {claim.id: _tested(claim, found, config) for claim in self}
 
-    def judge(self, by_seed: Mapping[int, Mapping[str, Finding]], alpha: float = 0.05) -> list[Judged]:
+    def judge(
+        self, by_seed: Mapping[int, Mapping[str, Finding]], alpha: float = 0.05, caution: str = ""
+    ) -> list[Judged]:
         """Every claim over all seeds.
 
         Args:
             by_seed: seed -> what it says of each claim, as `test` gives it.
             alpha: level of the corrected test.
+            caution: what must be known to read any claim that was tested.
         """
-        return judge(list(self), by_seed, alpha)
+        judged = judge(list(self), by_seed, alpha)
+        return [replace(each, caution="" if each.status == "not tested" else caution) for each in judged]
 
 
 def _tested(claim: Claim, found: Findings, config: Any) -> Finding:

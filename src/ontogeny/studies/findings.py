@@ -1,9 +1,11 @@
 """What a seed has found: its artefacts by name, read when they are asked for; one that is missing says why."""
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ontogeny.core.errors import InvalidArgument, OntogenyError
+from ontogeny.stores import Checkpoints
 
 
 class Unavailable(OntogenyError):
@@ -92,3 +94,25 @@ def unread(read: Callable[[], Any]) -> Any:
 def needed_and_found(error: InvalidArgument) -> str:
     """What an analysis needed and did not find, in words."""
     return f"it needs {error.expected}; found {error.found}".replace("`", "")
+
+
+def told_of_error(error: Exception) -> dict[str, str]:
+    """What became of a step that raised: missing, for want of what it needs, or failed, with the traceback."""
+    if isinstance(error, Unavailable):
+        return {"state": "missing", "reason": str(error)}
+    if isinstance(error, InvalidArgument):
+        return {"state": "missing", "reason": needed_and_found(error)}
+    told = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+    return told | {"traceback": "".join(traceback.format_exception(error))}
+
+
+def told_of_training(kept: Any) -> dict[str, str]:
+    """What trainings that diverged tell."""
+    runs = kept if isinstance(kept, list) else [kept]
+    outcomes = [run.outcome if isinstance(run, Checkpoints) else None for run in runs]
+    told = [
+        f"network {number}: {outcome}" if len(runs) > 1 else str(outcome)
+        for number, outcome in enumerate(outcomes)
+        if outcome and outcome.diverged
+    ]
+    return {"divergence": "; ".join(told)} if told else {}

@@ -27,6 +27,7 @@ class Judged:
         status: "held" only if every seed was tested and met it and, where there is a null, p_adjusted < 0.05.
         note: how many seeds meet it, their values, and why others say nothing.
         seeds: of each seed its status (met, not met, not tested, failed), its effect, interval, p-value and control.
+        caution: what else must be known to read it, such as a training that diverged.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Judged:
     status: Status
     note: str
     seeds: list[dict[str, Any]]
+    caution: str = ""
 
     def record(self) -> dict[str, Any]:
         """As written to `claims.json`."""

@@ -70,14 +70,14 @@ def write_study_page(path: Path, seeds: "Sequence[Seed]", claims: Sequence[Mappi
     if len(seeds) > 1:
         title += f" · claims of {len(seeds)} seeds, curves of seed {first.config.seed}"
     found, trajectory = first.found, first.found.get(TRAJECTORY)
+    told = None if trajectory is None else trajectory.drop_vars("training_diverged", errors="ignore")  # of all networks
     others = {f"of {name}": item for name, item in found.items() if name != TRAJECTORY and _has_coefficients(item)}
     page = Page(
         title,
         [
             *_on_failures(seeds),
-            *verdict(
-                trajectory, found.get(STAGES), claims, "" if STAGES in found else found.why(STAGES), others=others
-            ),
+            *_on_divergences(seeds),
+            *verdict(told, found.get(STAGES), claims, "" if STAGES in found else found.why(STAGES), others=others),
         ],
         _facts(seeds),
         _panels(seeds, claims),
@@ -115,20 +115,26 @@ def _by_seed(seeds: "Sequence[Seed]", claims: Sequence[Mapping[str, Any]]) -> Pa
 
 
 def _missing(seeds: "Sequence[Seed]") -> Panel:
-    """What could not be made, and why."""
+    """What could not be made or stopped early, and why."""
     rows = [
         [
             Entry(step["name"], [], anchor=f"missing-{seed.config.seed}-{number}"),
             str(seed.config.seed),
-            Tag(step["state"], "poor" if step["state"] == "failed" else "caution"),
-            Entry(step["reason"], step.get("traceback", "").strip().splitlines()[-4:-1]),
+            _state(step),
+            Entry(step.get("reason") or step["divergence"], step.get("traceback", "").strip().splitlines()[-4:-1]),
         ]
         for seed in seeds
         for number, step in enumerate(read_steps(seed.directory))
-        if step["state"] != "made"
+        if step["state"] != "made" or "divergence" in step
     ]
     columns = [Column("Step", head=True), Column("Seed"), Column("State"), Column("Why", "wide")]
-    return Panel("missing", "What could not be made", [Table(columns, rows, label="Missing artefacts")] if rows else [])
+    tables = [Table(columns, rows, label="Artefacts that are missing or stopped early")] if rows else []
+    return Panel("missing", "What could not be made, or stopped early", tables)
+
+
+def _state(step: Mapping[str, str]) -> Tag:
+    state = "diverged" if "divergence" in step else step["state"]
+    return Tag(state, "caution" if state == "missing" else "poor")
 
 
 def _on_failures(seeds: "Sequence[Seed]") -> list[Sentence]:
@@ -140,6 +146,19 @@ def _on_failures(seeds: "Sequence[Seed]") -> list[Sentence]:
     return [Sentence("poor", count, f"This page shows what there is without {names}.", "missing")]
 
 
+def _on_divergences(seeds: "Sequence[Seed]") -> list[Sentence]:
+    diverged = [
+        f"{step['name']} of seed {seed.config.seed}"
+        for seed in seeds
+        for step in read_steps(seed.directory)
+        if "divergence" in step
+    ]
+    if not diverged:
+        return []
+    count = f"{len(diverged)} training{'s' * (len(diverged) > 1)} diverged"
+    return [Sentence("poor", count, f"Of {', '.join(diverged)} this page shows checkpoints before that.", "missing")]
+
+
 def _has_coefficients(item: Any) -> bool:
     return isinstance(item, xr.Dataset) and "llc" in item and "step" in item.dims
 
@@ -147,8 +166,7 @@ def _has_coefficients(item: Any) -> bool:
 def _facts(seeds: "Sequence[Seed]") -> dict[str, str]:
     """What was run: its networks, its config group by group, its time, and versions."""
     first = seeds[0]
-    networks = {name: item for name, item in first.found.items() if isinstance(item, Checkpoints) and item.steps}
-    facts = {f"Network {name}": _network(item) for name, item in networks.items()}
+    facts = {f"Network {name}": _networks(item) for name, item in first.found.items()}
     plain = {name: value for name, value in first.config if not isinstance(value, BaseModel)}
     groups = {name: value for name, value in first.config if isinstance(value, BaseModel)}
     facts["Settings"] = _words({name: value for name, value in plain.items() if name not in ("preset", "seed")})
@@ -160,12 +178,21 @@ def _facts(seeds: "Sequence[Seed]") -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
+def _networks(item: Any) -> str:
+    """What was trained, one network or many instances of one; nothing of any other artefact."""
+    runs = [run for run in (item if isinstance(item, list) else [item]) if isinstance(run, Checkpoints) and run.steps]
+    told = list(dict.fromkeys(map(_network, runs)))
+    return f"{len(runs)} of {'; '.join(told)}" if len(runs) > 1 else "".join(told)
+
+
 def _network(checkpoints: Checkpoints) -> str:
     try:
         size = sum(tensor.numel() for tensor in checkpoints.load(checkpoints.steps[-1]).values())
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    return f"{size:,} numbers, {len(checkpoints.steps)} checkpoints up to step {checkpoints.steps[-1]:,}"
+    told = f"{size:,} numbers, {len(checkpoints.steps)} checkpoints up to step {checkpoints.steps[-1]:,}"
+    outcome = checkpoints.outcome
+    return f"{told}, diverged at step {outcome.step:,}" if outcome and outcome.diverged else told
 
 
 def _words(values: Mapping[str, Any]) -> str:

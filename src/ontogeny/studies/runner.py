@@ -33,12 +33,14 @@ class Run:
         report: path of its page.
         claims: over all seeds there, as records.
         failures: what raised, as "seed 0, STEP: why".
+        divergences: trainings whose loss was not finite, as "seed 0, NETWORK: where and what to do".
     """
 
     directory: Path
     report: Path
     claims: list[dict[str, Any]]
     failures: list[str] = field(default_factory=list)
+    divergences: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,9 @@ def _pooled(seeds: Sequence[Seed]) -> Pooled:
     if len(set(numbers)) < len(numbers):
         twice = [str(seed.directory) for seed in ordered if numbers.count(seed.config.seed) > 1]
         raise InvalidArgument("directories", expected="each seed once", found=", ".join(twice))
-    claims = ordered[0].study.claims.judge({seed.config.seed: seed.says for seed in ordered})
+    claims = ordered[0].study.claims.judge(
+        {seed.config.seed: seed.says for seed in ordered}, caution=" ".join(_divergences(ordered))
+    )
     return Pooled(ordered, claims)
 
 
@@ -191,7 +195,16 @@ def _reported(directory: Path) -> Run:
         if step["state"] == "failed"
     ]
     claims = _write(groups[0], directory)
-    return Run(directory, directory / _REPORT, claims, failures)
+    return Run(directory, directory / _REPORT, claims, failures, _divergences(groups[0].seeds))
+
+
+def _divergences(seeds: Sequence[Seed]) -> list[str]:
+    return [
+        f"seed {seed.config.seed}, {step['name']}: {step['divergence']}"
+        for seed in seeds
+        for step in read_steps(seed.directory)
+        if "divergence" in step
+    ]
 
 
 def _write(pooled: Pooled, directory: Path) -> list[dict[str, Any]]:

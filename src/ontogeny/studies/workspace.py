@@ -3,9 +3,9 @@
 import inspect
 import re
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from ontogeny.measurement import Measurement, Run, measure, measure_cells
 from ontogeny.measurement.keys import Keys
 from ontogeny.stores import Checkpoints
 from ontogeny.studies import artefacts
-from ontogeny.studies.findings import Findings, Missing, Unavailable, needed_and_found
+from ontogeny.studies.findings import Findings, Missing, told_of_error, told_of_training
 from ontogeny.terminal import as_progress
-from ontogeny.training import TrainingConfig, train
+from ontogeny.training import TrainingConfig, are_stages, train, train_instances
 
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 _RESERVED = ("measurements", "cache")
@@ -109,34 +109,78 @@ class Workspace:
         return self._artefact(name, measure, given, lambda: measure(run, make, *what, **options, **common))
 
     def train(
-        self, name: str, make: Callable[[], nn.Module], data: Any, loss: LossFn, training: TrainingConfig
+        self,
+        name: str,
+        make: Callable[[], nn.Module],
+        data: Any,
+        loss: LossFn | None = None,
+        training: TrainingConfig | None = None,
     ) -> Checkpoints:
         """Checkpoints of a network trained from what `make()` returns, in the folder `name`.
 
         Args:
             name: of the network, once a study.
             make: makes it with its initial weights. Global random numbers of torch are seeded for it.
-            data, loss: as for `ontogeny.train`.
-            training: its seed is replaced by one of the study's seed tree, the same for all of its networks.
+            data, loss, training: as for `ontogeny.train`: samples or a task with loss and config, or a list of `Stage`s
+                alone. The seed of every config is replaced by one of the study's seed tree, the same for all of its
+                networks.
 
         Returns:
-            The checkpoints, or a `Missing`.
+            The checkpoints, or a `Missing`. Of a training that diverged they are those before, and the report and the
+            claims say so.
         """
+        given = {"make": make, "data": data, "loss": loss, "training": training}
+        return self._trained(name, train, given, make)
+
+    def train_instances(
+        self,
+        name: str,
+        make: Callable[[], nn.Module],
+        count: int,
+        data: Any,
+        loss: LossFn | None = None,
+        training: TrainingConfig | None = None,
+    ) -> list[Checkpoints]:
+        """Checkpoints of each of many small networks trained at once, as by `ontogeny.train_instances`.
+
+        Args:
+            name: of all of them together, once a study.
+            make: makes each with its initial weights, called `count` times.
+            count: how many.
+            data, loss, training: as for `train`.
+
+        Returns:
+            A list of checkpoints, or a `Missing`.
+        """
+        given = {"make": make, "count": count, "data": data, "loss": loss, "training": training}
+        return self._trained(name, train_instances, given, lambda: [make() for _ in range(count)])
+
+    def _trained(
+        self, name: str, function: Callable[..., Any], given: Mapping[str, Any], models: Callable[[], Any]
+    ) -> Any:
         folder = self.directory / name
-        config = training.model_copy(update={"seed": self.seed("training")})
+        given = {label: self._seeded(value) for label, value in given.items()}
 
         def work(key: str) -> None:
             artefacts.begin_training(folder, key)
-            train(make(), data, loss, config, folder, self.progress)
+            function(models(), given["data"], given["loss"], given["training"], folder, self.progress)
 
         return self._kept(
             name,
-            train,
-            {"make": make, "data": data, "loss": loss, "training": config},
+            function,
+            given,
             read=lambda key: artefacts.read_training(folder, key),
             make=work,
             write=lambda _, metadata: artefacts.seal_training(folder, metadata),
         )
+
+    def _seeded(self, given: Any) -> Any:
+        """A config, or stages with theirs, with the seed of this study's trainings; anything else as it is."""
+        if isinstance(given, TrainingConfig):
+            return given.model_copy(update={"seed": self.seed("training")})
+        if are_stages(given):
+            return [replace(stage, config=self._seeded(stage.config)) for stage in given]
+        return given
 
     def findings(self) -> Findings:
         """What was made so far."""
@@ -190,11 +234,11 @@ class Workspace:
                 metadata = {"step": name, "key": key, "inputs": inputs}
                 write(made, metadata | {"seconds": round(time.perf_counter() - begun, 2)})
                 kept = read(key)
-            self._record(name, {"state": "made", "key": key})
+            self._record(name, {"state": "made", "key": key} | told_of_training(kept))
             return kept
         except Exception as error:
             self.errors.append(error)
-            told = _told(error)
+            told = told_of_error(error)
             self._record(name, told)
             return Missing(name, told["reason"])
 
@@ -210,17 +254,7 @@ class Workspace:
     def ended(self, error: Exception) -> None:
         """Record that the study itself raised, so that steps after this were not made."""
         self.errors.append(error)
-        self._record("the study", _told(error))
-
-
-def _told(error: Exception) -> dict[str, str]:
-    """What became of a step that raised: missing, for want of what it needs, or failed, with the traceback."""
-    if isinstance(error, Unavailable):
-        return {"state": "missing", "reason": str(error)}
-    if isinstance(error, InvalidArgument):
-        return {"state": "missing", "reason": needed_and_found(error)}
-    told = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
-    return told | {"traceback": "".join(traceback.format_exception(error))}
+        self._record("the study", told_of_error(error))
 
 
 def _are_measurements(what: Any) -> bool:

@@ -1,207 +1,171 @@
-"""The one training loop: any module, any per-sample loss, dense checkpoints, continued bit for bit after a kill."""
+"""The one training loop: stage after stage, dense checkpoints, continued bit for bit after a kill."""
 
-import json
-from functools import lru_cache
+import math
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ontogeny.core.errors import InvalidArgument, OntogenyError
 from ontogeny.core.fingerprint import fingerprint
-from ontogeny.core.losses import LossFn, per_sample
+from ontogeny.core.outcome import TrainingOutcome
 from ontogeny.core.protocols import Progress, Silent, reporting
-from ontogeny.core.samples import Samples
-from ontogeny.core.seeds import derive, generator
-from ontogeny.core.settings import Settings
-from ontogeny.stores import Checkpoints, DirectoryCheckpoints, MemoryCheckpoints, write_atomically
-from ontogeny.training.schedule import Schedule, checkpoint_steps, learning_rate_factor
+from ontogeny.stores import Checkpoints
+from ontogeny.training.networks import Trained, Weights
+from ontogeny.training.records import Record, State
+from ontogeny.training.stages import Stage, first_steps, num_steps, steps_kept
 
 
-class TrainingDiverged(OntogenyError):
-    """A loss in training is not finite."""
-
-
-class TrainingConfig(Settings):
-    """How to train.
-
-    Attributes:
-        optimizer: AdamW, Adam or SGD (with `betas[0]` as its momentum).
-        clip_norm: largest norm of the gradient; 0 leaves it alone.
-        checkpoints_log, checkpoints_linear: how many checkpoints spaced evenly in log step and in step (see
-            `checkpoint_steps`).
-        state_every: steps between saves of the optimizer's state, from which a killed run goes on.
-    """
-
-    num_steps: PositiveInt
-    batch_size: PositiveInt = 32
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
-    schedule: Schedule = "constant"
-    warmup_steps: int = 0
-    checkpoints_log: int = 40
-    checkpoints_linear: int = 20
-    state_every: PositiveInt = 200
-    log_every: PositiveInt = 10
-    seed: int = 0
-
-
-def train(
-    model: nn.Module,
-    data: Any,
-    loss_fn: LossFn,
-    config: TrainingConfig,
-    directory: Path | None = None,
-    progress: Progress | None = None,
-) -> Checkpoints:
-    """Train `model` in place from its present weights and keep checkpoints.
+def run(
+    trained: Trained,
+    stages: Sequence[Stage],
+    folders: Sequence[Path | None],
+    directory: Path | None,
+    progress: Progress | None,
+) -> list[Checkpoints]:
+    """Train what is there to be trained, a network or several, and keep a record of each.
 
     Args:
-        data: samples (see `Samples`); each epoch visits them in a new order of the seed tree, and the order at a step
-            depends on `config.seed` and the step alone.
-        loss_fn: per-sample losses (see `ontogeny.core.losses`); their mean is minimised.
-        directory: where `checkpoints/`, `metrics.jsonl` and the state to go on from are kept. A run that was killed
-            at any moment and is started again with the
-            same arguments ends with the same weights, bit for bit on the CPU with as many threads. Without it,
-            checkpoints stay in memory.
-
-    Returns:
-        The checkpoints, by step; 0 is before the first update. `model` holds the last weights, and its modules come
-        back in the mode, train or eval, that they were passed in.
-
-    Raises:
-        InvalidArgument: if `directory` holds a run of other arguments, or `data` has fewer samples than a batch.
-        TrainingDiverged: at the first step whose loss is not finite. Checkpoints before it are kept.
+        trained: the networks.
+        stages: with prepared data.
+        folders: of the record of each network.
+        directory: of the state to go on from.
+        progress: told of every step.
     """
-    samples, progress = Samples.of(data), progress or Silent()
-    if len(samples) < config.batch_size:
-        raise InvalidArgument(
-            "data", expected=f"at least batch_size={config.batch_size} samples", found=str(len(samples))
-        )
-    store = DirectoryCheckpoints(directory / "checkpoints") if directory else MemoryCheckpoints()
-    optimizer = _optimizer(model, config)
-    state = _State(directory, fingerprint(config, model, samples, loss_fn)) if directory else None
-    wanted = set(checkpoint_steps(config.num_steps, config.checkpoints_log, config.checkpoints_linear))
-    first = state.restore(model, optimizer, wanted - set(store.steps)) if state else 0
-    device = next(model.parameters()).device
+    records = [Record(folder, first_steps(stages)) for folder in folders]
+    state = State(directory, fingerprint(stages, trained.models))
+    loop = _Loop(trained, stages, records, state, progress or Silent())
+    with _in_train_mode(trained.models):
+        try:
+            loop.run()
+        finally:
+            trained.settle()
+    return [record.checkpoints for record in records]
 
-    modes = {module: module.training for module in model.modules()}
-    model.train()
+
+@dataclass(frozen=True)
+class _Loop:
+    trained: Trained
+    stages: Sequence[Stage]
+    records: Sequence[Record]
+    state: State
+    progress: Progress
+
+    def run(self) -> None:
+        saved, total, firsts = self._resumed(), num_steps(self.stages), first_steps(self.stages)
+        begin = saved["step"] if saved else 0
+        with reporting(self.progress, "training", total, begin):
+            for stage in self.stages:
+                first = firsts[stage.name]
+                left = range(max(begin, first), first + stage.config.num_steps)
+                if not left or not self._running().any():
+                    continue
+                self.trained.begin(stage, first)
+                if saved:
+                    self.trained.optimizer.load_state_dict(saved["optimizer"])
+                    saved = None
+                self._train(stage, first, left)
+        if self._running().any():
+            self._finish(total, saved_already=begin == total)
+
+    def _train(self, stage: Stage, first: int, left: range) -> None:
+        """One stage, until its end or until no network has a finite loss any more."""
+        config, wanted, running = stage.config, steps_kept(self.stages), self._running()
+        for step in left:
+            due = (step - first) % config.state_every == 0
+            weights = self.trained.weights() if step in wanted or (due and self.state.kept) else None
+            if weights and due:
+                self._save_state(step, weights)
+            if weights and step == first:  # what a stage begins with is kept, whatever becomes of it
+                self._save(step, weights)
+            losses = self.trained.losses(step, running)
+            if self._stop(losses.detach(), stage, step):
+                running = self._running()
+            if weights and step in wanted and step != first:
+                self._save(step, weights)
+            if not running.any():
+                return
+            self.trained.update(losses, running, step)
+            if (step - first) % config.log_every == 0:
+                self._log(step, losses.detach(), min(config.log_every, left.stop - step))
+
+    def _running(self) -> Tensor:
+        return torch.tensor([record.outcome is None for record in self.records])
+
+    def _stop(self, losses: Tensor, stage: Stage, step: int) -> bool:
+        """Networks whose loss is not finite come to their end; whether there are any."""
+        if losses.isfinite().all():
+            return False
+        for number, loss in enumerate(losses.tolist()):
+            if self.records[number].outcome is None and not math.isfinite(loss):
+                outcome = _divergence(loss, stage, step, named=len(self.stages) > 1)
+                self.records[number].end(outcome)
+                which = f"Network {number}: " if len(self.records) > 1 else ""
+                warnings.warn(f"{which}{outcome}", stacklevel=6)
+        return True
+
+    def _save(self, step: int, weights: list[Weights]) -> None:
+        for record, own in zip(self.records, weights, strict=True):
+            if record.outcome is None:
+                record.checkpoints.save(step, own)
+
+    def _log(self, step: int, losses: Tensor, steps: int) -> None:
+        running = {number: loss for number, loss in enumerate(losses.tolist()) if self.records[number].outcome is None}
+        for number, loss in running.items():
+            self.records[number].log(step, loss)
+        self.progress.advance("training", steps, f"loss {sum(running.values()) / len(running):.3f}")
+
+    def _save_state(self, step: int, weights: list[Weights]) -> None:
+        outcomes = [None if record.outcome is None else asdict(record.outcome) for record in self.records]
+        optimizer = self.trained.optimizer.state_dict()
+        self.state.save({"step": step, "weights": weights, "optimizer": optimizer, "outcomes": outcomes})
+
+    def _resumed(self) -> dict[str, Any] | None:
+        """The state to go on from, with the records as they were then; None to begin with what was passed in, also
+        where a checkpoint before it is missing.
+        """
+        saved = self.state.read()
+        told = saved["outcomes"] if saved else [None] * len(self.records)
+        outcomes = [None if each is None else TrainingOutcome(**each) for each in told]
+        wanted = steps_kept(self.stages)
+        kept = zip(self.records, outcomes, strict=True)
+        if saved and any(record.lacks(wanted, saved["step"], outcome) for record, outcome in kept):
+            saved, outcomes = None, [None] * len(self.records)
+        if saved:
+            self.trained.load(saved["weights"])
+        for record, outcome in zip(self.records, outcomes, strict=True):
+            record.begin(saved["step"] if saved else 0, outcome)
+        return saved
+
+    def _finish(self, total: int, saved_already: bool) -> None:
+        weights = self.trained.weights()
+        self._save(total, weights)
+        if not saved_already:
+            self._save_state(total, weights)
+        for record in self.records:
+            if record.outcome is None:
+                record.end(TrainingOutcome(diverged=False, step=total))
+
+
+def _divergence(loss: float, stage: Stage, step: int, *, named: bool) -> TrainingOutcome:
+    rate, norm = stage.config.learning_rate, stage.config.clip_norm
+    clipped = f" or clip_norm (now {norm:g})" if norm else ", or set clip_norm"
+    advice = f"Lower learning_rate (now {rate:g}){clipped}."
+    return TrainingOutcome(True, step, stage.name if named else "", f"the loss is {loss}", advice)
+
+
+@contextmanager
+def _in_train_mode(models: Sequence[nn.Module]) -> Generator[None]:
+    """Models in train mode, each of whose modules comes back in its own."""
+    modes = {module: module.training for model in models for module in model.modules()}
+    for model in models:
+        model.train()
     try:
-        with reporting(progress, "training", config.num_steps, first):
-            for step in range(first, config.num_steps):
-                if step in wanted:
-                    store.save(step, model.state_dict())
-                if state and step % config.state_every == 0:
-                    state.save(step, model, optimizer)
-                batch = samples.take(_batch_indices(len(samples), config, step), device)
-                with torch.random.fork_rng(enabled=True):  # dropout at a step depends on seed and step, not on the past
-                    torch.manual_seed(derive(config.seed, "dropout", step))
-                    loss = _update(model, loss_fn, batch, optimizer, config, step)
-                if step % config.log_every == 0:
-                    value = float(loss)
-                    if state:
-                        state.log({"step": step, "loss": value})
-                    progress.advance("training", min(config.log_every, config.num_steps - step), f"loss {value:.3f}")
+        yield
     finally:
         for module, training in modes.items():
             module.training = training
-    store.save(config.num_steps, model.state_dict())
-    if state:
-        state.save(config.num_steps, model, optimizer)
-    return store
-
-
-def _update(
-    model: nn.Module, loss_fn: LossFn, batch: Any, optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int
-) -> Tensor:
-    factor = learning_rate_factor(config.schedule, step, config.num_steps, config.warmup_steps)
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * factor
-    loss = per_sample(loss_fn, model, batch, config.batch_size).mean()
-    if not torch.isfinite(loss):
-        raise TrainingDiverged(
-            f"Training left the finite numbers: the loss of step {step} is {float(loss.detach())}. Lower learning_rate "
-            f"(now {config.learning_rate:g}), or set clip_norm."
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    if config.clip_norm:
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimizer.step()
-    return loss.detach()
-
-
-def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    match config.optimizer:
-        case "adamw":
-            return torch.optim.AdamW(model.parameters(), betas=config.betas, **shared)
-        case "adam":
-            return torch.optim.Adam(model.parameters(), betas=config.betas, **shared)
-        case "sgd":
-            return torch.optim.SGD(model.parameters(), momentum=config.betas[0], **shared)
-
-
-def _batch_indices(num_samples: int, config: TrainingConfig, step: int) -> Tensor:
-    """The samples of the batch at `step`: a function of seed and step alone, so that a resumed run needs no state for
-    it.
-    """
-    epoch, place = divmod(step, num_samples // config.batch_size)
-    return _epoch(num_samples, config.seed, epoch)[place * config.batch_size : (place + 1) * config.batch_size]
-
-
-@lru_cache(maxsize=1)
-def _epoch(num_samples: int, seed: int, epoch: int) -> Tensor:
-    return torch.randperm(num_samples, generator=generator(seed, "epoch", epoch))
-
-
-class _State:
-    """What a killed run goes on from: weights, optimizer and step in one file, and the metrics up to there."""
-
-    def __init__(self, directory: Path, key: str) -> None:
-        self.path, self.metrics, self.key = directory / "training-state.pt", directory / "metrics.jsonl", key
-        directory.mkdir(parents=True, exist_ok=True)
-
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, missing: set[int]) -> int:
-        """The step to go on from; 0, with everything as it was passed in, where a checkpoint before it is missing."""
-        if not self.path.exists():
-            self.metrics.unlink(missing_ok=True)
-            return 0
-        state = torch.load(self.path, weights_only=True)
-        if state["key"] != self.key:
-            raise InvalidArgument(
-                "directory",
-                expected="an empty folder, or one with a run of the same model, data, loss and config",
-                found=f"{self.path.parent} with another run",
-                instead="another folder, or delete that one",
-            )
-        if any(step < state["step"] for step in missing):
-            self._forget_after(0)
-            return 0
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        self._forget_after(state["step"])
-        return state["step"]
-
-    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        content = {"key": self.key, "step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        write_atomically(self.path, lambda temporary: torch.save(content, temporary))
-
-    def log(self, record: dict[str, int | float]) -> None:
-        with self.metrics.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
-
-    def _forget_after(self, step: int) -> None:
-        if not self.metrics.exists():
-            return
-        complete = [
-            line for line in self.metrics.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
-        ]
-        kept = "".join(line for line in complete if json.loads(line)["step"] < step)
-        write_atomically(self.metrics, lambda temporary: temporary.write_text(kept, encoding="utf-8"))

@@ -117,14 +117,14 @@ def test_neither_the_order_of_chains_nor_the_scale_of_the_loss_matters(order: li
     ("trace", "outcome", "advice"),
     [
         (10 + autoregression(0.3, 4, 400), og.Outcome.CONVERGED, ""),
-        (10 + autoregression(0.0, 4, 400) + np.arange(4)[:, None], og.Outcome.NOT_CONVERGED, "raise num_warmup"),
-        (10 + autoregression(0.0, 4, 400) + np.linspace(0, 4, 400), og.Outcome.NOT_CONVERGED, "raise num_warmup"),
+        (10 + autoregression(0.0, 4, 400) + np.arange(4)[:, None], og.Outcome.NOT_CONVERGED, "num_warmup"),
+        (10 + autoregression(0.0, 4, 400) + np.linspace(0, 4, 400), og.Outcome.NOT_CONVERGED, "num_warmup"),
         (autoregression(0.3, 4, 400) - 10, og.Outcome.NOT_A_MINIMUM, "not a minimum"),
         (autoregression(0.3, 4, 400) - 10 + 9 * np.arange(4)[:, None] / 3, og.Outcome.NOT_A_MINIMUM, "not a minimum"),
-        (np.full((4, 100), 3.0), og.Outcome.TOO_FEW_DRAWS, "raise num_draws"),
-        (10 + autoregression(0.0, 4, 3), og.Outcome.TOO_FEW_DRAWS, "raise num_draws"),
+        (np.full((4, 100), 3.0), og.Outcome.TOO_FEW_DRAWS, "num_draws"),
+        (10 + autoregression(0.0, 4, 3), og.Outcome.TOO_FEW_DRAWS, "num_draws"),
         (10 + autoregression(0.0, 1, 400), og.Outcome.TOO_FEW_DRAWS, "num_chains"),
-        (10 + autoregression(0.0, 4, 12, seed=0), og.Outcome.TOO_FEW_DRAWS, "raise num_draws"),
+        (10 + autoregression(0.0, 4, 12, seed=0), og.Outcome.TOO_FEW_DRAWS, "num_draws"),
     ],
 )
 def test_verdicts(trace: np.ndarray, outcome: og.Outcome, advice: str) -> None:

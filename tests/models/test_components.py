@@ -200,7 +200,7 @@ def test_neurons_are_taken_by_their_number() -> None:
     assert masks["blocks.0.mlp.W_out"].all(1).nonzero().flatten().tolist() == [3, 4]
     assert sum(int(mask.sum()) for mask in masks.values()) == 2 * (12 + 1 + 12)
     for span in ("5:3", "0:21", "3", "a:b", "2:2"):
-        with pytest.raises(InvalidArgument, match=r"a span of the 20 units of 'L0.mlp.neurons'"):
+        with pytest.raises(InvalidArgument, match=r"a range within the 20 units of 'L0.mlp.neurons'"):
             matching(f"L0.mlp.neurons[{span}]", parts, shapes)
 
 

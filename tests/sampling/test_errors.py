@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     ),
     "loss of three dimensions": (
         lambda: posterior(loss_fn=lambda model, batch: model(batch[0])[..., None]),
-        *("loss_fn", "(3, 2, 1)", "og.losses.cross_entropy"),
+        *("loss_fn", "(3, 2, 1)", "losses.flatten(1)"),
     ),
     "unknown length": (
         lambda: posterior(data=Stream()),

@@ -64,7 +64,8 @@ def _described(weights: Path | None) -> Path:
         folders = [weights, *sorted(weights.glob("*"))] if weights.is_dir() else sorted(weights.parent.glob(pattern))
     found = [folder for folder in folders if (folder / "config.json").is_file()]
     if not found:
-        raise InvalidArgument("WEIGHTS", expected=ASKED, found=f"no config.json in {weights}", instead="a setup file")
+        elsewhere = "a text without a model's folder" if weights is None else f"no config.json in {weights}"
+        raise InvalidArgument("WEIGHTS", expected=ASKED, found=elsewhere, instead="a setup file")
     return found[0]
 
 

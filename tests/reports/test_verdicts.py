@@ -167,3 +167,10 @@ def test_a_run_that_diverged_throughout_still_has_its_page(apart: xr.Dataset, tm
     assert "No stages" in page
     assert "Too few." in page
     assert "A chain diverged" in page
+
+
+def test_what_gamma_takes_of_most_checkpoints_is_said(apart: xr.Dataset) -> None:
+    """A curve at which γ confines nearly everything says little of the loss, however well it has converged."""
+    for share, said in ((0.97, True), (0.5, False)):
+        apart["llc_withheld"] = xr.full_like(apart["llc"], share)
+        assert any("γ takes 97%" in each.figure for each in verdict(apart, None, ())) == said

@@ -19,6 +19,7 @@ from ontogeny.reports.wording import counted, listed, number, steps
 
 # Shares of converged estimates: coefficients are called sound above the first, doubtful below the second.
 SOUND, DOUBTFUL = 0.95, 0.80
+CONFINED = 0.8  # share of the complexity that γ takes, in the median, from which the verdict says so
 FEW_RUNS = 4  # runs whose boundaries the verdict lists
 
 
@@ -72,6 +73,7 @@ def verdict(
             _on_divergence(trajectory),
             _on_estimates(trajectory, refined, others or {}),
             _on_posteriors(trajectory),
+            _on_localization(trajectory),
         ]
         sentences = [*on_run, _on_stages(stages, unstaged, len(runs_of(trajectory))), *sentences]
     return [sentence for sentence in sentences if sentence is not None]
@@ -120,6 +122,21 @@ def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:
     differing = differing_posteriors(trajectory)
     text = f"Coefficients are not comparable: {differing}. Their median is not drawn."
     return Sentence("poor", "nβ or γ differ", text, "settings") if differing else None
+
+
+def _on_localization(trajectory: xr.Dataset) -> Sentence | None:
+    if "llc_withheld" not in trajectory or "component" not in trajectory.dims:
+        return None
+    whole = trajectory["llc_withheld"].isel(component=0)
+    share = float(whole.median())
+    if not share > CONFINED:
+        return None
+    text = (
+        "of the complexity, in the median over checkpoints: the curve compares the curvature around checkpoints, and "
+        "most directions are confined by γ and not by the loss. Checkpoints late in training alone can be measured at "
+        "a larger nβ and a smaller γ, given by hand."
+    )
+    return Sentence("plain", f"γ takes {min(share, 1.0):.0%}", text, "settings")
 
 
 def _on_stages(stages: xr.Dataset | None, unstaged: str, runs: int) -> Sentence | None:

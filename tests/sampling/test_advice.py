@@ -167,7 +167,7 @@ def joined(dataset: Dataset[Any]) -> Any:
     )
 
 
-PROBE = "sampling/probe.py:_Probe."
+PROBE, GRADIENTS = "sampling/probe.py:", "sampling/probe_gradients.py:"
 
 
 # fmt: off
@@ -221,7 +221,7 @@ MISTAKES = (
      "taken(Waves(real=True))"),
     (POSTERIOR + "_default_nbeta", "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy)", "data", "nbeta=",
      "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy, ADVICE 1.0)"),
-    (PROBE + "_read_again", "taken(network(), data=Jittered())", "data", "collated once, joined into tensors",
+    (PROBE + "_check_reading", "taken(network(), data=Jittered())", "data", "collated once, joined into tensors",
      "taken(network(), data=tuple(map(torch.stack, joined(Jittered()))))"),
     (PROBE + "_first", "taken(network(), lambda model: model(x))", "loss_fn", "lambda model, batch: losses",
      "taken(network(), lambda model, batch: cross_entropy(model, batch))"),
@@ -229,23 +229,23 @@ MISTAKES = (
      "taken(network(), plain, (x.double().float(), y))"),
     (PROBE + "_first#2", "taken(network(), plain, (x.double(), y))", "data", "model.double()",
      "taken(network().double(), plain, (x.double(), y))"),
-    (PROBE + "_is_the_gradient", "taken(network(), focal(detached=True))", "loss_fn", "a loss without detach",
+    (GRADIENTS + "_check_gradient", "taken(network(), focal(detached=True))", "loss_fn", "a loss without detach",
      "taken(network(), focal(detached=False))"),
-    (PROBE + "_same_again", "taken(Shifted(stops=False))", "loss_fn", "F.dropout(x, p, training=self.training)",
+    (PROBE + "_check_repeated", "taken(Shifted(stops=False))", "loss_fn", "F.dropout(x, p, training=self.training)",
      "taken(Shifted(stops=True))"),
-    (PROBE + "_same_elsewhere", "taken(network(1), against(y, squeezed=False))", "loss_fn",
+    (PROBE + "_check_elsewhere", "taken(network(1), against(y, squeezed=False))", "loss_fn",
      "model(x).squeeze(1) - y", "taken(network(1), against(y, squeezed=True))"),
     (PROBE + "_of_neighbours", "taken(normed(track_running_stats=False))", "model",
      "track_running_stats=True, and one pass over the data in train mode", "taken(normed(track_running_stats=True))"),
     (PROBE + "_of_neighbours#2", "taken(network(), centred)", "loss_fn",
      "a loss and a model that treat each sample separately", "taken(network(), cross_entropy)"),
-    (PROBE + "_answers", "taken(Closed(by_self=False))", "model", "a forward pass that reaches layers through `self`",
-     "taken(Closed(by_self=True))"),
-    (PROBE + "_answers", "taken(OUTER, outer)", "model", "loss_fn(model, batch) that calls its first argument",
+    (GRADIENTS + "check_answers", "taken(Closed(by_self=False))", "model",
+     "a forward pass that reaches layers through `self`", "taken(Closed(by_self=True))"),
+    (GRADIENTS + "check_answers", "taken(OUTER, outer)", "model", "loss_fn(model, batch) that calls its first argument",
      "taken(OUTER, cross_entropy)"),
-    (PROBE + "_answers#2", "taken(network(), detached)", "loss_fn", "a loss without no_grad, detach",
+    (GRADIENTS + "check_answers#2", "taken(network(), detached)", "loss_fn", "a loss without no_grad, detach",
      "taken(network(), cross_entropy)"),
-    (PROBE + "_answers#2", "taken(network(), stepwise)", "loss_fn", "steps such as argmax",
+    (GRADIENTS + "check_answers#2", "taken(network(), stepwise)", "loss_fn", "steps such as argmax",
      "taken(network(), cross_entropy)"),
     ("sampling/recorder.py:named_samples", "og.sample(posterior(), SGLD(1e-6), observables={'a/b': data}, **short)",
      "observables", 'observables={"name": data}', "og.sample(posterior(), SGLD(1e-6), ADVICE, **short)"),

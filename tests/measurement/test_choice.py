@@ -10,6 +10,7 @@ from torch import nn
 import ontogeny as og
 from ontogeny.execution import Serial
 from ontogeny.measurement import choice, choice_of, quantities
+from ontogeny.measurement import search as rules
 from ontogeny.sampling import PosteriorConfig
 
 CURVATURES = np.geomspace(0.01, 30.0, 40)  # of the loss in nats
@@ -26,8 +27,8 @@ def trial(nbeta: float, localization: float) -> xr.Dataset:
     return xr.Dataset({name: ("step", column) for name, column in columns.items()})
 
 
-def search(gain: float = 4.0, **given: float) -> "choice._Search":
-    found = choice._Search(PosteriorConfig.model_validate(given), gain, num_samples=10_000)
+def search(gain: float = 4.0, **given: float) -> "rules.Search":
+    found = rules.Search(PosteriorConfig.model_validate(given), gain, num_samples=10_000)
     while (setting := found.next()) is not None:
         found.add(*setting, trial(*setting))
     return found
@@ -37,8 +38,8 @@ def test_rise_and_descent_are_what_the_rules_ask_for() -> None:
     nbeta, localization = search().chosen()
     found = trial(nbeta, localization)
     complexity, descent = (float(found[name].max()) for name in ("complexity", "descent"))
-    assert complexity / nbeta == pytest.approx(choice.RISE * 4.0, rel=0.5)  # to rounding
-    assert choice.DESCENT / 3 < descent / nbeta / (choice.RISE * 4.0) < choice.DESCENT * 2
+    assert complexity / nbeta == pytest.approx(rules.RISE * 4.0, rel=0.5)  # to rounding
+    assert rules.DESCENT / 3 < descent / nbeta / (rules.RISE * 4.0) < rules.DESCENT * 2
 
 
 def test_a_steeper_pilot_asks_for_a_smaller_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,7 @@ def test_a_budget_that_does_not_suffice_asks_for_a_smaller_ratio_and_temperature
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nbeta, localization = search().chosen()
-    error = choice.AFFORDED * float(trial(nbeta, localization)["complexity"].max()) / nbeta
+    error = rules.AFFORDED * float(trial(nbeta, localization)["complexity"].max()) / nbeta
     monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 0.1]) * error)  # one pilot may have any error
     assert search().chosen() == (nbeta, localization)
     monkeypatch.setattr(f"{__name__}.ERRORS", np.array([10.0, 3.0]) * error)
@@ -61,8 +62,8 @@ def test_a_budget_that_does_not_suffice_asks_for_a_smaller_ratio_and_temperature
     assert lower < nbeta
     found = trial(lower, held)
     largest = float(found["complexity"].max())
-    assert float(found["error"].min()) < 1.5 * choice.AFFORDED * max(largest, 1.0)  # to rounding
-    assert largest / lower == pytest.approx(choice.RISE * 4.0, rel=0.5)
+    assert float(found["error"].min()) < 1.5 * rules.AFFORDED * max(largest, 1.0)  # to rounding
+    assert largest / lower == pytest.approx(rules.RISE * 4.0, rel=0.5)
 
 
 def test_values_of_the_caller_are_kept() -> None:
@@ -77,7 +78,7 @@ def test_a_run_that_gains_nothing_gets_the_default_temperature() -> None:
 
 @pytest.mark.parametrize(("value", "nearest"), [(1.2, 1.0), (1.3, 1.5), (33.0, 30.0), (900.0, 1000.0), (0.055, 0.05)])
 def test_rounded_to_few_figures(value: float, nearest: float) -> None:
-    assert choice.rounded(value) == nearest
+    assert rules.rounded(value) == nearest
 
 
 def test_pilots_are_spread_over_the_run() -> None:
@@ -117,7 +118,7 @@ def test_a_choice_is_kept_for_a_run_that_grows(tmp_path: Path) -> None:
 
 
 def test_what_chains_go_below_the_tangent_counts_as_descent() -> None:
-    found = choice._Search(PosteriorConfig(), 4.0, num_samples=10_000)
+    found = rules.Search(PosteriorConfig(), 4.0, num_samples=10_000)
     for complexity in (3.0, -3.0):
         found.add(10.0, 100.0, xr.Dataset({"complexity": ("step", [complexity, 5.0]), "descent": ("step", [0.5, 0.0])}))
     assert found._descent(0) == pytest.approx(0.05)

@@ -7,8 +7,9 @@ from pydantic import Field
 from ontogeny.cli.given import Given
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.measurement import LLC, Behaviour, Losses, Measurement
-from ontogeny.measurement.choice import MOST_TRIALS, NUM_PILOTS, PILOT
+from ontogeny.measurement.choice import NUM_PILOTS, PILOT
 from ontogeny.measurement.quantities import WHOLE
+from ontogeny.measurement.search import MOST_TRIALS
 from ontogeny.measurement.trajectory import MAIN, curve_sampler
 from ontogeny.models import restrict
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig

@@ -23,6 +23,9 @@ def rise(at: float, width: float = 0.08) -> np.ndarray:
     return 1 / (1 + np.exp(-(X - np.log10(at)) / width))
 
 
+BIGRAM, TRIGRAM, PREVIOUS, PREFIX = 1 + rise(900), 1 - rise(2000), 0.3 * rise(300), 0.3 * rise(1500)
+
+
 def around(curve: np.ndarray, noise: float, rng: Rng) -> np.ndarray:
     """Sequences (step, sequence) about a curve, each with an offset and with noise of its own at each step."""
     shape = (len(curve), COUNT)
@@ -40,10 +43,10 @@ def head_scores(previous: np.ndarray, prefix: np.ndarray, rng: Rng) -> dict[str,
 def trajectory(
     rng: Rng,
     *,
-    bigram: np.ndarray = 1 + rise(900),
-    trigram: np.ndarray = 1 - rise(2000),
-    previous: np.ndarray = 0.3 * rise(300),
-    prefix: np.ndarray = 0.3 * rise(1500),
+    bigram: np.ndarray = BIGRAM,
+    trigram: np.ndarray = TRIGRAM,
+    previous: np.ndarray = PREVIOUS,
+    prefix: np.ndarray = PREFIX,
     fall: float = 1500,
     llc_rise: float = 40,
 ) -> xr.Dataset:
@@ -138,7 +141,8 @@ def types_dealt_out(rng: Rng) -> Findings:
     """Two kinds of curves in each layer, and types that have nothing to do with them."""
     kinds = rng.permuted(np.tile(np.arange(8) % 2, (2, 1)), axis=1).ravel()
     refined = coefficients(rng, np.where(kinds[:, None], RISING, FALLING))
-    labels = {head: str(kind) for head, kind in zip(HEADS, rng.permuted(kinds.reshape(2, 8), axis=1).ravel(), strict=True)}
+    dealt = rng.permuted(kinds.reshape(2, 8), axis=1).ravel()
+    labels = {head: str(kind) for head, kind in zip(HEADS, dealt, strict=True)}
     few = SignatureConfig(num_resamples=10, num_permutations=99, max_clusters=2, method="hierarchical")
     return Findings({"signatures": signatures(refined, labels, components=HEADS, config=few)})
 

@@ -37,6 +37,10 @@ LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noi
 ]
 
 
+def named(given: object) -> str:
+    return str(getattr(given, "__name__", given if isinstance(given, str) else ""))
+
+
 @pytest.fixture(autouse=True)
 def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nulls, "permutations", partial(nulls.permutations, count=SIMULATED))
@@ -56,12 +60,12 @@ def p_values(study: Study, claim: str, make: Make) -> np.ndarray:
     return np.array(found) + rng.uniform(-0.5, 0.5, CASES) / (SIMULATED + 1)
 
 
-@pytest.mark.parametrize(("study", "claim", "make"), UNIFORM, ids=lambda given: getattr(given, "__name__", str(given) * isinstance(given, str)))
+@pytest.mark.parametrize(("study", "claim", "make"), UNIFORM, ids=named)
 def test_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
     assert kstest(p_values(study, claim, make), "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize(("study", "claim", "make"), LARGER, ids=lambda given: getattr(given, "__name__", str(given) * isinstance(given, str)))
+@pytest.mark.parametrize(("study", "claim", "make"), LARGER, ids=named)
 def test_never_smaller_than_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
     found = p_values(study, claim, make)
     assert kstest(found, "uniform", alternative="greater").pvalue > 0.01

@@ -109,7 +109,7 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     "one-layer-control",
     "One layer does not learn the induction that two layers learn",
     source=OLSSON,
-    expects="prefix matching of the one-layer control stays below 0.05, while the best head of two layers ends above it",
+    expects="prefix matching of the one-layer control stays below 0.05, while the best head of two ends above it",
     unit="largest prefix matching of the control",
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:

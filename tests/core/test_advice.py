@@ -1,5 +1,7 @@
 """What errors of this room say to write instead."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ontogeny.core.restriction import Component, Slice, matching
 from ontogeny.core.runs import one_run, runs_of
 from ontogeny.core.samples import Samples
 from ontogeny.core.settings import Settings
+from ontogeny.core.user_files import load_file
 
 x, y = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
 tokens = torch.arange(24).view(6, 4) % 5
@@ -66,6 +69,13 @@ def take_all(rows: list[Any]) -> Tensor:
 
 def of_images(collate: Any) -> Samples:
     return Samples(DataLoader(pairs, collate_fn=collate))
+
+
+def loaded(content: str) -> Any:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "setup.py"
+        path.write_text(content)
+        return load_file(path, "a_file_of_mine", "SETUP")
 
 
 def locked() -> nn.Module:
@@ -327,6 +337,8 @@ MISTAKES = (
     ("core/token_losses.py:_refuse_out_of_range", "og.losses.cross_entropy(linear, (x, y.where(y > 0, -100)))",
      "batch", "samples without a class (label -100) removed from the data",
      "og.losses.cross_entropy(linear, (x[y > 0], y[y > 0]))"),
+    ("core/user_files.py:load_file", "loaded('size = 1 / 0')", "SETUP", "which shows where",
+     "loaded('size = 1').size == 1"),
 )
 # fmt: on
 

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import kstest
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.development import nulls
 from ontogeny.probes import Probe, ProbeConfig, distance_r2, fit_probe, over_sites, r2_within
 
 FEW = ProbeConfig(num_permutations=39)
@@ -47,6 +49,20 @@ def test_r2_is_the_share_of_the_target_and_a_shuffled_target_has_none(known: Pro
     assert known.predicted.shape == TARGET.shape
     missed = np.sum((known.predicted - TARGET) ** 2) / np.sum((TARGET - TARGET.mean(0)) ** 2)
     assert 1 - missed == pytest.approx(known.r2)
+
+
+def test_p_values_are_uniform_where_nothing_can_be_read_and_that_of_the_best_site_is_against_the_best_shuffle() -> None:
+    rng, cases, size, found = np.random.default_rng(1), 40, 40, []
+    for seed in range(cases):
+        target, config = rng.standard_normal((size, 1)), ProbeConfig(num_permutations=19, seed=seed)
+        given: dict[str, Any] = {"targets": {"noise": target}, "groups": np.arange(size), "config": config}
+        sites = over_sites({site: fit_probe(rng.standard_normal((size, 3)), **given) for site in "abcdefgh"})
+        best = nulls.simulated("", float(sites["unweighted_r2"].max()), sites["shuffled_r2"].max("site").values)
+        found.append([float(sites["p_value"][0]), best.p_value, float(sites["p_value"].min())])
+    spread = np.array(found) + rng.uniform(-0.5, 0.5, (cases, 3)) / 20
+    one, best_of_shuffles, chosen = (kstest(each, "uniform").pvalue for each in spread.T)
+    assert min(one, best_of_shuffles) > 0.01
+    assert chosen < 0.001
 
 
 def test_rivals_and_controls_have_their_known_r2_and_their_sentences(known: Probe) -> None:

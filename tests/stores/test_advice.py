@@ -1,5 +1,6 @@
 """What errors of this room say to write instead."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.advice import Mistake, follow, mistakes
 from torch import nn
 
 import ontogeny as og
-from ontogeny.stores import Checkpoints, load_into, open_checkpoints
+from ontogeny.stores import Checkpoints, load_into, locked, open_checkpoints
 from ontogeny.stores.manifest import require_replaceable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -130,8 +131,18 @@ OPENING = "stores/opening.py:"
 READING = "stores/reading.py:"
 
 
+def within(*folders: str) -> bool:
+    with ExitStack() as held:
+        for folder in folders:
+            held.enter_context(locked(FOLDER / folder))
+        return True
+
+
 # fmt: off
 MISTAKES = (
+    ("stores/locks.py:locked", "within('a', 'a')", "out", "another folder", "within('a', 'b')"),
+    ("stores/locks.py:locked", "within('a', 'a')", "out", "the same when that process has ended",
+     "within('a') and within('a')"),
     ("stores/adapters.py:load_adapter", "loaded(adapter(r=3), dict(of_adapter()))", "model_fn",
      "peft.PeftModel.from_pretrained(base, folder)",
      "loaded((lambda base, folder: ADVICE)(base(), FOLDER / 'checkpoint-3'), of_adapter())"),

@@ -125,11 +125,13 @@ def evidence(
 def regressions(r2: float = 0.99, untrained: float = 0.8, p: float = 0.005, distance: float = 0.9) -> xr.Dataset:
     sites, predictors = ["embedding", "layer 0", ALL], ["activations", "untrained", "next_token_law", "last_2"]
     table = np.broadcast_to(np.array([r2, untrained, 1.0, 0.95])[None, :, None], (3, 4, 1))
-    constant = {"p_value": p, "shuffled_mean": 0.0, "unweighted_r2": r2, "num_contexts": 100.0, "overtaken_by": 4.0}
+    constant = {"shuffled_mean": 0.0, "unweighted_r2": r2, "num_contexts": 100.0, "overtaken_by": 4.0}
+    shuffles = np.where(np.arange(999) < 1000 * p - 1, 1.0, 0.0) * np.ones((3, 1))
     return xr.Dataset(
         {
             "r2": (("site", "predictor", "target"), table),
             "columns": (("site", "predictor"), np.full((3, 4), 8)),
+            "shuffled_r2": (("site", "permutation"), shuffles),
             "distance_r2": (("site", "against"), np.tile([distance, 0.3], (3, 1))),
             "untrained_distance_r2": (("site", "against"), np.tile([0.4, 0.3], (3, 1))),
             "final_loss_by_length": ("length", [1.1, 1.0]),
@@ -156,6 +158,8 @@ def test_claims_are_met_by_what_is_claimed(config: BeliefConfig) -> None:
     effects = {name: each.effect for name, each in found.items() if isinstance(each, Evidence)}
     assert effects["training"] == pytest.approx(20)
     assert effects["distances"] == pytest.approx(0.5)
+    with_null = [each.null.p_value for each in found.values() if isinstance(each, Evidence) and each.null]
+    assert with_null == pytest.approx([0.005] * 4)
 
 
 @pytest.mark.parametrize(

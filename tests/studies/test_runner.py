@@ -9,6 +9,7 @@ import pytest
 
 import ontogeny as og
 from ontogeny.execution import Serial
+from ontogeny.stores import locked
 from ontogeny.studies import StudyConfig, pool, read_claims, rewrite_report
 from ontogeny.studies.study import find_study
 
@@ -114,6 +115,18 @@ def test_a_folder_belongs_to_one_config_unless_it_shall_be_made_anew(finished: o
     after = made(out)
     assert {Path(name).name for name in after if after[name] != before.get(name)} == {"ends.zarr", "both.zarr"}
     assert changed.claims[0]["measured"] == pytest.approx(finished.claims[0]["measured"] - 1)
+
+
+def test_a_seed_is_made_by_one_process_at_a_time(finished: og.Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished.directory, out)
+    before = {path: path.read_bytes() for path in out.rglob("*.json")}
+    with locked(out / "seed-0"):
+        with pytest.raises(og.InvalidArgument, match=r"seed-0, in use by process \d+ on "):
+            study(out, settings={"offset": 1}, remake=True)
+        assert {path: path.read_bytes() for path in out.rglob("*.json")} == before
+        assert study(out, settings={"seed": 1}).failures == []  # another seed may be made beside it
+    assert study(out).claims != finished.claims
 
 
 def test_a_step_that_fails_costs_what_needs_it(tmp_path: Path) -> None:

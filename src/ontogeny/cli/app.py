@@ -8,6 +8,7 @@ import typer
 
 from ontogeny.cli import coefficients, options
 from ontogeny.core.errors import OntogenyError
+from ontogeny.core.user_files import mistake
 
 app = typer.Typer(
     help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
@@ -24,15 +25,11 @@ def main() -> None:
     """Run the command line. Errors of use, and in a user's own file, print one readable line and exit with code 2."""
     try:
         app()
-    except OntogenyError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
     except Exception as error:
-        from ontogeny.cli.given import mistake
-
-        if not (place := mistake(error)):
+        told = mistake(error) or (str(error) if isinstance(error, OntogenyError) else "")
+        if not told:
             raise
-        typer.echo(f"error: {place}", err=True)
+        typer.echo(f"error: {told}", err=True)
         sys.exit(2)
 
 

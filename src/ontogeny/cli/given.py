@@ -1,14 +1,12 @@
 """The inputs of a command: a user's own Python file, or a Hugging Face model's folder and a text."""
 
-import importlib.util
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ontogeny.core.errors import InvalidArgument, OntogenyError
+from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.user_files import load_file
 
 MODULE = "ontogeny_setup"
 NEEDED = ("model_fn", "data", "loss_fn")
@@ -85,22 +83,7 @@ def read_model(path: Path) -> Any:
 
 
 def _from_file(path: Path) -> Given:
-    spec = importlib.util.spec_from_file_location(MODULE, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[MODULE] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except OntogenyError:
-        raise
-    except Exception as error:
-        raise InvalidArgument(
-            "SETUP",
-            expected="a Python file that runs",
-            found=mistake(error) or str(error),
-            instead=f"python {path}, which shows where",
-        ) from error
+    module = load_file(path, MODULE, "SETUP")
     if missing := [name for name in NEEDED if not hasattr(module, name)]:
         raise InvalidArgument(
             "SETUP",
@@ -118,15 +101,3 @@ def _from_file(path: Path) -> Given:
             instead="def model_fn(): return ...",
         )
     return Given(**known)
-
-
-def mistake(error: Exception) -> str:
-    """File, line and message of an error raised in a setup file; empty if it was raised elsewhere."""
-    file = getattr(sys.modules.get(MODULE), "__file__", None)
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}, line {error.lineno}: {error.msg}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    if not frames:
-        return ""
-    said = "".join(str(error).strip().splitlines()[-1:])
-    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: {type(error).__name__}: {said}"

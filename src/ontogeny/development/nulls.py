@@ -85,6 +85,17 @@ def permutations(
     seen = size(statistic(labels))
     drawn = np.array([size(statistic(permuted_within(labels, groups, rng))) for _ in range(count)])
     name = "labels permuted" if within is None else "labels permuted within groups"
+    return simulated(name, seen, drawn)
+
+
+def simulated(name: str, seen: float, drawn: Float[np.ndarray, " count"]) -> Null:
+    """Values of a statistic that were drawn under the null. Large ones count as extreme.
+
+    Args:
+        name: what varied between the draws, in words.
+        seen: the value observed. Of a maximum over several places, `drawn` must be the same maximum of each draw.
+        drawn: values under the null.
+    """
     return Null(name, _share(drawn >= seen - _ROUNDING), float(np.median(drawn)))
 
 

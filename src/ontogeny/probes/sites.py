@@ -10,12 +10,15 @@ from ontogeny.probes.probe import Probe
 
 
 def over_sites(probes: Mapping[str, Probe]) -> xr.Dataset:
-    """`Probe.to_dataset` over `site`, with the mean of the shuffles (`shuffled_mean`) in place of each.
+    """`Probe.to_dataset` over `site`, with the mean of the shuffles (`shuffled_mean`) beside them.
+
+    Probes of the same contexts at one seed share their shuffles, so that the best of several sites can be held against
+    the best of each shuffle.
 
     Args:
         probes: site -> probe, all of the same targets, rivals and config.
     """
-    rows = [probe.to_dataset().drop_vars("shuffled_r2") for probe in probes.values()]
+    rows = [probe.to_dataset() for probe in probes.values()]
     found = xr.concat(rows, dim="site", combine_attrs="drop").assign_coords(site=list(probes))
     return found.assign(shuffled_mean=("site", [float(probe.shuffled_r2.mean()) for probe in probes.values()]))
 

@@ -7,6 +7,7 @@ from ontogeny.stores.files import write_atomically as write_atomically
 from ontogeny.stores.files import write_json as write_json
 from ontogeny.stores.layouts import read_weights as read_weights
 from ontogeny.stores.loading import load_into as load_into
+from ontogeny.stores.locks import locked as locked
 from ontogeny.stores.manifest import begin as begin
 from ontogeny.stores.manifest import read_manifest as read_manifest
 from ontogeny.stores.manifest import seal as seal

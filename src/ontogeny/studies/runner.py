@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor
-from ontogeny.stores import write_json
+from ontogeny.stores import locked, write_json
 from ontogeny.studies.artefacts import read_steps, stored_findings
 from ontogeny.studies.evidence import Finding
 from ontogeny.studies.findings import Findings
@@ -100,28 +101,37 @@ def study(
         The run. A step that raises costs what needs it; what there is is reported, and `failures` says what is not.
 
     Raises:
-        InvalidArgument: for an unknown study, preset or setting, or a folder of another study or config.
+        InvalidArgument: for an unknown study, preset or setting, a folder of another study or config, or a seed that
+            another process is making there.
         Exception: whatever stopped a study that made no artefact at all.
     """
     chosen = find_study(name) if str(name) not in _known else _known[str(name)]
     _known[chosen.name] = chosen
     settled = _settled(chosen, preset, config, settings or {})
     directory = Path(out or f"runs/{chosen.name}-{settled.preset}")
-    _claim_directory(directory, chosen, settled, remake)
+    numbers = range(settled.seed, settled.seed + seeds)
     reporter, errors = as_progress(progress), list[Exception]()
-    for number in range(settled.seed, settled.seed + seeds):
-        seeded = settled.model_copy(update={"seed": number})
-        place = directory / f"seed-{number}"
-        write_json(place / _STUDY, _identity(chosen, seeded))
-        work = Workspace(place, number, cache=directory / "cache", executor=executor, progress=reporter)
-        try:
-            chosen.run(work, seeded)
-        except Exception as error:
-            work.ended(error)
-        errors += work.errors if not work.findings() else []
+    with ExitStack() as held:
+        for number in numbers:
+            held.enter_context(locked(directory / f"seed-{number}"))
+        _claim_directory(directory, chosen, settled, remake)
+        for number in numbers:
+            place = directory / f"seed-{number}"
+            work = Workspace(place, number, cache=directory / "cache", executor=executor, progress=reporter)
+            errors += _make(chosen, settled.model_copy(update={"seed": number}), work)
     if len(errors) >= seeds and not any(stored_findings(place) for place in _seed_folders(directory)):
         raise errors[0]
     return _reported(directory)
+
+
+def _make(chosen: Study, config: StudyConfig, work: Workspace) -> list[Exception]:
+    """One seed; what it raised if nothing at all was made."""
+    write_json(work.directory / _STUDY, _identity(chosen, config))
+    try:
+        chosen.run(work, config)
+    except Exception as error:
+        work.ended(error)
+    return work.errors if not work.findings() else []
 
 
 def rewrite_report(directory: str | Path) -> Path:

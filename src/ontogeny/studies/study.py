@@ -1,7 +1,6 @@
 """A study as one value, and its one frozen config, which library call, TOML file and flags share."""
 
 import importlib
-import importlib.util
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.settings import Settings
+from ontogeny.core.user_files import load_file
 from ontogeny.reports import Panel
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.findings import Findings
@@ -89,7 +89,7 @@ def find_study(name: "str | Path | Study") -> Study:
     """A study by name, or the `STUDY` of a Python file.
 
     Raises:
-        InvalidArgument: for a name that no study has, or a file without one.
+        InvalidArgument: for a name that no study has, or a file that fails, naming its line, or has none.
     """
     if isinstance(name, Study):
         return name
@@ -167,16 +167,9 @@ def _of_file(path: Path) -> Study:
     """The study of a user's file, whose module has the file's name, as if it had been imported from its folder."""
     if not path.is_file():
         raise InvalidArgument("name", expected="a Python file with a STUDY", found=f"{path}, which does not exist")
-    place = str(path.resolve().parent)
-    if place not in sys.path:
-        sys.path.insert(0, place)
     module = sys.modules.get(path.stem)
     if getattr(module, "__file__", None) != str(path.resolve()):
-        spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load_file(path, path.stem, "name")
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise InvalidArgument("name", expected="a file that defines STUDY = Study(…)", found=str(path))

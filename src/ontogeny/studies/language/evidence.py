@@ -107,22 +107,27 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
 
 @claims.add(
     "one-layer-control",
-    "One layer does not learn induction",
+    "One layer does not learn the induction that two layers learn",
     source=OLSSON,
-    expects="prefix matching of the one-layer control stays below 0.05",
+    expects="prefix matching of the one-layer control stays below 0.05, while the best head of two ends above it",
     unit="largest prefix matching of the control",
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     scores = found["control-curves"]["head_score_by_sequence"].sel(score=INDUCTION).transpose("repeat", ...).values
+    limit, count = config.thresholds.control_prefix, config.thresholds.bootstrap
 
     def largest(sample: np.ndarray) -> float:
         return float(scores[sample].mean(axis=0).max())
 
-    whole, limit = largest(np.arange(len(scores))), config.thresholds.control_prefix
-    resampled = curves.bootstrap(largest, len(scores), config.thresholds.bootstrap, rng)
-    control = f"with two layers it reaches {float(found['trajectory']['head_score'].sel(score=INDUCTION).max()):.2f}"
-    null = nulls.bootstrapped(-resampled, -limit)
-    return Evidence(whole, whole < limit, curves.interval(resampled), control, null)
+    # the head is chosen on one half of the probes and held against the limit on the other
+    last = found["trajectory"]["head_score_by_sequence"].sel(score=INDUCTION).isel(step=-1)
+    heads = last.stack(place=("layer", "head")).transpose("place", "repeat").values
+    learnt = heads[heads[:, ::2].mean(axis=1).argmax(), 1::2]
+    control, whole = curves.bootstrap(largest, len(scores), count, rng), largest(np.arange(len(scores)))
+    two_layers = curves.bootstrap(lambda sample: float(learnt[sample].mean()), len(learnt), count, rng)
+    met = whole < limit < learnt.mean()
+    null = nulls.either(nulls.bootstrapped(-control, -limit), nulls.bootstrapped(two_layers, limit))
+    return Evidence(whole, bool(met), curves.interval(control), f"with two layers {learnt.mean():.2f}", null)
 
 
 @claims.add(

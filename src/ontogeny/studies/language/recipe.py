@@ -27,7 +27,11 @@ def run(work: Workspace, config: LanguageConfig) -> None:
     """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`; and,
     where parts are refined, `refined`, `signatures`, `relative` and `responses`.
     """
-    text = load_text(config.text, work.cache / "text", work.progress)
+    develop(work, config, load_text(config.text, work.cache / "text", work.progress))
+
+
+def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
+    """The study of networks that learn this text."""
     shapes = [config.architecture.with_text(config.text, layers) for layers in (None, config.control_layers)]
     makes = [partial(network, shape, work.seed("weights", shape.num_layers), config.device) for shape in shapes]
     data = text.train[BASE]

@@ -1,5 +1,6 @@
 """What `measure` is given, checked by name before anything is measured."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def as_run(run: object, model_fn: object) -> Run:
 
 
 def as_store(store: object) -> Path | None:
-    """The folder that parts are kept in."""
+    """The folder that results are kept in."""
     if store is None:
         return None
     if not isinstance(store, (str, Path)) or Path(store).is_file():
@@ -87,8 +88,8 @@ def datasets_of(data: Any, num_samples: int | None, datasets: Any) -> dict[str, 
 
 def check_base(network: Run, step: int) -> None:
     """Refuse an adapter over a base model that `model_fn` draws at random: the checkpoint does not hold the base."""
-    if not isinstance(network.checkpoints.load(step), Adapter):
-        return
+    if "peft" not in sys.modules or not isinstance(network.checkpoints.load(step), Adapter):
+        return  # an adapter loads into a model of peft alone; without it no checkpoint is loaded once more
     states = []
     for seed in range(2):
         with torch.random.fork_rng(devices=[]):

@@ -57,7 +57,7 @@ def verdict(
     refined: xr.Dataset | None = None,
     others: Mapping[str, xr.Dataset] | None = None,
 ) -> list[Sentence]:
-    """The sentences of the verdict, each only if there are any: on divergence in training, estimates, stages, claims.
+    """The sentences of the verdict, each only if it applies: on divergence, estimates, nβ and γ, stages, claims.
 
     Args:
         trajectory: of one run or several; None omits its sentences.

@@ -23,7 +23,7 @@ from ontogeny.sampling.probe_gradients import check_answers, drop_idle_hooks
 from ontogeny.sampling.probe_passes import COUNT, ELSEWHERE, LEAST, Asked, differ, equal, scale, shown
 
 _FELT = 0.01  # of nβ L: difference in a sample's loss too small to affect the coefficient
-RARE = 50  # passes of a loss that draws random numbers, which must all be alike
+_RARE = 50  # passes of a loss that draws random numbers, which must all be alike
 
 
 def probe(run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module) -> None:
@@ -46,7 +46,7 @@ def probe(run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: flo
         draws_numbers, first = _first(asked)
         asked.keep(first)
         _check_reading(asked)
-        _check_repeated(asked, RARE if draws_numbers else 1)
+        _check_repeated(asked, _RARE if draws_numbers else 1)
         _check_elsewhere(asked)
         if run.live:
             check_answers(asked)

@@ -11,7 +11,8 @@ import ontogeny as og
 from ontogeny.execution import Serial
 from ontogeny.stores import MemoryCheckpoints
 from ontogeny.studies import Evidence, Findings
-from ontogeny.studies.linear_networks import STUDY, distances, gap, linear_network, plateaus, product
+from ontogeny.studies.linear_networks import STUDY
+from ontogeny.studies.linear_networks.recipe import distances, gap, linear_network, plateaus, product
 
 SMALL = {
     "networks": ((4, 4, 4), (4, 3, 5)),

@@ -22,12 +22,14 @@ class Replacement:
 
     Args:
         how: `"zero"`; `"mean"`, the activation's mean over positions and sequences; or `"resample"`, the activation at
-            the same position of another sequence, the same other one for all parts. Zero may be far from anything
-            that the network has met; the mean keeps what is constant; resampling keeps the distribution.
+            the same position of another sequence. Zero may be far from anything that the network has met; the mean
+            keeps what is constant; resampling keeps the distribution.
         positions: which are replaced; negative ones count from the last. Default all. The mean is over all positions
             all the same.
-        reference: tokens (sequence, position) on which means are taken and among which sequences are drawn; default the
-            batch that the network is run on. They must be as long as it for `"resample"`.
+        reference: tokens (sequence, position) on which means are taken and among which sequences are drawn, the same
+            ones for all parts, by the network as it is. They must be as long as the batch for `"resample"`. Default the
+            batch in the run at hand, in which later parts already answer to the replacement of earlier ones: where
+            several parts are ablated, give a reference.
         seed: of the sequences drawn. A batch of a given size is always answered by the same ones.
     """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +14,12 @@ from ontogeny.core.forward import logits_of
 from ontogeny.models import Site, heads, run_with_cache
 from ontogeny.models.anatomy import known_structure
 from ontogeny.models.anatomy import sites as sites_of
+from ontogeny.models.structure import Structure
 from ontogeny.models.structure_calls import TOKENS, evaluating
 
 _EXACT = 1e-3  # of the stream, up to which a layer's output is the sum of its parts
+
+_ADDS: WeakKeyDictionary[nn.Module, Structure] = WeakKeyDictionary()
 
 Stream = Float[Tensor, "sequence position d_model"]
 
@@ -78,8 +82,11 @@ def written(model: nn.Module, tokens: Int[Tensor, "sequence position"]) -> Writt
 
 
 def check_adds(model: nn.Module) -> None:
-    """Raises `InvalidArgument` where `written` would, after a run on a few tokens."""
-    written(model, TOKENS.to(next(model.parameters()).device))
+    """Raises `InvalidArgument` where `written` would, after a run on a few tokens; once while the structure stays."""
+    known = known_structure(model)
+    if _ADDS.get(model) is not known:
+        written(model, TOKENS.to(next(model.parameters()).device))
+        _ADDS[model] = known
 
 
 def _of_layer(model: nn.Module, number: int, seen: dict[str, Tensor], has_mlp: bool) -> Iterator[tuple[str, Stream]]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.stats import kstest
+from tests.circuits.test_advice import Attention, Network
 
 from ontogeny import circuits
 from ontogeny.core.errors import InvalidArgument
@@ -64,12 +65,13 @@ def test_the_mean_square_under_rotations_is_exactly_one_over_the_width() -> None
 
 def test_the_null_is_that_of_rotations_made_one_by_one() -> None:
     model = random_network(d_model=16)
-    one, other = heads(model)[1].W_V @ heads(model)[1].W_O, heads(model)[6].W_K @ heads(model)[6].W_Q.T
+    sender, receiver = heads(model)[1], heads(model)[6]
+    one, other = (sender.W_V @ sender.W_O).detach(), (receiver.W_K @ receiver.W_Q.T).detach()
     generator = torch.Generator().manual_seed(0)
     naive = []
     for _ in range(2000):
         rotation = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
-        naive.append(float((one.detach() @ rotation @ other.detach()).norm() / one.norm() / other.norm()))
+        naive.append(float((one @ rotation @ other).norm() / one.norm() / other.norm()))
     drawn = circuits.composition_null(model, "K", "L0H1", "L1H2", count=2000)
     for share in (0.05, 0.5, 0.95):
         assert abs(np.mean(drawn < np.quantile(naive, share)) - share) < 4 * (2 * share * (1 - share) / 2000) ** 0.5
@@ -117,8 +119,14 @@ def test_gains_are_folded_on_request() -> None:
     assert float(folded[0, 0, 1, 0]) == pytest.approx(float((a @ b).norm() / a.norm() / b.norm()), rel=1e-3)
 
 
+def test_layers_may_have_unequal_numbers_of_heads() -> None:
+    found = circuits.composition(Network(Attention(2), Attention(4)), "V", count=9)
+    assert found.shape == (2, 4, 2, 4)
+    assert found.sel(layer_from=0, layer_to=1).notnull().sum("head_to").values.tolist() == [4, 4, 0, 0]
+
+
 def test_networks_of_one_layer_and_unknown_inputs_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="two layers or more"):
+    with pytest.raises(InvalidArgument, match="two layers with heads or more"):
         circuits.composition(random_network(num_layers=1), "K")
     with pytest.raises(InvalidArgument, match="'Q', 'K' or 'V'"):
         circuits.composition(random_network(), "k")  # pyrefly: ignore[bad-argument-type]

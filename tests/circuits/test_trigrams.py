@@ -20,7 +20,7 @@ def random_network(**changes: Any) -> Transformer:
 
 
 def serving() -> Transformer:
-    """keep … in → mind and keep … at → bay, by one head of width 6, without positions."""
+    """Keep … in → mind and keep … at → bay, by one head of width 6, without positions."""
     model = random_network(vocabulary_size=6, d_model=12, num_heads=2, normalization="none")
     w = {name: torch.zeros_like(each) for name, each in model.state_dict().items()}
     w["embed.W_E"][:, :6] = w["unembed.W_U"][6:, :] = torch.eye(6)

@@ -47,17 +47,16 @@ def composition(
         seed: of the rotations. All pairs are compared with the same ones.
 
     Returns:
-        (layer_from, head_from, layer_to, head_to), NaN where `layer_to` is not after `layer_from`. Coordinates of the
-        same dimensions: `p_value`, uncorrected for the number of pairs, and `null_mean`, `null_std` under rotations.
-        Attributes: `input`, `baseline` 1/√d_model, `d_model`, `note` (under rotary positions the products of Q and K
-        hold at distance zero).
+        (layer_from, head_from, layer_to, head_to), NaN where `layer_to` is not after `layer_from` or there is no such
+        head. Coordinates of the same dimensions: `p_value`, uncorrected for the number of pairs, and `null_mean`,
+        `null_std` under rotations. Attributes: `input`, `baseline` 1/√d_model, `d_model`, `note` (under rotary
+        positions the products of Q and K hold at distance zero).
 
     Raises:
-        InvalidArgument: for another input, a network of one layer, layers with unequal numbers of heads, and for Q or K
-            of heads that normalise queries or keys.
+        InvalidArgument: for another input, a network of one layer, and for Q or K of heads that normalise queries or
+            keys.
     """
-    left, right, shape, note = _factors(model, input, fold_norm)
-    layers = range(shape[0])
+    left, right, places, note = _factors(model, input, fold_norm)
     product = torch.einsum("aij,bjk->abik", left.right_core, right.left_core)
     scores = product.square().sum((-2, -1)).sqrt() / (left.norm[:, None] * right.norm)
     at_least, total, square = torch.zeros_like(scores), torch.zeros_like(scores), torch.zeros_like(scores)
@@ -74,11 +73,9 @@ def composition(
         "null_std": (square / count - mean.square()).clamp(min=0).sqrt(),
     }
     dims = ("layer_from", "head_from", "layer_to", "head_to")
-    later = np.array([[to > start for to in layers] for start in layers])[:, None, :, None]
-    placed = {
-        name: np.where(later, each.double().cpu().numpy().reshape(shape * 2), np.nan) for name, each in tables.items()
-    }
-    numbers = {dim: np.arange(size) for dim, size in zip(dims, shape * 2, strict=True)}
+    placed = {name: _placed(each.double().cpu().numpy(), places) for name, each in tables.items()}
+    layers = sorted({layer for layer, _ in places})
+    numbers = {dim: layers if dim.startswith("layer") else np.arange(placed["score"].shape[1]) for dim in dims}
     others = {name: (dims, each) for name, each in placed.items() if name != "score"}
     attrs = {"input": input, "baseline": left.width**-0.5, "d_model": left.width, "note": note}
     return xr.DataArray(placed["score"], numbers | others, dims, name=f"{input}-composition", attrs=attrs)
@@ -122,25 +119,31 @@ class _Side:
         return _Side(left.Q @ (u * values[:, None]), (values[..., None] * vh) @ right.Q.mT, values)
 
 
-def _factors(model: nn.Module, input: Input, fold_norm: bool) -> tuple[_Side, _Side, tuple[int, int], str]:
+def _factors(model: nn.Module, input: Input, fold_norm: bool) -> tuple[_Side, _Side, list[tuple[int, int]], str]:
+    """The heads as writers and as readers, in one order, with their layers and numbers."""
     if input not in get_args(Input):
         raise InvalidArgument("input", expected="'Q', 'K' or 'V'", found=repr(input), instead="'K'")
-    by_layer: dict[int, list[str]] = {}
-    for head in heads(model):
-        by_layer.setdefault(head.layer, []).append(head.name)
-    sizes = {layer: len(names) for layer, names in by_layer.items()}
-    counts = set(sizes.values())
-    if len(by_layer) < 2 or len(counts) > 1 or list(by_layer) != list(range(len(by_layer))):
+    found = heads(model)
+    if len({head.layer for head in found}) < 2:
+        name = type(model).__name__
         raise InvalidArgument(
-            "model",
-            expected="a network of two layers or more, all with equally many heads",
-            found=f"{type(model).__name__} with heads by layer {sizes}",
-            instead="composition_null(model, input, sender, receiver), which takes single pairs",
+            "model", expected="two layers with heads or more", found=f"{name} with {len(found)} heads"
         )
-    names = [name for members in by_layer.values() for name in members]
-    written = [ov_circuit(model, name) for name in names]
-    read = [_reader(model, input, name, fold_norm) for name in names]
-    return _Side.of(written), _Side.of(read), (len(by_layer), counts.pop()), read[0].note
+    written = [ov_circuit(model, head.name) for head in found]
+    read = [_reader(model, input, head.name, fold_norm) for head in found]
+    return _Side.of(written), _Side.of(read), [(head.layer, head.index) for head in found], read[0].note
+
+
+def _placed(table: Float[np.ndarray, "sender receiver"], places: list[tuple[int, int]]) -> np.ndarray:
+    """The table by layers and heads; NaN where the receiver is not later, or there is no such head."""
+    layers = sorted({layer for layer, _ in places})
+    size = (len(layers), 1 + max(index for _, index in places))
+    result = np.full(size * 2, np.nan)
+    for (one, first), row in zip(places, table, strict=True):
+        for (other, second), value in zip(places, row, strict=True):
+            if other > one:
+                result[layers.index(one), first, layers.index(other), second] = value
+    return result
 
 
 def _reader(model: nn.Module, input: Input, head: str, fold_norm: bool) -> LowRank:

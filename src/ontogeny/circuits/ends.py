@@ -92,5 +92,5 @@ def _no_ends(model: nn.Module, what: str) -> InvalidArgument:
         "model",
         expected="a network of tokens with attention heads, an embedding and an unembedding of the stream's width",
         found=f"{type(model).__name__}, whose {what} is not found",
-        instead="full=False for circuits between directions of the stream",
+        instead="full=False for circuits between directions of the stream, pattern_scores for what heads attend to",
     )

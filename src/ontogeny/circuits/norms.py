@@ -104,6 +104,6 @@ def _measured(path: str, module: nn.Module, width: int) -> Norm:
             "model",
             expected="norms that divide by a length and multiply by a gain",
             found=f"{path!r}, a {type(module).__name__}",
-            instead="fold_norm=False",
+            instead="fold_norm=False for weights; circuits.ablate and attention_patterns, which ask for no norm",
         )
     return Norm(path, gain.detach(), bias.detach(), centred)

@@ -54,7 +54,7 @@ def test_a_head_adds_what_its_weights_make_of_its_z() -> None:
     model = random_network()
     names = ["L1H2", "blocks.1.hook_resid_post"]
     cache = run_with_cache(model, TOKENS, names=names)[1]
-    stream, written = cache[names[1]], cache[names[0]] @ model.blocks[1].attn.W_O[2]
+    stream, written = cache[names[1]], cache[names[0]] @ model.get_parameter("blocks.1.attn.W_O")[2]
     scale = (stream.var(-1, unbiased=False, keepdim=True) + 1e-5).rsqrt()
     expected = (
         (written - written.mean(-1, keepdim=True)) * scale * model.get_parameter("ln_final.w") @ model.unembed.W_U

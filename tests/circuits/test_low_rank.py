@@ -10,8 +10,10 @@ from ontogeny.core.errors import InvalidArgument
 
 def product(rows: int, rank: int, columns: int, seed: int = 0) -> LowRank:
     generator = torch.Generator().manual_seed(seed)
-    sizes = (rows, rank), (rank, columns)
-    return LowRank(*(torch.randn(size, generator=generator, dtype=torch.float64) for size in sizes))
+    left, right = (
+        torch.randn(size, generator=generator, dtype=torch.float64) for size in ((rows, rank), (rank, columns))
+    )
+    return LowRank(left, right)
 
 
 @pytest.mark.parametrize("shape", [(9, 3, 7), (5, 8, 6), (4, 1, 4)])

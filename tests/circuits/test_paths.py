@@ -28,7 +28,7 @@ def three_layers(**changes: Any) -> Transformer:
 
 def written_out(model: Transformer, sent: Tensor, head: int, input: str) -> Tensor:
     """The forward pass of layer 2 by hand, in which one input of one head reads the stream less `sent`."""
-    block = model.blocks[2]
+    block: Any = model.blocks[2]
     stream = run_with_cache(model, TOKENS, names="blocks.2.hook_resid_pre")[1]["blocks.2.hook_resid_pre"]
     positions = model.pos_embed.W_pos[: TOKENS.shape[1]]
     normal, other = block.ln1(stream), block.ln1(stream - sent)
@@ -55,7 +55,7 @@ def test_the_receiver_alone_hears_the_change_and_by_one_edge_alone(input: Any, h
     activation = run_with_cache(model, TOKENS, names=sender)[1][sender]
     sent = activation if how == "zero" else activation - activation.mean((0, 1))
     if "H" in sender:
-        sent = sent @ model.blocks[int(sender[1])].attn.W_O[int(sender[3])]
+        sent = sent @ model.get_parameter(f"blocks.{sender[1]}.attn.W_O")[int(sender[3])]
     expected, before = written_out(model, sent, 2, input), model(TOKENS)
     assert not torch.allclose(expected, before, atol=1e-3)
     with circuits.ablate_path(model, sender, "L2H2", input, how):
@@ -72,7 +72,8 @@ def test_the_path_of_the_pair_carries_induction_and_no_other_path_does() -> None
         return float(circuits.head_scores(model, repeats=repeats)["prefix_matching"].max())
 
     assert matching() > 0.95
-    for one, other, input in product(range(4), range(4), ("Q", "K", "V")):
+    inputs: tuple[Any, ...] = ("Q", "K", "V")
+    for one, other, input in product(range(4), range(4), inputs):
         pair = (f"L0H{one}", f"L1H{other}", input)
         with circuits.ablate_path(model, f"L0H{one}", f"L1H{other}", input):
             found = matching()
@@ -92,7 +93,7 @@ def test_all_senders_together_leave_the_key_without_any_stream() -> None:
         with circuits.ablate_path(model, sender, "L1H1", "K"):
             found += run_with_cache(model, TOKENS, names=site)[1][site]
     whole = run_with_cache(model, TOKENS, names=site)[1][site]
-    attention = model.blocks[1].attn
+    attention: Any = model.blocks[1].attn
     positions = model.pos_embed.W_pos[:7] @ attention.W_K[1] + attention.b_K[1]
     torch.testing.assert_close((found - whole)[:, :, 1], positions.expand(4, -1, -1), atol=1e-4, rtol=1e-4)
 

@@ -129,4 +129,4 @@ def test_networks_of_one_layer_and_unknown_inputs_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="two layers with heads or more"):
         circuits.composition(random_network(num_layers=1), "K")
     with pytest.raises(InvalidArgument, match="'Q', 'K' or 'V'"):
-        circuits.composition(random_network(), "k")  # pyrefly: ignore[bad-argument-type]
+        circuits.composition(random_network(), "k")

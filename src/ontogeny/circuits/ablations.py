@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from ontogeny.circuits.replacements import How, Replacement
+from ontogeny.circuits.replacements import Replacement
 from ontogeny.models import Site, intervene
 from ontogeny.models.anatomy import known_structure
 
 
 @contextmanager
 def ablate(
-    model: nn.Module, parts: str | Site | Iterable[str | Site], how: How | Replacement = "zero"
+    model: nn.Module, parts: str | Site | Iterable[str | Site], how: str | Replacement = "zero"
 ) -> Generator[nn.Module]:
     """Within the context, what the parts write is replaced; the model's weights are never touched.
 

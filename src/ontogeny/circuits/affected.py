@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from ontogeny.circuits.ablations import ablate
-from ontogeny.circuits.replacements import How, Replacement
+from ontogeny.circuits.replacements import Replacement
 from ontogeny.core.losses import next_token
 from ontogeny.models import heads
 from ontogeny.models.structure_calls import evaluating
@@ -41,7 +41,7 @@ def token_effects(
     model: nn.Module,
     tokens: Int[Tensor, "sequence position"],
     parts: Iterable[str] | None = None,
-    how: How | Replacement = "zero",
+    how: str | Replacement = "zero",
 ) -> xr.Dataset:
     """By how much each token's loss changes if a part is ablated.
 

@@ -1,7 +1,5 @@
 """How much later heads read of what earlier heads write: composition scores and their null distribution."""
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 import xarray as xr
@@ -14,7 +12,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import generator
 from ontogeny.models import heads
 
-Input = Literal["Q", "K", "V"]
+_INPUTS = ("Q", "K", "V")
 
 _BLOCK = 2**24  # random numbers held at once
 _ROUNDING = 1e-6
@@ -22,7 +20,7 @@ _ROUNDING = 1e-6
 
 @torch.no_grad()
 def composition(
-    model: nn.Module, input: Input, *, fold_norm: bool = False, count: int = 1999, seed: int = 0
+    model: nn.Module, input: str, *, fold_norm: bool = False, count: int = 1999, seed: int = 0
 ) -> xr.DataArray:
     """Composition score of every earlier with every later head: |A B| / (|A| |B|) in Frobenius norms.
 
@@ -84,7 +82,7 @@ def composition(
 @torch.no_grad()
 def composition_null(
     model: nn.Module,
-    input: Input,
+    input: str,
     sender: str,
     receiver: str,
     *,
@@ -119,9 +117,9 @@ class _Side:
         return _Side(left.Q @ (u * values[:, None]), (values[..., None] * vh) @ right.Q.mT, values)
 
 
-def _factors(model: nn.Module, input: Input, fold_norm: bool) -> tuple[_Side, _Side, list[tuple[int, int]], str]:
+def _factors(model: nn.Module, input: str, fold_norm: bool) -> tuple[_Side, _Side, list[tuple[int, int]], str]:
     """The heads as writers and as readers, in one order, with their layers and numbers."""
-    if input not in get_args(Input):
+    if input not in _INPUTS:
         raise InvalidArgument("input", expected="'Q', 'K' or 'V'", found=repr(input), instead="'K'")
     found = heads(model)
     if len({head.layer for head in found}) < 2:
@@ -146,7 +144,7 @@ def _placed(table: Float[np.ndarray, "sender receiver"], places: list[tuple[int,
     return result
 
 
-def _reader(model: nn.Module, input: Input, head: str, fold_norm: bool) -> LowRank:
+def _reader(model: nn.Module, input: str, head: str, fold_norm: bool) -> LowRank:
     if input == "V":
         return ov_circuit(model, head, fold_norm=fold_norm)
     product = qk_circuit(model, head, fold_norm=fold_norm)

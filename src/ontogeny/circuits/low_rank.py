@@ -69,7 +69,7 @@ class LowRank:
         """Frobenius norm."""
         return float(torch.linalg.matrix_norm(self._core()))
 
-    def singular_values(self) -> Float[Tensor, " rank"]:
+    def singular_values(self) -> Float[Tensor, " few"]:
         """From the largest; those beyond the smallest of m, n and r are zero and left out."""
         return torch.linalg.svdvals(self._core())
 
@@ -82,7 +82,7 @@ class LowRank:
         self._square()
         return float((self.left * self.right.mT).sum())
 
-    def eigenvalues(self) -> Complex[Tensor, " rank"]:
+    def eigenvalues(self) -> Complex[Tensor, " few"]:
         """The r eigenvalues that may differ from zero, by size; they are those of `right @ left`, (r, r).
 
         Raises:
@@ -100,7 +100,7 @@ class LowRank:
         found = self.eigenvalues()
         return float(found.real.sum() / found.abs().sum())
 
-    def _core(self) -> Float[Tensor, "few few"]:
+    def _core(self) -> Float[Tensor, "few some"]:
         """A small matrix with the same singular values."""
         upper = torch.linalg.qr(self.left, mode="r").R
         lower = torch.linalg.qr(self.right.mT, mode="r").R

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from ontogeny.circuits.compositions import Input
 from ontogeny.circuits.ends import head_named
 from ontogeny.circuits.norms import norm_before
-from ontogeny.circuits.replacements import How, Replacement
+from ontogeny.circuits.replacements import Replacement
 from ontogeny.circuits.stream import check_adds
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.models import Head, Intervention, Site, heads, intervene
@@ -26,8 +25,8 @@ def ablate_path(
     model: nn.Module,
     sender: str,
     receiver: str | Iterable[str],
-    input: Input = "K",
-    how: How | Replacement = "zero",
+    input: str = "K",
+    how: str | Replacement = "zero",
 ) -> Generator[nn.Module]:
     """Within the context, one input of a later head hears a replacement of what an earlier part writes.
 

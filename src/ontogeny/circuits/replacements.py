@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -13,7 +13,7 @@ from ontogeny.core.seeds import generator
 from ontogeny.models import Intervention, run_with_cache
 from ontogeny.models.structure_calls import evaluating
 
-How = Literal["zero", "mean", "resample"]
+_KINDS = ("zero", "mean", "resample")
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Replacement:
         seed: of the sequences drawn. A batch of a given size is always answered by the same ones.
     """
 
-    how: How = "zero"
+    how: str = "zero"
     positions: Sequence[int] | None = None
     reference: Int[Tensor, "sequence position"] | None = field(default=None, compare=False)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.how not in get_args(How):
+        if self.how not in _KINDS:
             raise InvalidArgument(
                 "how", expected="'zero', 'mean' or 'resample'", found=repr(self.how), instead="how='mean'"
             )
 
     @staticmethod
-    def of(how: "How | Replacement") -> "Replacement":
+    def of(how: "str | Replacement") -> "Replacement":
         return how if isinstance(how, Replacement) else Replacement(how)
 
     def interventions(self, model: nn.Module, places: Sequence[Any]) -> Mapping[Any, Intervention]:

@@ -91,7 +91,7 @@ def _from(begin: int, score: Callable[[Patterns], Scores], patterns: Patterns) -
     return score(patterns[..., begin:, begin:])
 
 
-def _with_first(tokens: Int[Tensor, "sequence position"], first: int | None) -> Int[Tensor, "sequence position"]:
+def _with_first(tokens: Int[Tensor, "sequence position"], first: int | None) -> Int[Tensor, "sequence longer"]:
     return tokens if first is None else F.pad(tokens, (1, 0), value=first)
 
 

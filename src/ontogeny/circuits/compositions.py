@@ -55,8 +55,8 @@ def composition(
             keys.
     """
     left, right, places, note = _factors(model, input, fold_norm)
-    product = torch.einsum("aij,bjk->abik", left.right_core, right.left_core)
-    scores = product.square().sum((-2, -1)).sqrt() / (left.norm[:, None] * right.norm)
+    products = [torch.linalg.matrix_norm(each @ right.left_core) for each in left.right_core]  # one sender at a time
+    scores = torch.stack(products) / (left.norm[:, None] * right.norm)
     at_least, total, square = torch.zeros_like(scores), torch.zeros_like(scores), torch.zeros_like(scores)
     # |A R B|² = Σ_ij a_i² C_ij² b_j² in singular values a and b, where C is a corner of a random rotation
     for corners in _corners(left.width, left.rank, right.rank, count, seed):

@@ -6,6 +6,7 @@ s held fixed it is affine.
 
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import generator
-from ontogeny.models import Site, intervene
+from ontogeny.models import Site, heads, intervene
+from ontogeny.models.anatomy import known_structure
+from ontogeny.models.structure import Structure
 from ontogeny.models.structure_calls import TOKENS, evaluating, recorded
 from ontogeny.models.structure_copies import is_norm
 
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[Structure, dict[str, str | None]]] = WeakKeyDictionary()
 _LARGE = 100.0  # inputs of this size, beside which the constant that norms add to the variance is nothing
 _EXACT = 1e-3
 
@@ -53,36 +57,50 @@ class Norm:
         return ((y - self.bias) * direction).sum(-1, keepdim=True) / direction.square().sum(-1, keepdim=True)
 
 
-@torch.no_grad()
 def norm_before(model: nn.Module, path: str) -> Norm | None:
     """The norm whose output the module at `path` is called with; `None` if it is called with no norm's output.
-
-    Found by running the model: the norm is the module that holds vectors alone, or no parameters, and returns what the
-    other is given.
 
     Raises:
         InvalidArgument: for a norm that is not of the form above.
     """
+    found = path_of_norm_before(model, path)
+    return None if found is None else _measured(found, model.get_submodule(found), heads(model)[0].W_Q.shape[0])
+
+
+def path_of_norm_before(model: nn.Module, path: str) -> str | None:
+    """Where that norm is. Found once while the model's structure stays, by a run.
+
+    It is the module that holds vectors alone, or no parameters, and returns what the other is given.
+    """
+    known = known_structure(model)
+    if model not in _KNOWN or _KNOWN[model][0] is not known:
+        _KNOWN[model] = known, {}
+    paths = _KNOWN[model][1]
+    if path not in paths:
+        paths[path] = _searched(model, path)
+    return paths[path]
+
+
+@torch.no_grad()
+def _searched(model: nn.Module, path: str) -> str | None:
     tokens = (TOKENS.to(next(model.parameters()).device),)
     given = recorded(model, tokens, {path}).made[path].tensors()
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    inputs: dict[str, Tensor] = {}
+    read: dict[str, Tensor] = {}
+    same: list[str] = []
 
-    def entered(name: str, x: Tensor) -> None:
-        inputs[name] = x
+    def enter(name: str, x: Tensor) -> None:
+        read[name] = x
 
-    def left(name: str, y: Tensor) -> None:
-        seen[name] = inputs[name], y
+    def leave(name: str, y: Tensor) -> None:
+        x = read[name]
+        if x.shape == y.shape and not torch.equal(x, y):
+            same.extend(name for each in given if each.shape == y.shape and torch.equal(each, y))
 
     names = [name for name, module in model.named_modules() if name and _could_be_norm(module)]
-    places = {Site(name, "input"): partial(entered, name) for name in names}
-    with evaluating(model), intervene(model, places | {Site(name): partial(left, name) for name in names}):
+    places = {Site(name, "input"): partial(enter, name) for name in names}
+    with evaluating(model), intervene(model, places | {Site(name): partial(leave, name) for name in names}):
         model(*tokens)
-    for name, (x, y) in seen.items():
-        same = any(each.shape == y.shape and torch.equal(each, y) for each in given)
-        if same and x.shape == y.shape and not torch.equal(x, y):
-            return _measured(name, model.get_submodule(name), y.shape[-1])
-    return None
+    return next(iter(same), None)
 
 
 def _could_be_norm(module: nn.Module) -> bool:
@@ -90,6 +108,7 @@ def _could_be_norm(module: nn.Module) -> bool:
     return is_norm(module) or (empty and not isinstance(module, nn.Identity))
 
 
+@torch.no_grad()
 def _measured(path: str, module: nn.Module, width: int) -> Norm:
     weight = next(module.parameters(), torch.zeros(()))
     x = torch.randn(4, 1, width, generator=generator(0, "norm")).to(weight) * _LARGE

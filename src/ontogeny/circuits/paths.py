@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from ontogeny.circuits.ends import head_named
-from ontogeny.circuits.norms import norm_before
+from ontogeny.circuits.norms import path_of_norm_before
 from ontogeny.circuits.replacements import Replacement
 from ontogeny.circuits.stream import check_adds
 from ontogeny.core.errors import InvalidArgument
@@ -49,11 +49,14 @@ def ablate_path(
     receivers = [head_named(model, name, "receiver") for name in _listed(receiver)]
     if input not in _ROLES:
         raise InvalidArgument("input", expected="'Q', 'K' or 'V'", found=repr(input), instead="input='K'")
-    slices = {_shown(model, head, receivers, input): _ROLES[input](head) for head in receivers}
+    hearers = {
+        _shown(model, head, receivers, input): (head.attention, _ROLES[input](head).of(head.parameters))
+        for head in receivers
+    }
     place, to_stream = _sending(model, sender, receivers)
     check_adds(model)
     replaced = Replacement.of(how).interventions(model, [place])[place]
-    norms = {head.attention: norm_before(model, head.attention) for head in receivers}
+    norms = {head.attention: path_of_norm_before(model, head.attention) for head in receivers}
     changes: dict[str, Tensor] = {}
 
     def send(activation: Tensor) -> None:
@@ -66,20 +69,14 @@ def ablate_path(
 
         return change
 
-    def receive(attention: str, part: TensorSlice) -> Intervention:
-        weight = part.of(dict(model.named_parameters()))
-
-        def change(activation: Tensor) -> Tensor:
-            return activation + changes[attention if norms[attention] else "sent"] @ weight
-
-        return change
+    def receive(attention: str, weight: Tensor) -> Intervention:
+        return lambda activation: activation + changes[attention if norms[attention] else "sent"] @ weight
 
     interventions: dict[str | Site, Intervention] = {place: send}
     for path, norm in norms.items():
         if norm is not None:
-            interventions[Site(norm.path, "input")] = hear(path, model.get_submodule(norm.path))
-    for site, part in slices.items():
-        interventions[site] = receive(next(each.attention for each in receivers if _ROLES[input](each) == part), part)
+            interventions[Site(norm, "input")] = hear(path, model.get_submodule(norm))
+    interventions |= {site: receive(*hearer) for site, hearer in hearers.items()}
     with intervene(model, interventions):
         yield model
 

@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 from scipy.stats import kstest
 from tests.circuits.test_advice import Attention, Network
+from tests.models.families import network
 
 from ontogeny import circuits
 from ontogeny.core.errors import InvalidArgument
@@ -117,6 +118,17 @@ def test_gains_are_folded_on_request() -> None:
     a, b = (one.W_V @ one.W_O).detach(), (into @ other.W_K @ (into @ other.W_Q).T).detach()
     folded = circuits.composition(model, "K", fold_norm=True, count=9)
     assert float(folded[0, 0, 1, 0]) == pytest.approx(float((a @ b).norm() / a.norm() / b.norm()), rel=1e-3)
+
+
+@torch.no_grad()
+def test_heads_of_a_group_share_what_is_composed_with_their_keys() -> None:
+    """Llama: products of the later head with grouped keys, and the note on rotations."""
+    model = network("llama")[0]
+    found = circuits.composition(model, "K", count=9)
+    assert "distance zero" in found.attrs["note"]
+    one, other = heads(model)[2], heads(model)[6 + 4]
+    a, b = one.W_V @ one.W_O, other.W_K @ other.W_Q.T
+    assert float(found[0, 2, 1, 4]) == pytest.approx(float((a @ b).norm() / a.norm() / b.norm()), rel=1e-4)
 
 
 def test_layers_may_have_unequal_numbers_of_heads() -> None:

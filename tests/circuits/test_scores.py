@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.models.families import network
 from torch import Tensor
 
 from ontogeny import circuits
@@ -122,6 +123,22 @@ def test_text_has_its_own_scores_and_the_entropy_of_even_attention_is_known() ->
     entropy = np.mean([np.log(position + 1) for position in range(1, 10)])
     np.testing.assert_allclose(scores["attention_entropy"], entropy, rtol=1e-5)
     np.testing.assert_allclose(scores["previous_token"], np.mean([1 / (p + 1) for p in range(1, 10)]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2", "qwen3"])
+def test_families(name: str) -> None:
+    """Against patterns that the library returns itself."""
+    model = network(name)[0]
+    config = RepeatConfig(num_sequences=2, period=5, occurrences=2)
+    scores = circuits.head_scores(model, repeats=config)
+    tokens, _ = repeated_tokens(model, 31, config, 0)
+    with torch.no_grad():
+        patterns = torch.stack(model(tokens, output_attentions=True).attentions)  # layer, sequence, head, query, key
+    expected = patterns.diagonal(-4, -2, -1)[..., 1:].mean((1, -1))
+    np.testing.assert_allclose(scores["prefix_matching"], expected, atol=1e-5)
+    np.testing.assert_allclose(scores["previous_token"], patterns.diagonal(-1, -2, -1).mean((1, -1)), atol=1e-5)
+    assert scores["copying"].notnull().all()
+    assert bool((scores["copying"] >= 0).all() & (scores["copying"] <= 1).all())
 
 
 def test_interventions_apply_and_the_model_comes_back() -> None:

@@ -32,9 +32,13 @@ class Reader:
     """The state of sequences that are read token by token: all that a law depends on."""
 
     def __init__(self, rules: Rules, base: Float[Tensor, " vocabulary"], span: int, max_depth: int, count: int) -> None:
-        self._rules, self._base, self._span = rules, base, span
+        self._base, self._span, self._kinds = base, span, len(rules.opening)
+        phrases = [torch.tensor(each) for _, each in sorted(rules.phrases.items()) if each]
+        self._phrases = [(table[:, :-1], table[:, -1]) for table in phrases]  # a longer one takes a shorter one's place
+        self._skips = torch.tensor(rules.skips).T if rules.skips else None
         self._words, self._max_depth = rules.opening[0] if rules.opening else len(base), max_depth
         self._rows = torch.arange(count)
+        self._none = torch.zeros(count, len(base), dtype=base.dtype)
         self._seen = torch.empty(count, 0, dtype=torch.int64)
         self._depth = torch.zeros(count, dtype=torch.int64)
         self._stack = torch.zeros(count, max_depth + 1, dtype=torch.int64)  # kinds that are open, outermost first
@@ -42,9 +46,9 @@ class Reader:
     def push(self, tokens: Int[Tensor, " sequence"]) -> None:
         """The next token of every sequence."""
         self._seen = torch.cat([self._seen, tokens[:, None]], dim=1)
-        kinds = len(self._rules.opening)
-        opens = (tokens >= self._words) & (tokens < self._words + kinds) & (self._depth < self._max_depth)
-        closes = (tokens >= self._words + kinds) & (self._depth > 0)
+        closing = self._words + self._kinds
+        opens = (tokens >= self._words) & (tokens < closing) & (self._depth < self._max_depth)
+        closes = (tokens >= closing) & (self._depth > 0)
         rows = self._rows[opens]
         self._stack[rows, self._depth[rows]] = tokens[rows] - self._words
         self._depth += opens.long() - closes.long()
@@ -62,56 +66,46 @@ class Reader:
 
     def _phrase(self) -> Law:
         """The end of the longest phrase whose other tokens are the last ones."""
-        law = self._nothing()
-        for order, phrases in sorted(self._rules.phrases.items()):  # a longer one takes the place of a shorter
-            if not phrases or self._seen.shape[1] < order - 1:
-                continue
-            table = torch.tensor(phrases)
-            matches = (self._seen[:, None, 1 - order :] == table[None, :, :-1]).all(-1)
-            law = torch.where(matches.any(1, keepdim=True), _alike(matches, table[:, -1], law), law)
+        law = self._none
+        for others, ends in self._phrases:
+            if self._seen.shape[1] >= others.shape[1]:
+                matches = (self._seen[:, None, -others.shape[1] :] == others).all(-1)
+                law = torch.where(matches.any(1, keepdim=True), self._alike(matches, ends), law)
         return law
 
     def _skip(self) -> Law:
         """The outputs, all alike, of skips whose destination is the last token and whose source is in the span."""
-        if not self._rules.skips or self._seen.shape[1] < 2:
-            return self._nothing()
-        source, destination, output = torch.tensor(self._rules.skips).T
+        if self._skips is None or self._seen.shape[1] < 2:
+            return self._none
+        source, destination, output = self._skips
         before = self._seen[:, -1 - self._span : -1]
         matches = (self._seen[:, -1:] == destination) & (before[:, :, None] == source).any(1)
-        return _alike(matches, output, self._nothing())
+        return self._alike(matches, output)
 
     def _induction(self) -> Law:
         """The words that followed the last token earlier, by how often they did."""
-        law = self._nothing()
         if self._seen.shape[1] < 2:
-            return law
+            return self._none
         followers = self._seen[:, 1:]
         matches = (self._seen[:, :-1] == self._seen[:, -1:]) & (followers < self._words)
-        law.scatter_add_(1, followers, matches.to(law))
+        law = self._none.scatter_add(1, followers, matches.to(self._none))
         return law / law.sum(1, keepdim=True).clamp(min=1)
 
     def _open(self) -> Law:
         """A bracket of any kind, where another fits."""
-        law = self._nothing()
-        if self._rules.opening:
-            law[:, list(self._rules.opening)] = (self._depth < self._max_depth).to(law)[:, None] / len(
-                self._rules.opening
-            )
-        return law
+        law = self._none.clone()
+        law[:, self._words : self._words + self._kinds] = (self._depth < self._max_depth).to(law)[:, None]
+        return law / max(1, self._kinds)
 
     def _close(self) -> Law:
         """The bracket that closes the innermost open one."""
-        law = self._nothing()
+        law = self._none.clone()
         rows = self._rows[self._depth > 0]
         kinds = self._stack[rows, self._depth[rows] - 1]
-        law[rows, self._words + len(self._rules.opening) + kinds] = 1
+        law[rows, self._words + self._kinds + kinds] = 1
         return law
 
-    def _nothing(self) -> Law:
-        return torch.zeros(len(self._rows), len(self._base), dtype=self._base.dtype)
-
-
-def _alike(matches: Bool[Tensor, "sequence rule"], output: Int[Tensor, " rule"], like: Law) -> Law:
-    """All outputs of the rules that match, alike; an output of several rules once for each."""
-    law = torch.zeros_like(like).scatter_add_(1, output.expand(len(matches), -1), matches.to(like))
-    return law / law.sum(1, keepdim=True).clamp(min=1)
+    def _alike(self, matches: Bool[Tensor, "sequence rule"], output: Int[Tensor, " rule"]) -> Law:
+        """All outputs of the rules that match, alike; an output of several rules once for each."""
+        law = self._none.scatter_add(1, output.expand(len(matches), -1), matches.to(self._none))
+        return law / law.sum(1, keepdim=True).clamp(min=1)

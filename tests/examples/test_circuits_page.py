@@ -13,7 +13,7 @@ def test_the_page_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str
     blocks = PAGE.split("```")[1::2]
     exec("\n\n".join(block.removeprefix("python") for block in blocks if block.startswith("python")), {})
     said = "".join(block.removeprefix("\n") for block in blocks if block.startswith("\n"))
-    assert len(said.splitlines()) == 10
+    assert len(said.splitlines()) == 12
     assert capsys.readouterr().out == said
 
 

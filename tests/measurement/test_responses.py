@@ -85,6 +85,16 @@ def test_tokens_that_a_part_does_not_touch_do_not_answer() -> None:
     assert (found["token_susceptibility"].values > 0).all()
 
 
+def test_too_few_draws_for_tokens_are_an_outcome_of_that_part() -> None:
+    probes = {"base": torch.ones(5), "threes": 3 * torch.ones(7)}
+    short = SAMPLER.model_copy(update={"num_chains": 2, "num_draws": 14, "thinning": 1})
+    found = measured(probes, ["a", "b"], short, torch.ones(2))
+    assert (found["outcome"] != "converged").all()
+    assert found["token_susceptibility"].isnull().all()
+    assert found["token_susceptibility"].shape == (2, 4)
+    assert found["susceptibility"].notnull().all()
+
+
 def test_a_base_alone_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="a base and at least one dataset"):
         measured({"base": torch.ones(5)}, ["a"], SAMPLER)

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,6 +10,8 @@ from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 
 _SETTING = "a setting of"
+# In place of `Self`, which beartype does not take in a method.
+Own = TypeVar("Own", bound="Settings")
 
 
 class Settings(BaseModel):
@@ -24,10 +26,10 @@ class Settings(BaseModel):
             raise _refusal(type(self), error) from None
 
     @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Self:
+    def model_validate(cls: type[Own], obj: Any, **options: Any) -> Own:
         """As pydantic's, refused in the same way as a call."""
         try:
-            return super().model_validate(obj, **options)
+            return super().model_validate(obj, **options)  # pyrefly: ignore[bad-return]
         except ValidationError as error:
             raise _refusal(cls, error) from None
 

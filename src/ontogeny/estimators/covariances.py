@@ -75,19 +75,29 @@ def cross_covariance(draws: xr.DataTree, first: Reader, second: Reader) -> Cross
     return CrossCovariance(value * count / (count - 1), error, correlation)
 
 
+def enough_draws(draws: xr.DataTree) -> bool:
+    """Whether the draws suffice for `cross_covariance`, and some chain stayed finite."""
+    return bool(finite_chains(draws)) and draws["posterior"].sizes["draw"] >= _MIN_SEGMENT * _per_chain(draws)
+
+
+def _per_chain(draws: xr.DataTree) -> int:
+    """The number of segments that each chain is cut into."""
+    chains = len(finite_chains(draws))
+    return _SEGMENTS if settings_of(draws).control_variate or not chains else max(-(-_SEGMENTS // chains), 2)
+
+
 def _segments(draws: xr.DataTree) -> Iterator[list[tuple[int, slice]]]:
     """Segments of equal size, as lists of (chain, draws): of one chain, or of all if they share minibatches."""
     chains = finite_chains(draws)
-    length, shared = draws["posterior"].sizes["draw"], settings_of(draws).control_variate
-    number = _SEGMENTS if shared or not chains else max(-(-_SEGMENTS // len(chains)), 2)
-    size = length // number
-    if size < _MIN_SEGMENT or not chains:
+    length, shared, number = draws["posterior"].sizes["draw"], settings_of(draws).control_variate, _per_chain(draws)
+    if not enough_draws(draws):
         raise InvalidArgument(
             "draws",
             expected=f"at least {_MIN_SEGMENT * number} draws per chain, and a chain that stayed finite",
             found=f"{length} draws of {len(chains)} finite chains",
             instead="num_draws=200",
         )
+    size = length // number
     for start in range(length - size * number, length, size):
         part = slice(start, start + size)
         if shared:

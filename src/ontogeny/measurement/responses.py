@@ -12,11 +12,13 @@ from torch import nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
+from ontogeny.core.outcome import Outcome
 from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc, susceptibilities, susceptibility
+from ontogeny.estimators.covariances import enough_draws
 from ontogeny.estimators.quantity import at_center, mean_of, per_sample
 from ontogeny.measurement.protocol import Cell
 from ontogeny.sampling import SGLD, Calibrated, Fixed, LocalPosterior, PosteriorConfig, Sampler, sample
@@ -36,7 +38,7 @@ class Responses:
     `susceptibility_noise`, `mcse_noise`. Over `component` and `probe`: `rise`, the mean rise of the loss above that at
     w*, `rise_mcse`, and the same for the control. Over `component`: `radius`, the distance, and `outcome`, the worst
     verdict on the draws and on the susceptibilities. With `tokens`, over `component` and `token`:
-    `token_susceptibility`, `token_mcse`.
+    `token_susceptibility`, `token_mcse`, NaN where the draws are too few for their errors.
 
     Args:
         data, loss_fn: as for `LocalPosterior`.
@@ -103,11 +105,11 @@ class Responses:
         radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
         names = list(self.probes)
         found, outcomes = _answers(draws, names)
-        gravest = max([llc(draws).sampled, *outcomes], key=lambda outcome: list(type(outcome)).index(outcome))
-        found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
         if self.tokens is not None:
-            each = susceptibilities(draws, _TOKENS, names[0])
-            found |= {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
+            found |= _of_tokens(draws, names[0])
+            outcomes += [] if enough_draws(draws) else [Outcome.TOO_FEW_DRAWS]
+        gravest = max([llc(draws).sampled, *outcomes], key=list(Outcome).index)
+        found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
         at_random, kernel = _noise(posterior, radius)
         lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
         fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first draw is at w*
@@ -120,6 +122,15 @@ def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SG
     """Independent Gaussian weights at this distance: at nβ = 0 and ε = 2/γ steps are independent of each other."""
     variance = max(radius**2 / posterior.num_parameters, 1e-30)
     return posterior.at(nbeta=0.0, localization=2 / variance), SGLD(variance)
+
+
+def _of_tokens(draws: xr.DataTree, base: str) -> dict[str, Any]:
+    """Susceptibilities to single tokens; NaN where the draws are too few for their errors."""
+    if enough_draws(draws):
+        each = susceptibilities(draws, _TOKENS, base)
+        return {f"token_{name}": ("token", each[name].values) for name in ("susceptibility", "mcse")}
+    unknown = np.full(len(at_center(draws, _TOKENS)), np.nan)
+    return {f"token_{name}": ("token", unknown) for name in ("susceptibility", "mcse")}
 
 
 def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list[Any]]:

@@ -149,7 +149,7 @@ PRESETS = {
             refinement=Refinement(
                 checkpoints=14,
                 sampler=Calibrated(error=0.05, budget=4000),
-                responses=Calibrated(error=0.05, budget=16_000),
+                responses=Calibrated(error=0.02, budget=60_000),
             ),
         ),
     ),

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tests.advice import Mistake, follow, mistakes
@@ -88,6 +89,8 @@ two, short, one_hot = ours(), ours(3), OneHot()
 squashed = Network(Attention(2), norm=Squash())
 hidden = Network(Attention(2, shown=True, called=False))
 name, sender = "L0H1", "L0H0"
+deep = np.random.default_rng(0).standard_normal((5, 6, 4))
+acts = deep.reshape(-1, 4)
 
 
 def works(context: AbstractContextManager[nn.Module], rows: int = 2) -> bool:
@@ -169,6 +172,20 @@ MISTAKES = (
      "an attention that calls modules for its projections", "causal(plain)"),
     ("circuits/patterns.py:_of_layer#2", "causal(scaled)", "model",
      "a network whose modules return its attention patterns", "causal(shown)"),
+    ("circuits/matching.py:best_matching", "circuits.best_matching(np.ones(3))", "similarity",
+     "circuits.similarities(first, second)",
+     "(lambda first, second: circuits.best_matching(ADVICE))([acts], [acts]).mean > 0.99"),
+    ("circuits/similarity.py:svcca", "circuits.svcca(acts, acts, kept=2)", "kept", "kept=0.99",
+     "circuits.svcca(acts, acts, ADVICE) > 0.99"),
+    ("circuits/similarity.py:circuit_cosine",
+     "circuits.circuit_cosine(circuits.ov_circuit(two, name), circuits.ov_circuit(two, name, full=True))", "second",
+     "full=True", "circuits.circuit_cosine(*2 * [circuits.ov_circuit(two, name, ADVICE)]) > 0.99"),
+    ("circuits/similarity.py:checked", "circuits.debiased_cka(deep, deep)", "first",
+     "activations.reshape(-1, width)",
+     "(lambda activations, width: circuits.debiased_cka(ADVICE, ADVICE))(deep, 4) > 0.99"),
+    ("circuits/tails.py:tail_of", "circuits.tail_of(-np.ones(9))", "values",
+     "more samples, or a quantile at which the unit is active",
+     "circuits.tail_of(np.random.default_rng(0).exponential(size=900)).num_values == 90"),
 )
 # fmt: on
 

@@ -13,6 +13,9 @@ from ontogeny.circuits.heads import head_types as head_types
 from ontogeny.circuits.heads import repeat_scores as repeat_scores
 from ontogeny.circuits.heads import text_scores as text_scores
 from ontogeny.circuits.low_rank import LowRank as LowRank
+from ontogeny.circuits.matching import Matching as Matching
+from ontogeny.circuits.matching import best_matching as best_matching
+from ontogeny.circuits.matching import match_units as match_units
 from ontogeny.circuits.patching import activation_patching as activation_patching
 from ontogeny.circuits.patching import attribution_patching as attribution_patching
 from ontogeny.circuits.paths import ablate_path as ablate_path
@@ -25,6 +28,14 @@ from ontogeny.circuits.products import qk_circuit as qk_circuit
 from ontogeny.circuits.repeats import RepeatConfig as RepeatConfig
 from ontogeny.circuits.replacements import Replacement as Replacement
 from ontogeny.circuits.scores import head_scores as head_scores
+from ontogeny.circuits.similarity import circuit_cosine as circuit_cosine
+from ontogeny.circuits.similarity import debiased_cka as debiased_cka
+from ontogeny.circuits.similarity import procrustes as procrustes
+from ontogeny.circuits.similarity import similarities as similarities
+from ontogeny.circuits.similarity import svcca as svcca
+from ontogeny.circuits.tails import Tail as Tail
+from ontogeny.circuits.tails import across_quantiles as across_quantiles
+from ontogeny.circuits.tails import tail_of as tail_of
 from ontogeny.circuits.trigrams import skip_trigram_bugs as skip_trigram_bugs
 from ontogeny.circuits.trigrams import skip_trigrams as skip_trigrams
 from ontogeny.circuits.trigrams import source_shares as source_shares

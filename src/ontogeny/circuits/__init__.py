@@ -16,6 +16,10 @@ from ontogeny.circuits.low_rank import LowRank as LowRank
 from ontogeny.circuits.matching import Matching as Matching
 from ontogeny.circuits.matching import best_matching as best_matching
 from ontogeny.circuits.matching import match_units as match_units
+from ontogeny.circuits.multigrams import KINDS as KINDS
+from ontogeny.circuits.multigrams import PatternRules as PatternRules
+from ontogeny.circuits.multigrams import multigrams as multigrams
+from ontogeny.circuits.multigrams import token_patterns as token_patterns
 from ontogeny.circuits.patching import activation_patching as activation_patching
 from ontogeny.circuits.patching import attribution_patching as attribution_patching
 from ontogeny.circuits.paths import ablate_path as ablate_path

@@ -175,7 +175,7 @@ MISTAKES = (
     ("circuits/matching.py:best_matching", "circuits.best_matching(np.ones(3))", "similarity",
      "circuits.similarities(first, second)",
      "(lambda first, second: circuits.best_matching(ADVICE))([acts], [acts]).mean > 0.99"),
-    ("circuits/multigrams.py:PatternRules.__post_init__", "circuits.PatternRules(reach=1)", "reach", "reach=6",
+    ("circuits/token_kinds.py:PatternRules.__post_init__", "circuits.PatternRules(reach=1)", "reach", "reach=6",
      "circuits.PatternRules(ADVICE).reach == 6"),
     ("circuits/similarity.py:svcca", "circuits.svcca(acts, acts, kept=2)", "kept", "kept=0.99",
      "circuits.svcca(acts, acts, ADVICE) > 0.99"),

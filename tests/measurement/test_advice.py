@@ -11,7 +11,7 @@ from torch import nn
 
 import ontogeny as og
 from ontogeny.core.protocols import Silent
-from ontogeny.measurement import Run
+from ontogeny.measurement import HeadCircuits, Run
 from ontogeny.measurement.given import (
     as_run,
     as_store,
@@ -33,6 +33,7 @@ def linear() -> nn.Linear:
     return nn.Linear(3, 2)
 
 
+half = torch.tensor([[0, 1, 2], [2, 0, 1]])
 loss = og.losses.cross_entropy
 run = og.open_checkpoints([linear().state_dict()])
 
@@ -65,6 +66,8 @@ def responses(probes: dict[str, Any]) -> Responses:
 
 # fmt: off
 MISTAKES = (
+    ("measurement/head_circuits.py:HeadCircuits.__post_init__", "HeadCircuits(half)", "repeats",
+     "torch.cat([half, half], dim=1)", "HeadCircuits(ADVICE).repeats.shape == (2, 6)"),
     ("measurement/responses.py:Responses.__post_init__", "responses({'code': code})", "probes",
      '{"mixed": …, "code": …}', "responses({'mixed': mixed, 'code': code})"),
     (GIVEN + "as_run", "og.measure('run', linear, code, loss)", "run", "og.open_checkpoints('run')",

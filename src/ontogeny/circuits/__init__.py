@@ -16,10 +16,6 @@ from ontogeny.circuits.low_rank import LowRank as LowRank
 from ontogeny.circuits.matching import Matching as Matching
 from ontogeny.circuits.matching import best_matching as best_matching
 from ontogeny.circuits.matching import match_units as match_units
-from ontogeny.circuits.multigrams import KINDS as KINDS
-from ontogeny.circuits.multigrams import PatternRules as PatternRules
-from ontogeny.circuits.multigrams import multigrams as multigrams
-from ontogeny.circuits.multigrams import token_patterns as token_patterns
 from ontogeny.circuits.patching import activation_patching as activation_patching
 from ontogeny.circuits.patching import attribution_patching as attribution_patching
 from ontogeny.circuits.paths import ablate_path as ablate_path
@@ -40,6 +36,10 @@ from ontogeny.circuits.similarity import svcca as svcca
 from ontogeny.circuits.tails import Tail as Tail
 from ontogeny.circuits.tails import across_quantiles as across_quantiles
 from ontogeny.circuits.tails import tail_of as tail_of
+from ontogeny.circuits.token_kinds import KINDS as KINDS
+from ontogeny.circuits.token_kinds import PatternRules as PatternRules
+from ontogeny.circuits.token_kinds import multigrams as multigrams
+from ontogeny.circuits.token_kinds import token_patterns as token_patterns
 from ontogeny.circuits.trigrams import skip_trigram_bugs as skip_trigram_bugs
 from ontogeny.circuits.trigrams import skip_trigrams as skip_trigrams
 from ontogeny.circuits.trigrams import source_shares as source_shares

@@ -3,6 +3,7 @@
 from ontogeny.measurement.behaviour import LanguageBehaviour as LanguageBehaviour
 from ontogeny.measurement.choice import Choice as Choice
 from ontogeny.measurement.choice import choose as choose
+from ontogeny.measurement.head_circuits import HeadCircuits as HeadCircuits
 from ontogeny.measurement.jobs import Run as Run
 from ontogeny.measurement.jobs import measure_cells as measure_cells
 from ontogeny.measurement.protocol import Cell as Cell

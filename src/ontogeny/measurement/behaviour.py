@@ -24,16 +24,17 @@ _BATCH = 32
 class LanguageBehaviour:
     """A behaviour for `measure`: the standard measures of a small language model on fixed probes.
 
-    | variable | meaning (losses in nats) |
-    |---|---|
-    | `test_loss` (distribution), `loss_by_position` (distribution, position) | next-token loss on held-out text |
-    | `icl_score`, `icl_by_sequence` | loss late in the context minus loss early: more negative means more in-context
-    learning | | `ngram_cross_entropy` (order) | -Σ q log p of the model p against the n-gram law q of the training text
-    | | `ngram_by_sequence` (order, ngram_sequence) | the same for each probe sequence | | `ngram_entropy` (order) |
-    entropy of those laws on the same text: the minimum of the cross-entropy | | `head_score` (score, layer, head),
-    `head_score_by_sequence` | see `ontogeny.circuits` | | `repeated_gain` | loss on the second half of repeated random
-    tokens minus the first: negative means induction | | `outputs` (output) | log-probabilities at a few positions, for
-        trajectory PCA |
+    Losses are in nats.
+
+    - `test_loss` (distribution), `loss_by_position` (distribution, position): next-token loss on held-out text.
+    - `icl_score`, `icl_by_sequence`: loss late in the context minus loss early; more negative means more in-context
+      learning.
+    - `ngram_cross_entropy` (order): -Σ q log p of the model p against the n-gram law q of the training text;
+      `ngram_by_sequence` (order, ngram_sequence): the same for each probe sequence.
+    - `ngram_entropy` (order): entropy of those laws on the same text, the minimum of the cross-entropy.
+    - `head_score` (score, layer, head), `head_score_by_sequence`: see `ontogeny.circuits`.
+    - `repeated_gain`: loss on the second half of repeated random tokens minus the first; negative means induction.
+    - `outputs` (output): log-probabilities at a few positions, for trajectory PCA.
 
     Args:
         held_out: distribution -> tokens (sequence, position); the first is used for in-context learning and outputs.

@@ -92,6 +92,8 @@ class LanguageConfig(StudyConfig):
         first_measured: checkpoints of earlier steps are not measured; in the first steps of training a network is at
             no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
+        circuit_checkpoints: how many of the run's checkpoints, evenly spaced in log step, have all heads' circuits read
+            from their weights and by ablation.
         refinement: of parts of the network; None leaves them out.
     """
 
@@ -104,6 +106,7 @@ class LanguageConfig(StudyConfig):
     sampler: Calibrated | Fixed = Calibrated(error=0.05)
     first_measured: int = 0
     probes: TextProbes = TextProbes()
+    circuit_checkpoints: int = 0
     refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
     thresholds: Thresholds = Thresholds()
@@ -146,6 +149,7 @@ PRESETS = {
             control_training=_training(4000, 16, 10, learning_rate=3e-3),
             posterior=PosteriorConfig(nbeta=30, localization=300),
             sampler=Calibrated(error=0.05, budget=16_000),
+            circuit_checkpoints=30,
             refinement=Refinement(
                 checkpoints=14,
                 sampler=Calibrated(error=0.05, budget=4000),
@@ -165,6 +169,7 @@ PRESETS = {
             control_training=_training(50_000, 30, 20, batch_size=100, learning_rate=1e-3, state_every=1000),
             posterior=PosteriorConfig(nbeta=30, localization=200),
             sampler=Calibrated(error=0.05, budget=32_000),
+            circuit_checkpoints=30,
         ),
     ),
 }

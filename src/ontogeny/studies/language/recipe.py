@@ -12,7 +12,7 @@ from ontogeny.core.seeds import generator
 from ontogeny.data import TextData, load_text, random_repeats, relative_to
 from ontogeny.development import SignatureConfig, joint_pca, signatures, stages
 from ontogeny.development.curves import spaced_in_log
-from ontogeny.measurement import Responses, language_behaviour, settings_in
+from ontogeny.measurement import Behaviour, HeadCircuits, Responses, language_behaviour, settings_in
 from ontogeny.models import Transformer, TransformerConfig, restrict
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement, Thresholds
@@ -24,8 +24,8 @@ SNIPPET_LENGTH = 64
 
 
 def run(work: Workspace, config: LanguageConfig) -> None:
-    """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`; and,
-    where parts are refined, `refined`, `signatures`, `relative` and `responses`.
+    """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`; where
+    circuits are read, `circuits`; and, where parts are refined, `refined`, `signatures`, `relative` and `responses`.
     """
     develop(work, config, load_text(config.text, work.cache / "text", work.progress))
 
@@ -48,6 +48,11 @@ def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
     tokens = text.validation[CODE][:1, :SNIPPET_LENGTH]
     work.step("snippet", snippet, two_layer, shapes[0], tokens, text.token_strings(tokens[0]), trajectory)
     work.step("stages", stages, trajectory, config.stages)
+    if config.circuit_checkpoints:
+        length, source = 2 * (config.text.context_length // 2), generator(config.probes.seed, "circuit repeats")
+        circuits = HeadCircuits(random_repeats(text.unigrams(), config.probes.repeat_sequences, length, source))
+        chosen = spaced_in_log(steps[0], config.circuit_checkpoints)
+        work.measure("circuits", two_layer, makes[0], [Behaviour(circuits, name="circuits")], steps=chosen)
     if config.refinement:
         _refine(work, config, config.refinement, text, (two_layer, control), (makes[0], makes[1]), trajectory)
     work.step("pca", joint_pca, trajectory["outputs"], seed=config.seed)
@@ -77,7 +82,8 @@ def _refine(
     refined = work.measure(
         "refined", two_layer, makes[0], data, next_token, components=components, datasets=datasets, **options
     )
-    work.step("signatures", clustered, refined, trajectory, config.thresholds, config.seed)
+    if set(heads) <= set(components):
+        work.step("signatures", clustered, refined, trajectory, config.thresholds, config.seed)
     if refinement.relative:
         reference = makes[1]()
         reference.load_state_dict(control.load(control.steps[-1]))

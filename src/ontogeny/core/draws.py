@@ -6,14 +6,16 @@
 | `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P |
 | `sample_stats` | `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); without a descent ŵ is w* |
 | `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
-| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, by the kernel's formula at the draw
-| | `sample_stats` | `excess` what steps and minibatches add to the virial | | `sample_stats` | `heat` variance injected
-by the minibatch, relative to that by the kernel; every tenth draw | | `sample_stats` | `failed_at` (chain): the step at
-which a chain diverged (was no longer finite), or NaN | | `sample_stats` | `half_loss`, `half_virial` (half):
-loss_difference and virial on each half; every tenth draw | | `sample_stats` | `half_product` |nβ∇L(w)|², the product of
-both halves' gradients; every tenth draw | | `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which
-no estimator reads | | `calibration` | of calibrated samplers: the trace behind their settings, by step (see
-`og.calibrate`) | | `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
+| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, by the kernel's formula at the draw |
+| `sample_stats` | `excess` what steps and minibatches add to the virial |
+| `sample_stats` | `heat` variance injected by the minibatch, relative to that by the kernel; every tenth draw |
+| `sample_stats` | `failed_at` (chain): the step at which a chain diverged (was no longer finite), or NaN |
+| `sample_stats` | `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw |
+| `sample_stats` | `half_product` |nβ∇L(w)|², the product of both halves' gradients; every tenth draw |
+| `sample_stats` | `NAME_slope` g·(w - w*), with g the gradient at w* of an observable's mean loss |
+| `warmup_posterior`, `warmup_sample_stats` | the same during warm-up, which no estimator reads |
+| `calibration` | of calibrated samplers: the trace behind their settings, by step (see `og.calibrate`) |
+| `constant_data` | `NAME_at_center`: each observable's per-sample losses at w* |
 """
 
 import json

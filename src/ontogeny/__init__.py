@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ontogeny.estimators import loss_kernel as loss_kernel
     from ontogeny.estimators import susceptibilities as susceptibilities
     from ontogeny.estimators import susceptibility as susceptibility
+    from ontogeny.measurement import anomaly as anomaly
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
     from ontogeny.models import components as components
@@ -78,7 +79,7 @@ _HOMES = {
         "susceptibilities",
         "susceptibility",
     ),
-    "ontogeny.measurement": ("measure", "write_report"),
+    "ontogeny.measurement": ("anomaly", "measure", "write_report"),
     "ontogeny.models": ("components", "heads", "restrict"),
     "ontogeny.sampling": (
         "Calibrated",

@@ -6,7 +6,7 @@
 | `sample_stats` | `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P |
 | `sample_stats` | `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); without a descent ŵ is w* |
 | `sample_stats` | `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate |
-| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, by the kernel's formula at the draw |
+| `sample_stats` | `inflation` what steps and minibatches add to nβ·loss_difference, by the kernel's formula |
 | `sample_stats` | `excess` what steps and minibatches add to the virial |
 | `sample_stats` | `heat` variance injected by the minibatch, relative to that by the kernel; every tenth draw |
 | `sample_stats` | `failed_at` (chain): the step at which a chain diverged (was no longer finite), or NaN |

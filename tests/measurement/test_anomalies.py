@@ -1,7 +1,7 @@
 """A planted mechanism that trusted data never exercise is found, and the part that carries it; clean inputs are not."""
 
 import copy
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -64,10 +64,12 @@ def suspects(seed: int) -> tuple[Tensor, Tensor]:
     return joined(inputs(NUM_CLEAN, 10 * seed + 3), inputs(NUM_TRIGGERED, 10 * seed + 4, triggered=True))
 
 
-def score(seed: int, **options: Any) -> xr.Dataset:
+def score(seed: int, components: Sequence[str] = ()) -> xr.Dataset:
     trusted = inputs(300, 10 * seed + 5)
-    options = {"sampler": SAMPLER, "posterior": POSTERIOR, "seed": seed} | options
-    return og.anomaly(network(seed), trusted, suspects(seed), og.losses.cross_entropy, **options)
+    return og.anomaly(
+        network(seed), trusted, suspects(seed), og.losses.cross_entropy,
+        sampler=SAMPLER, posterior=POSTERIOR, seed=seed, components=components,
+    )  # fmt: skip
 
 
 def auroc(values: np.ndarray) -> float:
@@ -92,6 +94,14 @@ def test_the_planted_mechanism_is_found_and_clean_inputs_are_as_held_out_ones(fo
         assert ((found[name] > 0) & (found[name] <= 1)).all()
 
 
+@pytest.mark.slow
+def test_the_planted_mechanism_is_found_in_other_networks() -> None:
+    each = [score(seed) for seed in (1, 2, 3, 4)]
+    assert all(auroc(found.score.values) > MIN_AUROC for found in each)
+    for found in each:  # with this budget some have not converged, and say so
+        assert ks_2samp(found.score[:NUM_CLEAN], found.held_out_score).pvalue > 0.01 / len(each)
+
+
 def test_the_part_that_carries_it_is_told(found: xr.Dataset) -> None:
     """No trusted loss moves with the trigger's weights, and those of clean suspects do not either."""
     part = found.sel(component="trigger")
@@ -103,11 +113,11 @@ def test_the_part_that_carries_it_is_told(found: xr.Dataset) -> None:
 
 def test_rivals_are_those_of_a_loop_over_inputs(found: xr.Dataset) -> None:
     model, (x, y) = network(0), suspects(0)
-    losses = nn.functional.cross_entropy(model(x), y, reduction="none")
+    losses, weights = nn.functional.cross_entropy(model(x), y, reduction="none"), list(model.parameters())
     np.testing.assert_allclose(found.loss, losses.detach(), rtol=1e-5, atol=1e-6)
     best = model(x).detach().sort(dim=1).values
     np.testing.assert_allclose(found.margin, best[:, -1] - best[:, -2], rtol=1e-4, atol=1e-5)
-    norms = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters(), retain_graph=True)]).norm()
+    norms = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights, retain_graph=True)]).norm()
              for loss in losses]  # fmt: skip
     np.testing.assert_allclose(found.gradient_norm, norms, rtol=1e-4)
     assert len(np.unique(found.mahalanobis)) == len(x)

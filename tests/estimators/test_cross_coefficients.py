@@ -227,3 +227,32 @@ def test_where_the_sampled_data_have_no_minimum_the_outcome_says_so() -> None:
     base = {"base": torch.zeros(3, dtype=torch.long)}
     fixed = og.Fixed(kernel=og.SGHMC(0.02, friction=0.5), num_chains=4, num_draws=200, num_warmup=100, thinning=3)
     assert og.cross_llc(og.sample(posterior, fixed, observables=base), "base").outcome is og.Outcome.NOT_A_MINIMUM
+
+
+@pytest.mark.slow
+def test_the_sampler_sees_the_third_order() -> None:
+    """On a skewed loss, both forms and Cov(x², x) from one run, by quadrature; a Gaussian misses two of the three."""
+    nbeta, curvature, skew, quartic, slope, bend = 5.0, 2.0, 2.0, 4.0, 0.7, 1.5
+
+    def loss(model: Point, batch: Tensor) -> Tensor:
+        x = model.w[0]
+        own = curvature * x**2 / 2 + skew * x**3 / 6 + quartic * x**4 / 24
+        return torch.stack([own, slope * x + bend * x**2 / 2, x**2, x])[batch]
+
+    def kind(number: int) -> Tensor:
+        return torch.full((3,), number)
+
+    posterior = og.LocalPosterior(Point(1), kind(0), loss, nbeta, localization=0.0)
+    observed = {"suspect": kind(1), "square": kind(2)[:1], "linear": kind(3)[:1]}
+    fixed = og.Fixed(kernel=og.HMC(0.4, 3), num_chains=32, num_draws=400, num_warmup=10)
+    draws = og.sample(posterior, fixed, observables=observed)
+    x, weights = skewed(nbeta, curvature, skew, quartic)
+    bent = nbeta * float(weights @ (bend * x**2 / 2))
+    truth = bent + nbeta * slope * float(weights @ x)
+    plain, corrected = (og.cross_llc(draws, "suspect", form) for form in (False, True))
+    assert abs(plain.value - truth) < 4 * plain.error < 0.5 * (bent - truth)
+    assert abs(corrected.value - bent) < 4 * corrected.error < 0.1 * bent
+    third = float(weights @ (x**3)) - float(weights @ x**2) * float(weights @ x)
+    found = loss_kernel(draws, "square", "linear").squeeze()
+    assert abs(float(found["covariance"]) - third) < 4 * float(found["mcse"])
+    assert 4 * float(found["mcse"]) < 0.5 * abs(third)  # a Gaussian has neither a covariance nor a difference of forms

@@ -1,5 +1,7 @@
 """Cheap scores of single inputs that need no sampling: margin, Mahalanobis distance and gradient norm at w*."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -18,11 +20,8 @@ _GRADIENTS = 2**22  # numbers in the gradients that are held at a time
 
 def margins(posterior: LocalPosterior, samples: Samples) -> Scores:
     """The largest output minus the second largest, averaged over positions; NaN where there is one output or none."""
-    outputs = _seen(posterior, samples, [Site("")])
-    if outputs is None or outputs.shape[-1] < 2:
-        return np.full(len(samples), np.nan)
-    best = outputs.topk(2, dim=-1).values
-    return (best[..., 0] - best[..., 1]).mean(-1).double().numpy()
+    found = _seen(posterior, samples, [Site("")], _margin)
+    return np.full(len(samples), np.nan) if found is None else found
 
 
 def mahalanobis(posterior: LocalPosterior, samples: Samples, reference: Samples) -> Scores:
@@ -32,11 +31,10 @@ def mahalanobis(posterior: LocalPosterior, samples: Samples, reference: Samples)
     a network without such a module, or with fewer than two reference samples.
     """
     sites = [Site(name, "input") for name, module in posterior.one_by_one.model.named_modules() if _has_matrix(module)]
-    known, found = (_seen(posterior, each, sites) for each in (reference, samples))
+    known, found = (_seen(posterior, each, sites, _averaged) for each in (reference, samples))
     if known is None or found is None or len(known) < 2:
         return np.full(len(samples), np.nan)
-    fit = LedoitWolf().fit(known.mean(1).double().numpy())
-    return np.sqrt(np.maximum(fit.mahalanobis(found.mean(1).double().numpy()), 0))
+    return np.sqrt(np.maximum(LedoitWolf().fit(known).mahalanobis(found), 0))
 
 
 def gradient_norms(alone: LocalPosterior) -> Scores:
@@ -55,10 +53,21 @@ def _has_matrix(module: nn.Module) -> bool:
     return any(weight.ndim > 1 for weight in module.parameters(recurse=False))
 
 
+def _margin(outputs: Float[Tensor, "sample position output"]) -> Float[Tensor, " sample"]:
+    best = (
+        outputs.topk(2, dim=-1).values if outputs.shape[-1] > 1 else outputs.new_full((*outputs.shape[:2], 2), np.nan)
+    )
+    return (best[..., 0] - best[..., 1]).mean(-1)
+
+
+def _averaged(activations: Float[Tensor, "sample position width"]) -> Float[Tensor, "sample width"]:
+    return activations.mean(1)
+
+
 def _seen(
-    posterior: LocalPosterior, samples: Samples, sites: list[Site]
-) -> Float[Tensor, "sample position width"] | None:
-    """The last activation of each pass at any of the sites; None if there is none, or none with a row per sample."""
+    posterior: LocalPosterior, samples: Samples, sites: list[Site], reduced: Callable[[Tensor], Tensor]
+) -> Float[np.ndarray, "sample ..."] | None:
+    """The last activation of each pass at any of the sites, reduced; None if there is none with a row per sample."""
     parts = []
     for block in torch.arange(samples.stored).split(posterior.pass_size):
         last: list[Tensor] = []
@@ -67,8 +76,8 @@ def _seen(
         if not last or last[0].ndim < 1 or last[0].shape[0] % len(block):
             return None
         width = last[0].shape[-1] if last[0].ndim > 1 else 1
-        parts.append(last[0].reshape(len(block), -1, width).float().cpu())
-    return torch.cat(parts)
+        parts.append(reduced(last[0].reshape(len(block), -1, width).float()).cpu())
+    return torch.cat(parts).double().numpy()
 
 
 def _keep(last: list[Tensor]) -> Intervention:

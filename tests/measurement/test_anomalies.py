@@ -14,6 +14,7 @@ import ontogeny as og
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import generator
 from ontogeny.measurement.rivals import gradient_norms, mahalanobis, margins
+from ontogeny.models import Transformer, TransformerConfig
 
 NUM_CLEAN, NUM_TRIGGERED = 40, 20
 MIN_AUROC = 0.8  # of the score, on triggered inputs against clean ones
@@ -170,3 +171,22 @@ def test_the_split_is_a_function_of_the_seed_alone() -> None:
     samples = Samples(torch.arange(40.0))
     halves = [samples.subset(part) for part in order.chunk(2)]
     assert sorted(float(x) for half in halves for x in half.take(torch.arange(20))) == list(range(40))
+
+
+def test_sequences_are_scored_by_their_mean_over_positions() -> None:
+    """Rivals of a language model against one pass over each sequence."""
+    source = torch.Generator().manual_seed(0)
+    shape = TransformerConfig(vocabulary_size=11, context_length=8, d_model=8, num_heads=2, num_layers=1)
+    model = Transformer(shape, source)
+    trusted, asked = torch.randint(0, 11, (27, 8), generator=source).split((24, 3))
+    quick = og.Fixed(kernel=og.SGLD(1e-4), num_chains=2, num_draws=10, num_warmup=5)
+    found = og.anomaly(model, trusted, asked, og.losses.next_token, sampler=quick, components=["L0H1"])
+    assert found.component_score.dims == ("component", "suspect")
+    best = model(asked).detach().topk(2).values
+    np.testing.assert_allclose(found.margin, (best[..., 0] - best[..., 1]).mean(1), rtol=1e-4)
+    for number, sequence in enumerate(asked):
+        loss = og.losses.next_token(model, sequence[None]).mean()
+        assert float(found.loss[number]) == pytest.approx(float(loss.detach()), rel=1e-5)
+        gradient = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))])
+        assert float(found.gradient_norm[number]) == pytest.approx(float(gradient.norm()), rel=1e-4)
+    assert (found.mahalanobis > 0).all()

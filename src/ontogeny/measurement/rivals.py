@@ -71,7 +71,7 @@ def _seen(
     parts = []
     for block in torch.arange(samples.stored).split(posterior.pass_size):
         last: list[Tensor] = []
-        with replacing(posterior.one_by_one.model, [(site, _keep(last)) for site in sites]):
+        with replacing(posterior.one_by_one.model, [(site, _keep(last)) for site in sites], optional=True):
             posterior.losses(posterior.center, samples, block)
         if not last or last[0].ndim < 1 or last[0].shape[0] % len(block):
             return None

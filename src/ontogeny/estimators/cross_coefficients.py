@@ -40,7 +40,7 @@ def cross_llc(draws: xr.DataTree, dataset: str, corrected: bool = True, *, nbeta
             before slopes were recorded.
 
     When not to trust it: if the outcome is not converged. `not_a_minimum` says that w* is no minimum for q: the chains
-        then descend, and L' moves with them. A small value says that the trusted data hold this behaviour in place, or
+        then descend, and L' moves with them. A small value says that the trusted data constrain this behaviour, or
         that its loss is saturated (confident answers have flat losses). A large one is unusual only if it exceeds that
         of weight noise at the same distance (`weight_noise`), and that of harmless data which are equally rare.
         `og.estimate_llc` on q' itself is another number: away from a minimum on q' it contains the descent

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from ontogeny.development import signatures as signatures
     from ontogeny.development import stages as stages
     from ontogeny.estimators import Estimate as Estimate
+    from ontogeny.estimators import cross_llc as cross_llc
+    from ontogeny.estimators import cross_llc_derivative as cross_llc_derivative
     from ontogeny.estimators import influence as influence
     from ontogeny.estimators import llc as llc
     from ontogeny.estimators import load as load
     from ontogeny.estimators import loss_kernel as loss_kernel
     from ontogeny.estimators import susceptibilities as susceptibilities
     from ontogeny.estimators import susceptibility as susceptibility
+    from ontogeny.measurement import anomaly as anomaly
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
     from ontogeny.models import components as components
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from ontogeny.sampling import calibrate as calibrate
     from ontogeny.sampling import estimate_llc as estimate_llc
     from ontogeny.sampling import sample as sample
+    from ontogeny.sampling import weight_noise as weight_noise
     from ontogeny.stores import open_checkpoints as open_checkpoints
     from ontogeny.studies.runner import Run as Run
     from ontogeny.studies.runner import study as study
@@ -66,6 +70,8 @@ _HOMES = {
     "ontogeny.development": ("joint_pca", "signatures", "stages"),
     "ontogeny.estimators": (
         "Estimate",
+        "cross_llc",
+        "cross_llc_derivative",
         "influence",
         "llc",
         "load",
@@ -73,7 +79,7 @@ _HOMES = {
         "susceptibilities",
         "susceptibility",
     ),
-    "ontogeny.measurement": ("measure", "write_report"),
+    "ontogeny.measurement": ("anomaly", "measure", "write_report"),
     "ontogeny.models": ("components", "heads", "restrict"),
     "ontogeny.sampling": (
         "Calibrated",
@@ -92,6 +98,7 @@ _HOMES = {
         "calibrate",
         "estimate_llc",
         "sample",
+        "weight_noise",
     ),
     "ontogeny.stores": ("open_checkpoints",),
     "ontogeny.studies.runner": ("Run", "study"),

@@ -54,6 +54,7 @@ def tree(
     batch_size: int = 8,
     localization: float = 1.0,
     observables: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    slopes: Mapping[str, np.ndarray] | None = None,
     again: np.ndarray | None = None,
     loss_at_center: float = 0.0,
     distance: np.ndarray | None = None,
@@ -82,6 +83,8 @@ def tree(
     for name, (losses, at_center) in (observables or {}).items():
         arrays[f"posterior/{name}"] = ((*trace, f"{name}_sample"), losses)
         arrays[f"constant_data/{name}_at_center"] = ((f"{name}_sample",), at_center)
+    for name, slope in (slopes or {}).items():
+        arrays[f"sample_stats/{name}_slope"] = (trace, slope)
     layout = {name: (name.split("/")[0], dims, array.shape) for name, (dims, array) in arrays.items()}
     return as_tree(layout, {name: array for name, (_, array) in arrays.items()}, {"settings": settings.to_json()})
 

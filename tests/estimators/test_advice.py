@@ -45,6 +45,12 @@ def minibatches(**observables: Any) -> Any:
     return draws(100, batch_size=8, observables=observables or None)
 
 
+def unsloped() -> Any:
+    """Draws as they were before slopes were recorded."""
+    losses = np.random.default_rng(0).exponential(0.01, (4, 100))
+    return tree(30.0, losses, observables={"other": (losses[..., None], np.zeros(1))})
+
+
 def rungs(*pairs: tuple[float, int]) -> list[Any]:
     return [noise(seed, nbeta=nbeta) for nbeta, seed in pairs]
 
@@ -56,6 +62,10 @@ MISTAKES = (
      "estimate(nbeta=10.0) - estimate(nbeta=10.0, seed=1)"),
     ("estimators/covariances.py:_segments", "influence(draws(4, observables={'base': data}), 'base')", "draws",
      "num_draws=200", "influence(draws(ADVICE, observables={'base': data}), 'base')"),
+    ("estimators/cross_coefficients.py:_rise", "og.cross_llc(unsloped(), 'other')", "corrected", "corrected=False",
+     "og.cross_llc(unsloped(), 'other', ADVICE)"),
+    ("estimators/cross_coefficients.py:_rise", "og.cross_llc(unsloped(), 'other')", "corrected", "og.sample(...) again",
+     "og.cross_llc(minibatches(other=other), 'other')"),
     ("estimators/fluctuation.py:wbic", "wbic(draws(nbeta=3.0))", "draws", "nbeta=None", "wbic(draws(ADVICE))"),
     ("estimators/quantity.py:at_center", "at_center(draws(4), 'other')", "observable", 'observables={"other": data}',
      "at_center(draws(4, ADVICE), 'other')"),

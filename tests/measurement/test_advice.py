@@ -34,6 +34,7 @@ def linear() -> nn.Linear:
 
 
 half = torch.tensor([[0, 1, 2], [2, 0, 1]])
+known = torch.randn(20, 3), torch.arange(20) % 2
 loss = og.losses.cross_entropy
 run = og.open_checkpoints([linear().state_dict()])
 
@@ -60,6 +61,12 @@ def adapters(drawn: bool) -> Run:
     return Run(og.open_checkpoints("adapter"), model_fn)
 
 
+def scored(suspects: Any, trusted: Any = known) -> bool:
+    """Whether the suspects have a score each."""
+    quick = og.Fixed(kernel=og.SGLD(1e-3), num_chains=2, num_draws=10, num_warmup=5)
+    return og.anomaly(linear(), trusted, suspects, loss, sampler=quick).sizes["suspect"] == len(suspects[0])
+
+
 def responses(probes: dict[str, Any]) -> Responses:
     return Responses(code, og.losses.cross_entropy, probes, {"all": og.restrict(nn.Linear(3, 2), "*")})
 
@@ -68,6 +75,12 @@ def responses(probes: dict[str, Any]) -> Responses:
 MISTAKES = (
     ("measurement/head_circuits.py:HeadCircuits.__post_init__", "HeadCircuits(half)", "repeats",
      "torch.cat([half, half], dim=1)", "HeadCircuits(ADVICE).repeats.shape == (2, 6)"),
+    ("measurement/anomalies.py:anomaly", "scored(code, code)", "trusted", "20 or more samples",
+     "scored(code, known)"),
+    ("measurement/suspects.py:check_one_form", "scored((torch.randn(8, 4), torch.arange(8) % 2))", "suspects",
+     "suspects cut, padded and encoded as trusted is", "scored(code)"),
+    ("measurement/suspects.py:check_apart", "scored(tuple(map(torch.cat, zip(known, code))))", "suspects",
+     "suspects without these", "scored(code)"),
     ("measurement/responses.py:Responses.__post_init__", "responses({'code': code})", "probes",
      '{"mixed": …, "code": …}', "responses({'mixed': mixed, 'code': code})"),
     (GIVEN + "as_run", "og.measure('run', linear, code, loss)", "run", "og.open_checkpoints('run')",

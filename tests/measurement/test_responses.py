@@ -66,6 +66,10 @@ def test_susceptibilities_and_their_control_are_those_of_gaussians() -> None:
         assert float(row["radius"]) == pytest.approx(radius, rel=0.05)
         rise = float((h * variances).sum() / 4)
         assert float(row["rise"].sel(probe="threes")) == pytest.approx(3 * rise, rel=0.1)
+        crossed = row.sel(probe="threes")  # without a slope at w*, nβ times the rise
+        assert float(crossed["cross_llc"]) == pytest.approx(NBETA * float(crossed["rise"]), rel=1e-5)
+        assert abs(float(crossed["cross_llc"]) - 3 * NBETA * rise) < 4 * float(crossed["cross_llc_mcse"])
+        assert float(crossed["cross_llc_noise"]) == pytest.approx(NBETA * float(crossed["rise_noise"]), rel=1e-5)
         even = radius**2 / 2 * torch.ones(2, dtype=torch.float64)  # the control: as far, in all directions alike
         noise = -2 * float(((h * even) ** 2).sum() / 8)
         off = abs(float(row["susceptibility_noise"].sel(perturbation="threes")) - noise)

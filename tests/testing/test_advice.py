@@ -7,7 +7,7 @@ import torch
 from tests.advice import Mistake, follow, mistakes
 
 from ontogeny.testing import cases
-from ontogeny.testing.aoyagi import deep_linear, reduced_rank, two_layer_local
+from ontogeny.testing.aoyagi import backdoor, deep_linear, reduced_rank, two_layer_local
 from ontogeny.testing.cases import CASES, Case
 from ontogeny.testing.classification import SoftmaxRegression, perceptron
 from ontogeny.testing.curvature import FlatLoss, hessian_rank
@@ -25,6 +25,8 @@ def rank(*curvatures: float) -> int:
 
 # fmt: off
 MISTAKES = (
+    ("testing/aoyagi.py:backdoor", "backdoor((6, 2, 3), 1, -1)", "near_triggers", "near_triggers=0",
+     "backdoor((6, 2, 3), 1, ADVICE)"),
     ("testing/aoyagi.py:deep_linear", "deep_linear((5,), 1)", "widths", "(5, 10, 5)", "deep_linear(ADVICE, 1)"),
     ("testing/aoyagi.py:two_layer_local", "two_layer_local((3, 4, 3), (2, 2), 3)", "product_rank",
      "the rank of the product of the two matrices", "two_layer_local((3, 4, 3), (2, 2), 2)"),

@@ -6,7 +6,9 @@ from itertools import product
 import pytest
 
 from ontogeny import InvalidArgument
-from ontogeny.testing.aoyagi import deep_linear, reduced_rank, two_layer_local
+from ontogeny.testing import DeepLinear
+from ontogeny.testing.aoyagi import backdoor, deep_linear, reduced_rank, two_layer_local
+from ontogeny.testing.gibbs import gibbs_energies
 
 # widths, rank: λ, m
 WORKED: dict[tuple[tuple[int, ...], int], tuple[str, int]] = {
@@ -84,3 +86,51 @@ def test_impossible_ranks_are_refused() -> None:
         deep_linear((5,), 0)
     with pytest.raises(InvalidArgument, match="product_rank"):
         two_layer_local((3, 3, 3), (2, 2), 0)
+
+
+@pytest.mark.parametrize(
+    ("widths", "rank", "removed", "kept"),
+    [
+        ((6, 2, 3), 1, "5", "13/2"),
+        ((6, 3, 3), 1, "6", "7"),
+        ((8, 4, 4), 2, "12", "27/2"),
+        ((8, 8, 4), 2, "31/2", "31/2"),
+        ((12, 4, 6), 3, "24", "27"),
+        ((12, 6, 6), 3, "27", "29"),
+    ],
+)
+def test_a_backdoor_costs_less_in_wider_networks(
+    widths: tuple[int, int, int], rank: int, removed: str, kept: str
+) -> None:
+    found = backdoor(widths, rank)
+    assert (found.removed.learning_coefficient, found.kept.learning_coefficient) == (Fraction(removed), Fraction(kept))
+    assert found.difference == Fraction(kept) - Fraction(removed)
+
+
+def test_the_difference_is_that_of_the_closed_form_for_all_sizes() -> None:
+    for m, h, n in product(range(1, 12), repeat=3):
+        for rank, near_triggers in ((0, 0), (2, 0), (1, 3)):
+            widths = (m + rank, h + rank, n + rank)
+            found = backdoor(widths, rank, near_triggers).difference
+            assert found == max(Fraction(0), Fraction(m + near_triggers - h - n + 1, 2))
+
+
+def test_a_network_without_room_for_a_backdoor_is_refused() -> None:
+    for widths in ((6, 2, 3), (6, 3, 2)):
+        with pytest.raises(InvalidArgument, match="rank"):
+            backdoor(widths, 2)
+
+
+def test_exact_draws_have_the_coefficients_of_kept_and_removed_backdoors() -> None:
+    """K of the safe inputs at nβ = 10⁶: B of rank 2 behind A of rank 1 is the kept backdoor, without its trigger."""
+    found, errors = [], []
+    for ranks in ((1, 2), (1, 1)):
+        target = DeepLinear((6, 2, 3), rank=ranks, num_samples=4, population=True)
+        draws = gibbs_energies(target.potential(1e6), target.weights, 100.0, num_chains=16, num_draws=400)
+        found.append(float(draws.mean()))
+        errors.append(float(draws.mean(1).std(ddof=1)) / 4)
+    kept, removed = (float(each.learning_coefficient) for each in backdoor((6, 2, 3), 1))
+    assert abs(found[0] - kept) < 4 * errors[0] + 0.05  # at finite nβ
+    assert abs(found[1] - removed) < 4 * errors[1] + 0.05
+    assert max(errors) < 0.02
+    assert found[0] - found[1] > 1.3

@@ -1,5 +1,6 @@
 """A caller's data as numbered samples. `take(indices)` gives the batch that the caller's loss function expects."""
 
+import copy
 from typing import Any
 
 import torch
@@ -99,6 +100,13 @@ class Samples:
             return self.take(indices, device)
         batch = self._rows.batch(indices.flatten().tolist())
         return mapped(lambda part: _shaped(part.to(device), indices.shape), batch)
+
+    def subset(self, indices: Tensor, name: str = "data") -> "Samples":
+        """Some of the samples, in memory, numbered in the order of `indices`."""
+        other = copy.copy(self)
+        other._held, other._rows = self.take(indices), None
+        other.stored, other.name = len(indices), name
+        return other
 
     def _counted(self, source: Any) -> int:
         if self._rows is not None:

@@ -5,7 +5,10 @@ from ontogeny.estimators.bayesian_influence import loss_kernel as loss_kernel
 from ontogeny.estimators.coefficient import Estimate as Estimate
 from ontogeny.estimators.coefficient import llc as llc
 from ontogeny.estimators.coefficient import load as load
+from ontogeny.estimators.cross_coefficients import cross_llc as cross_llc
+from ontogeny.estimators.cross_coefficients import cross_llc_derivative as cross_llc_derivative
 from ontogeny.estimators.diagnostics import Diagnostics as Diagnostics
+from ontogeny.estimators.explained import unexplained as unexplained
 from ontogeny.estimators.fluctuation import free_energy as free_energy
 from ontogeny.estimators.fluctuation import functional_variance as functional_variance
 from ontogeny.estimators.fluctuation import singular_fluctuation as singular_fluctuation

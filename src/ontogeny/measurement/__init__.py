@@ -1,5 +1,6 @@
-"""Measurements along a training run: coefficients and behaviour at each checkpoint, resumable."""
+"""Measurements of a network, and along a training run: anomalies, and coefficients and behaviour at checkpoints."""
 
+from ontogeny.measurement.anomalies import anomaly as anomaly
 from ontogeny.measurement.behaviour import LanguageBehaviour as LanguageBehaviour
 from ontogeny.measurement.choice import Choice as Choice
 from ontogeny.measurement.choice import choose as choose

@@ -17,11 +17,11 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.restriction import Restriction
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
-from ontogeny.estimators import llc, susceptibilities, susceptibility
+from ontogeny.estimators import cross_llc, llc, susceptibilities, susceptibility
 from ontogeny.estimators.covariances import enough_draws
 from ontogeny.estimators.quantity import at_center, mean_of, per_sample
 from ontogeny.measurement.protocol import Cell
-from ontogeny.sampling import SGLD, Calibrated, Fixed, LocalPosterior, PosteriorConfig, Sampler, sample
+from ontogeny.sampling import Calibrated, LocalPosterior, PosteriorConfig, Sampler, sample, weight_noise
 
 _TOKENS = "tokens"
 
@@ -36,7 +36,8 @@ class Responses:
 
     Results over `component` and `perturbation` (all probes but the base): `susceptibility`, `mcse`, and for the control
     `susceptibility_noise`, `mcse_noise`. Over `component` and `probe`: `rise`, the mean rise of the loss above that at
-    w*, `rise_mcse`, and the same for the control. Over `component`: `radius`, the distance, and `outcome`, the worst
+    w*, `rise_mcse`, `cross_llc`, the corrected cross-coefficient (`ontogeny.cross_llc`), `cross_llc_mcse`, and the same
+    for the control. Over `component`: `radius`, the distance, and `outcome`, the worst
     verdict on the draws and on the susceptibilities. With `tokens`, over `component` and `token`:
     `token_susceptibility`, `token_mcse`, NaN where the draws are too few for their errors.
 
@@ -104,24 +105,16 @@ class Responses:
         draws = sample(posterior, self.sampler, observables={**self.probes, **tokens}, seed=seed, progress=progress)
         radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
         names = list(self.probes)
-        found, outcomes = _answers(draws, names)
+        found, outcomes = _answers(draws, names, posterior.nbeta)
         if self.tokens is not None:
             found |= _of_tokens(draws, names[0])
             outcomes += [] if enough_draws(draws) else [Outcome.TOO_FEW_DRAWS]
         gravest = max([llc(draws).sampled, *outcomes], key=list(Outcome).index)
         found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
-        at_random, kernel = _noise(posterior, radius)
-        lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
-        fixed = Fixed(kernel=kernel, num_warmup=1, **lengths)  # the first draw is at w*
-        noise = fixed.draw(at_random, observables=self.probes, seed=derive(seed, "noise"), progress=progress)
-        found |= {f"{name}_noise": value for name, value in _answers(noise, names)[0].items()}
+        control = {"observables": self.probes, "seed": derive(seed, "noise"), "progress": progress}
+        noise = weight_noise(posterior, draws, **control)
+        found |= {f"{name}_noise": value for name, value in _answers(noise, names, posterior.nbeta)[0].items()}
         return xr.Dataset(found, coords={"perturbation": names[1:], "probe": names})
-
-
-def _noise(posterior: LocalPosterior, radius: float) -> tuple[LocalPosterior, SGLD]:
-    """Independent Gaussian weights at this distance: at nβ = 0 and ε = 2/γ steps are independent of each other."""
-    variance = max(radius**2 / posterior.num_parameters, 1e-30)
-    return posterior.at(nbeta=0.0, localization=2 / variance), SGLD(variance)
 
 
 def _of_tokens(draws: xr.DataTree, base: str) -> dict[str, Any]:
@@ -133,14 +126,17 @@ def _of_tokens(draws: xr.DataTree, base: str) -> dict[str, Any]:
     return {f"token_{name}": ("token", unknown) for name in ("susceptibility", "mcse")}
 
 
-def _answers(draws: xr.DataTree, names: list[str]) -> tuple[dict[str, Any], list[Any]]:
-    """Susceptibilities to all probes but the first, the mean rise of the loss on each, and their verdicts."""
+def _answers(draws: xr.DataTree, names: list[str], nbeta: float) -> tuple[dict[str, Any], list[Any]]:
+    """Susceptibilities to all probes but the first, rises and cross-coefficients on each, and their verdicts."""
     moved = [susceptibility(draws, name, names[0]) for name in names[1:]]
     rises = [mean_of(name, (per_sample(draws, name) - at_center(draws, name)).mean(axis=-1), draws) for name in names]
+    crossed = [cross_llc(draws, name, nbeta=nbeta) for name in names]
     found = {
         "susceptibility": ("perturbation", [each.value for each in moved]),
         "mcse": ("perturbation", [each.error for each in moved]),
         "rise": ("probe", [each.value for each in rises]),
         "rise_mcse": ("probe", [each.error for each in rises]),
+        "cross_llc": ("probe", [each.value for each in crossed]),
+        "cross_llc_mcse": ("probe", [each.error for each in crossed]),
     }
-    return found, [each.outcome for each in moved]
+    return found, [each.outcome for each in (*moved, *crossed)]

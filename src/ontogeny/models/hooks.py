@@ -14,8 +14,12 @@ Intervention = Callable[[Tensor], Tensor | None]
 
 
 @contextmanager
-def replacing(model: nn.Module, functions: Iterable[tuple[Site, Intervention]]) -> Generator[nn.Module]:
+def replacing(
+    model: nn.Module, functions: Iterable[tuple[Site, Intervention]], optional: bool = False
+) -> Generator[nn.Module]:
     """Within the context, the activation at each site passes through its function, in the order given.
+
+    A call of a module that takes or returns no tensor is an error, unless sites are `optional`.
 
     Raises:
         InvalidArgument: on a forward pass; see `interventions.intervene`.
@@ -25,30 +29,32 @@ def replacing(model: nn.Module, functions: Iterable[tuple[Site, Intervention]]) 
     try:
         for site, function in functions:
             register = _on_input if site.side == "input" else _on_output
-            handles.append(register(modules[site.module], site, function))
+            handles.append(register(modules[site.module], site, function, optional))
         yield model
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _on_output(module: nn.Module, site: Site, function: Intervention) -> Any:
+def _on_output(module: nn.Module, site: Site, function: Intervention, optional: bool) -> Any:
     def hook(module: nn.Module, args: Any, output: Any) -> Any:
-        return _replaced(output, site, function)
+        return _replaced(output, site, function, optional)
 
     return module.register_forward_hook(hook)
 
 
-def _on_input(module: nn.Module, site: Site, function: Intervention) -> Any:
+def _on_input(module: nn.Module, site: Site, function: Intervention, optional: bool) -> Any:
     def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
-        return _replaced((args, kwargs), site, function)
+        return _replaced((args, kwargs), site, function, optional)
 
     return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def _replaced(held: Any, site: Site, function: Intervention) -> Any:
+def _replaced(held: Any, site: Site, function: Intervention, optional: bool) -> Any:
     """What holds the activation with the activation replaced, or None if the function leaves it."""
     activation = first_tensor(held)
+    if activation is None and optional:
+        return None
     if activation is None:
         does = "is called with" if site.side == "input" else "returns"
         kinds = type(held).__name__ if site.side == "output" else "no tensor"

@@ -12,6 +12,7 @@ from ontogeny.sampling.kernels import SGLD as SGLD
 from ontogeny.sampling.kernels import SGNHT as SGNHT
 from ontogeny.sampling.kernels import PreconditionedSGLD as PreconditionedSGLD
 from ontogeny.sampling.kernels import RMSPropSGLD as RMSPropSGLD
+from ontogeny.sampling.noise_control import weight_noise as weight_noise
 from ontogeny.sampling.one_call import estimate_llc as estimate_llc
 from ontogeny.sampling.one_call import sample as sample
 from ontogeny.sampling.posterior import LocalPosterior as LocalPosterior

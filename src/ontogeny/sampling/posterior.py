@@ -217,6 +217,15 @@ class LocalPosterior:
         batch = samples.take(indices, self.device)
         return self.one_by_one.losses(self._views(position[None]), batch, len(indices), samples.per_token)
 
+    def gradient_at_center(self, samples: Samples) -> Float[Tensor, " parameters"]:
+        """∇L'(w*), the gradient of the mean loss of any samples, in one pass over them."""
+        found = torch.zeros_like(self.center)[None]
+        weights, into = self._views(self.center[None]), self._views(found)
+        for block in torch.arange(samples.stored).split(self.pass_size):
+            batch, share = samples.take(block, self.device), len(block) / samples.stored
+            self.one_by_one(weights, batch, len(block), True, into, share)
+        return found[0]
+
     def differentiable(self, indices: Tensor) -> tuple[Float[Tensor, " parameters"], Float[Tensor, ""]]:
         """w* as a double-precision leaf, and the mean loss of some samples there, for derivatives of any order."""
         model = copied(self._model).double()

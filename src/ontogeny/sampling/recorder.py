@@ -59,6 +59,7 @@ class Recorder:
         self.posterior, self.sink = posterior, sink
         self.observables = named_samples(observables)
         self._shift = None if minimum is None else minimum - posterior.center
+        self._slopes: dict[str, Float[Tensor, " parameters"]] = {}  # of each observable at w*, set by `open`
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
         halved = not self.posterior.full_batch and self.posterior.batch_size > 1
@@ -78,6 +79,8 @@ class Recorder:
             dims, size = ("chain", "draw", f"{name}_sample"), len(at_center[name])
             layout[f"posterior/{name}"] = ("posterior", dims, (num_chains, num_draws, size))
             layout[f"constant_data/{name}_at_center"] = ("constant_data", dims[2:], (size,))
+            layout[f"sample_stats/{name}_slope"] = ("sample_stats", dims[:2], (num_chains, num_draws))
+        self._slopes = {name: self.posterior.gradient_at_center(each) for name, each in self.observables.items()}
         self.sink.open(layout)  # the sink's earlier content is lost from here on, so all checks come before
         for name, losses in at_center.items():
             self.sink.write(f"constant_data/{name}_at_center", (), losses)
@@ -113,6 +116,8 @@ class Recorder:
             columns["sample_stats/half_product"] = sums.dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
             columns["sample_stats/control"] = -sums.dot(away, potential.control[None]) / self.posterior.nbeta
+        for name, gradient in self._slopes.items() if draw >= 0 else ():
+            columns[f"sample_stats/{name}_slope"] = sums.dot(away, gradient[None])
         loss_gradients = away.mul_(-self.posterior.localization).add_(state.gradients)  # in place
         columns["sample_stats/inflation"] = chains.kernel.inflation(state, loss_gradients, noise)
         index = (slice(group[0], group[-1] + 1), draw)

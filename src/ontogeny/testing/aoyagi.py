@@ -79,6 +79,56 @@ def reduced_rank(inputs: int, hidden: int, outputs: int, rank: int) -> Coefficie
     return Coefficient(Fraction(value + odd, 8), 1 + odd)
 
 
+class Backdoor(NamedTuple):
+    """The coefficients on safety data, which never show the trigger, of a network with a backdoor and of one without.
+
+    `difference` is Δλ = λ_kept - λ_removed ≥ 0: the posterior on n safety samples favours removal by n^Δλ.
+    """
+
+    kept: Coefficient
+    removed: Coefficient
+
+    @property
+    def difference(self) -> Fraction:
+        return self.kept.learning_coefficient - self.removed.learning_coefficient
+
+
+def backdoor(widths: tuple[int, int, int], rank: int, near_triggers: int = 0) -> Backdoor:
+    """A backdoor in a network B A of two linear layers, kept or removed by safety data: both have loss 0 on these.
+
+    Inputs have M safe directions and a trigger. The safe map has rank r. A kept backdoor is one more hidden unit with a
+    nonzero column of B, which only the trigger feeds; removed, the column is 0. With m = M - r + s, h = H - r and
+    n = N - r,
+
+        Δλ = max(0, (m - h - n + 1)/2)
+
+    Each spare hidden unit takes ½ from it. Each of s independent near-triggers with safe targets adds ½ once it is
+    positive; they make the backdoor narrower, to what lies outside their span, instead of keeping it as it is.
+
+    Args:
+        widths: (M, H, N); M without the trigger.
+        rank: r of the safe map, below H and N, so that a hidden unit and an output direction are left.
+        near_triggers: s ≥ 0, directions other than the M safe ones.
+
+    Raises:
+        InvalidArgument: for a rank that leaves no room, or fewer than 0 near-triggers.
+
+    When not to trust it: it compares volumes of two sets of weights at large n. Whether training by gradients follows
+        is another question: at a kept backdoor the gradient on safety data is 0.
+
+    References:
+        The formula of `two_layer_local`, at the points of ranks (r, r + 1) and (r, r).
+    """
+    M, H, N = widths
+    _check_rank("rank", rank, min(M, H - 1, N - 1))
+    if near_triggers < 0:
+        raise InvalidArgument(
+            "near_triggers", expected="an integer ≥ 0", found=str(near_triggers), instead="near_triggers=0"
+        )
+    shown = (M + near_triggers, H, N)
+    return Backdoor(two_layer_local(shown, (rank, rank + 1), rank), two_layer_local(shown, (rank, rank), rank))
+
+
 def two_layer_local(widths: tuple[int, int, int], ranks: tuple[int, int], product_rank: int) -> Coefficient:
     """The coefficient *at* the point (A, B) of a network B A of two linear layers, A of H x M and B of N x H.
 

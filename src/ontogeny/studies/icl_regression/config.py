@@ -18,10 +18,10 @@ INFINITE = "∞"
 class Architecture(Settings):
     """Shape of the networks; dimension and number of pairs come from the task."""
 
-    num_layers: int = 2
+    num_layers: int = 3
     d_model: int = 32
     num_heads: int = 2
-    d_mlp: int = 64
+    d_mlp: int = 128
 
 
 class Selection(Settings):
@@ -42,7 +42,7 @@ class Thresholds(Settings):
     """What the claims are held to; fixed before the seeds that are reported.
 
     Attributes:
-        rebound: least factor by which the distance to ridge rises again after its minimum, of an intermediate diversity.
+        rebound: least factor by which an intermediate diversity's distance to ridge rises again after its minimum.
         steady: largest such factor of the smallest diversity, and of an infinite one.
         bend: least share by which a path comes nearer to ridge than its straight line does.
         shared: largest spread of the coefficients of ridge-like networks, relative to their mean.
@@ -77,7 +77,7 @@ class RegressionStudyConfig(StudyConfig):
 
     dimension: PositiveInt = 4
     num_pairs: PositiveInt = 8
-    noise_variance: float = Field(default=0.5, gt=0)
+    noise_variance: float = Field(default=0.25, gt=0)
     diversities: tuple[PositiveInt, ...]
     intermediate: tuple[PositiveInt, ...]
     network: Architecture = Architecture()
@@ -97,9 +97,7 @@ class RegressionStudyConfig(StudyConfig):
     @property
     def shape(self) -> RegressionConfig:
         """Of every network."""
-        return RegressionConfig(
-            dimension=self.dimension, num_pairs=self.num_pairs, **self.network.model_dump()
-        )
+        return RegressionConfig(dimension=self.dimension, num_pairs=self.num_pairs, **self.network.model_dump())
 
     def tasks(self, seed: int) -> Mapping[str, LinearRegressionTask]:
         """Label of the diversity -> its task, in increasing order; the sets are nested."""
@@ -111,3 +109,58 @@ class RegressionStudyConfig(StudyConfig):
         }
         finite = {str(M): LinearRegressionTask(task_diversity=M, **common) for M in self.diversities}
         return finite | {INFINITE: LinearRegressionTask(**common)}
+
+
+LARGE = {"standard", "paper"}
+"""The presets that are large enough for the transient ridge."""
+
+
+def _training(num_steps: int, linear: int, **options: float) -> TrainingConfig:
+    steps = {"num_steps": num_steps, "checkpoints_log": 30, "checkpoints_linear": linear, "state_every": 1000}
+    common = {"optimizer": "adam", "batch_size": 64, "learning_rate": 3e-3, "warmup_steps": 200, "clip_norm": 1.0}
+    return TrainingConfig.model_validate(common | steps | options)
+
+
+PRESETS = {
+    # Networks learn in context and the smallest diversities are known; nothing is forgotten again yet.
+    "quick": Preset(
+        "5 minutes",
+        RegressionStudyConfig(
+            diversities=(2, 4, 8),
+            intermediate=(8,),
+            network=Architecture(num_layers=2),
+            training=_training(2000, 10),
+            probe_sequences=256,
+            coefficient_sequences=2048,
+            coefficient_steps=3,
+            selection=Selection(diversities=(4,), nbetas=(0.1, 1.0, 10.0, 100.0)),
+        ),
+    ),
+    "standard": Preset(
+        "40 minutes a seed",
+        RegressionStudyConfig(
+            diversities=(2, 4, 8, 12, 16, 32, 128),
+            intermediate=(8, 12, 16),
+            training=_training(16_000, 30),
+            coefficient_steps=9,
+            selection=Selection(diversities=(2, 4, 8, 12, 16)),
+        ),
+    ),
+    # The size of Carroll et al., 2501.17745.
+    "paper": Preset(
+        "hours on a GPU",
+        RegressionStudyConfig(
+            device="cuda",
+            dimension=8,
+            num_pairs=16,
+            noise_variance=0.125,
+            diversities=tuple(2**power for power in range(16)),
+            intermediate=(32, 64, 128, 256),
+            network=Architecture(num_layers=2, d_model=512, num_heads=4, d_mlp=512),
+            training=_training(150_000, 200, batch_size=1024, learning_rate=1e-3),
+            coefficient_sequences=2**17,
+            coefficient_steps=40,
+            selection=Selection(diversities=(16, 32, 64, 128)),
+        ),
+    ),
+}

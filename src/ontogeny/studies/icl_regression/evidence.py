@@ -1,5 +1,7 @@
 """The claims of the study of in-context regression, and what one seed's networks say of each."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -12,6 +14,7 @@ from ontogeny.studies.findings import Findings
 from ontogeny.studies.icl_regression.approach import bridges, nearness
 from ontogeny.studies.icl_regression.config import INFINITE, LARGE, RegressionStudyConfig
 from ontogeny.studies.icl_regression.measures import DMMSE, IN, OUT, RIDGE
+from ontogeny.studies.icl_regression.recipe import coefficients_of, curves_of
 from ontogeny.studies.icl_regression.selection import crossover
 
 Rng = np.random.Generator
@@ -29,12 +32,12 @@ claims = Claims(presets=LARGE)
     unit="distance to ridge at the end over its minimum",
 )
 def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
-    table, thresholds = found["curves"], config.thresholds
+    thresholds = config.thresholds
     chosen = slice(0, None, 2)  # M is chosen on one half of the probes and its rebound measured on the other
-    rebounds = {str(M): rebound(ridge_distance(table, str(M))[:, chosen].mean(1)) for M in config.intermediate}
+    rebounds = {str(M): rebound(ridge_distance(found, str(M))[:, chosen].mean(1)) for M in config.intermediate}
     label = max(rebounds, key=lambda each: rebounds[each])
-    measured = ridge_distance(table, label)[:, 1::2]
-    least = int(ridge_distance(table, label)[:, chosen].mean(1).argmin())
+    measured = ridge_distance(found, label)[:, 1::2]
+    least = int(ridge_distance(found, label)[:, chosen].mean(1).argmin())
 
     def rise(sample: np.ndarray) -> float:
         path = measured[:, sample].mean(1)
@@ -42,12 +45,12 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
 
     size = measured.shape[1]
     resampled, value = curves.bootstrap(rise, size, thresholds.bootstrap, rng), rise(np.arange(size))
-    to_dmmse = _over_steps(table, "distance", label).sel(reference=DMMSE, distribution=OUT).values
-    steady = {each: rebound(ridge_distance(table, each).mean(1)) for each in (str(config.diversities[0]), INFINITE)}
+    to_dmmse = found[curves_of(label)]["distance"].sel(reference=DMMSE, distribution=OUT).values
+    steady = {each: rebound(ridge_distance(found, each).mean(1)) for each in (str(config.diversities[0]), INFINITE)}
     met = value > thresholds.rebound and to_dmmse[-1] < to_dmmse[least]
     met = met and all(each < thresholds.steady for each in steady.values())
     control = "; ".join(f"M {each}: {factor:.2f}" for each, factor in steady.items())
-    control = f"M {label} from step {_steps(table, label)[least]}; {control}; distance to dMMSE "
+    control = f"M {label} from step {steps_of(found, label)[least]}; {control}; distance to dMMSE "
     control += f"{to_dmmse[least]:.2f}, then {to_dmmse[-1]:.2f}"
     null = nulls.bootstrapped(resampled, thresholds.rebound)
     return Evidence(value, bool(met), curves.interval(resampled), control, null)
@@ -71,7 +74,9 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
     drawn = [nearness(each, ridge) for each in bridges(*paths[worst], config.thresholds.bridges, rng)]
     null = nulls.simulated("Brownian bridges between the same ends, as far from the line", held[worst], np.array(drawn))
     told = ", ".join(f"M {label} {value:.2f}" for label, value in nearer.items())
-    return Evidence(held[worst], held[worst] > config.thresholds.bend, None, f"{told}; bridges {null.typical:.2f}", null)
+    return Evidence(
+        held[worst], held[worst] > config.thresholds.bend, None, f"{told}; bridges {null.typical:.2f}", null
+    )
 
 
 @claims.add(
@@ -83,10 +88,10 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
     unit="rank correlation of M and the coefficient",
 )
 def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | NotTested:
-    table = found["trajectory"]
-    value = {label: final_coefficient(table, label) for label in labels(table)}
-    learned = [label for label in labels(table) if label != INFINITE and like_dmmse(found["curves"], label)]
-    others = [label for label in labels(table) if label not in learned]
+    labels = [*map(str, config.diversities), INFINITE]
+    value = {label: final_coefficient(found, label) for label in labels}
+    learned = [label for label in labels[:-1] if like_dmmse(found, label)]
+    others = [label for label in labels if label not in learned]
     if len(learned) < 3 or len(others) < 2:
         return NotTested(f"{len(learned)} networks are nearer to dMMSE, {len(others)} to ridge; it needs 3 and 2")
     if not np.isfinite(list(value.values())).all():
@@ -100,7 +105,9 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | No
     ridge_like = np.array([value[label] for label in others])
     spread = float(np.ptp(ridge_like) / ridge_like.mean())
     null = nulls.permutations(correlation, order, rng)
-    control = f"ridge-like {', '.join(others)}: spread {spread:.2f}; dMMSE-like {float(np.ptp(known) / known.mean()):.2f}"
+    control = (
+        f"ridge-like {', '.join(others)}: spread {spread:.2f}; dMMSE-like {float(np.ptp(known) / known.mean()):.2f}"
+    )
     met = correlation(order) == 1 and spread < config.thresholds.shared
     return Evidence(correlation(order), bool(met), None, control, null)
 
@@ -114,19 +121,24 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | No
     unit="decades of step between the two",
     presets={"quick", *LARGE},
 )
-def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
-    table = found["curves"]
-    steps = _steps(table, INFINITE)
-    squared = _over_steps(table, "squared_by_sequence", INFINITE).transpose("step", "sequence").values
-    gained = -_over_steps(table, "icl_by_sequence", INFINITE).transpose("step", "sequence").values
+def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | NotTested:
+    table, steps = found[curves_of(INFINITE)], steps_of(found, INFINITE)
+    squared, gained = (
+        table[name].transpose("step", "sequence").values for name in ("squared_by_sequence", "icl_by_sequence")
+    )
+
+    if gained[-1].mean() >= 0:
+        return NotTested("the network has learned nothing in context")
 
     def lead(sample: np.ndarray) -> float:
-        half = curves.half_time(steps, gained[:, sample].mean(1))
+        half = curves.half_time(steps, -gained[:, sample].mean(1))
         return float(np.log10(half / max(steps[squared[:, sample].mean(1).argmin()], 1)))
 
     size, smallest = squared.shape[1], float(squared.mean(1).min())
     resampled, value = curves.bootstrap(lead, size, config.thresholds.bootstrap, rng), lead(np.arange(size))
-    control = f"least mean square {smallest:.3f}, noise variance {config.noise_variance:g}; at step 0 {squared[0].mean():.2f}"
+    control = (
+        f"least mean square {smallest:.3f}, noise variance {config.noise_variance:g}; at step 0 {squared[0].mean():.2f}"
+    )
     met = value > 0 and smallest < config.noise_variance
     return Evidence(value, bool(met), curves.interval(resampled), control, nulls.bootstrapped(resampled))
 
@@ -150,11 +162,12 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
     "crossover-and-turn",
     "Networks turn from ridge in the order in which the free energies of the phases cross",
     source=CARROLL,
-    expects="over finite M, the crossover of n/ln n = Δλ/ΔL and the step nearest to ridge have a positive rank correlation",
+    expects="over finite M, the crossover of n/ln n = Δλ/ΔL and the step nearest to ridge have a positive rank "
+    "correlation",
     unit="rank correlation",
 )
 def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | NotTested:
-    rows = phase_table(found, config)
+    rows = phase_table(found, config.diversities)
     predicted, turned = rows["crossover"].values, rows["turn"].values
     if len(np.unique(predicted)) < 3:
         return NotTested(f"only {len(np.unique(predicted))} different crossovers")
@@ -165,24 +178,24 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | No
     if len(np.unique(turned)) < 2:
         return NotTested("every network turned at the same checkpoint")
     null = nulls.permutations(correlation, turned, rng)
-    told = ", ".join(f"M {M}: {n:.3g}, step {step:g}" for M, n, step in zip(rows["M"].values, predicted, turned, strict=True))
+    told = ", ".join(
+        f"M {M}: {n:.3g}, step {step:g}" for M, n, step in zip(rows["M"].values, predicted, turned, strict=True)
+    )
     return Evidence(correlation(turned), correlation(turned) > 0, None, told, null)
 
 
-def phase_table(found: Findings, config: RegressionStudyConfig) -> xr.Dataset:
+def phase_table(found: Findings, diversities: Sequence[int]) -> xr.Dataset:
     """Of each finite M: Δλ, ΔL in nats a sequence, the predicted crossover n, and the step nearest to ridge."""
     rows = []
-    for label in map(str, config.diversities):
-        own = found["trajectory"].sel(M=label)
-        own = own.isel(step=np.flatnonzero(own["llc"].notnull().values.reshape(own.sizes["step"], -1).any(1))[-1])
-        ridge = found[f"ridge-phase-{label}"].isel(step=-1)
-        gaps = [float(own["llc"].squeeze() - ridge["llc"].squeeze()), float(ridge["loss"].squeeze() - own["loss"].squeeze())]
-        path = ridge_distance(found["curves"], label).mean(1)
-        turn = float(_steps(found["curves"], label)[path.argmin()])
+    for label in map(str, diversities):
+        own, ridge = (found[name].isel(step=-1).squeeze() for name in (coefficients_of(label), f"ridge-phase-{label}"))
+        gaps = [float(own["llc"] - ridge["llc"]), float(ridge["loss"] - own["loss"])]
+        path = ridge_distance(found, label).mean(1)
+        turn = float(steps_of(found, label)[path.argmin()])
         rows.append((*gaps, crossover(*gaps), turn, rebound(path)))
     names = ("complexity_gap", "loss_gap", "crossover", "turn", "rebound")
     columns = {name: ("M", [row[place] for row in rows]) for place, name in enumerate(names)}
-    return xr.Dataset(columns, {"M": [str(M) for M in config.diversities]})
+    return xr.Dataset(columns, {"M": [str(M) for M in diversities]})
 
 
 def rebound(path: Float[np.ndarray, " step"]) -> float:
@@ -190,25 +203,20 @@ def rebound(path: Float[np.ndarray, " step"]) -> float:
     return float(path[-1] / path.min())
 
 
-def labels(table: xr.Dataset) -> list[str]:
-    """Of the networks."""
-    return [str(label) for label in table["M"].values]
-
-
-def ridge_distance(table: xr.Dataset, label: str) -> Float[np.ndarray, "step sequence"]:
+def ridge_distance(found: Findings, label: str) -> Float[np.ndarray, "step sequence"]:
     """Squared distance to ridge of each sequence of Gaussian tasks."""
-    return _over_steps(table, "ridge_by_sequence", label).transpose("step", "sequence").values
+    return found[curves_of(label)]["ridge_by_sequence"].transpose("step", "sequence").values
 
 
-def like_dmmse(table: xr.Dataset, label: str) -> bool:
+def like_dmmse(found: Findings, label: str) -> bool:
     """Whether a network is at the end nearer to dMMSE than to ridge, on its own tasks."""
-    last = _over_steps(table, "distance", label).isel(step=-1).sel(distribution=IN)
+    last = found[curves_of(label)]["distance"].isel(step=-1).sel(distribution=IN)
     return bool(last.sel(reference=DMMSE) < last.sel(reference=RIDGE))
 
 
-def final_coefficient(table: xr.Dataset, label: str) -> float:
-    """The complexity at the last checkpoint that has one."""
-    return float(_over_steps(table, "llc_complexity", label).squeeze().values[-1])
+def final_coefficient(found: Findings, label: str) -> float:
+    """The complexity of the last checkpoint."""
+    return float(found[coefficients_of(label)]["llc_complexity"].isel(step=-1).squeeze())
 
 
 def path_of(pca: xr.Dataset, label: str) -> tuple[np.ndarray, Float[np.ndarray, "step pc"]]:
@@ -217,10 +225,6 @@ def path_of(pca: xr.Dataset, label: str) -> tuple[np.ndarray, Float[np.ndarray, 
     return own["step"].values, own["score"].values
 
 
-def _over_steps(table: xr.Dataset, name: str, label: str) -> xr.DataArray:
-    """Of one network, at the steps at which it was measured."""
-    return table[name].sel(M=label).dropna("step", how="all")
-
-
-def _steps(table: xr.Dataset, label: str) -> np.ndarray:
-    return _over_steps(table, "squared_by_sequence", label)["step"].values
+def steps_of(found: Findings, label: str) -> np.ndarray:
+    """The checkpoints of a network."""
+    return found[curves_of(label)]["step"].values

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
@@ -74,9 +74,11 @@ class RegressionBehaviour:
     | `ridge_by_sequence`, `dmmse_by_sequence` (sequence) | the same for each sequence of Gaussian tasks |
     | `icl_by_sequence` (sequence) | squared error at the last pair minus that at the first |
     | `squared_by_sequence` (sequence) | mean of ŷₖ² over pairs: 0 for the predictor that knows the task prior alone |
-    | `loss_by_input_scale`, `loss_by_task_scale` (scale) | on Gaussian tasks whose inputs, or tasks, are so much larger |
+    | `error_by_input_scale`, `error_by_task_scale` (scale) | squared error relative to that of the prediction 0, on
+    Gaussian tasks whose inputs, or tasks, are so much larger |
     | `singular_values` (matrix, singular) | of the token and the position embedding, relative to the largest |
-    | `unembedding_collapsed` | share of the entries of the unembedding, times the last gain, below `small` of the largest |
+    | `unembedding_collapsed` | share of the entries of the unembedding, times the last gain, below `small` of the
+    largest |
     | `gain_collapsed` (norm) | share of the gains of each LayerNorm whose size is below `small` |
     | `attention_entropy`, `attention_variability` (layer, head) | of the patterns, in nats, averaged over queries; half
     the mean absolute difference of a sequence's pattern from the mean pattern, summed over keys |
@@ -95,7 +97,7 @@ class RegressionBehaviour:
     watched: int = 64
 
     @torch.no_grad()
-    def __call__(self, model: RegressionTransformer) -> xr.Dataset:
+    def __call__(self, model: nn.Module) -> xr.Dataset:
         if not isinstance(model, RegressionTransformer):
             expected, found = "an ontogeny.models.RegressionTransformer", type(model).__name__
             raise InvalidArgument("model_fn", expected=expected, found=found)
@@ -117,10 +119,7 @@ class RegressionBehaviour:
             "squared_by_sequence": ("sequence", predicted[OUT].square().mean(1).numpy()),
             "outputs": ("output", predicted[OUT].flatten().numpy()),
             **{
-                f"loss_by_{kind}_scale": (
-                    "scale",
-                    [float((_predicted(model, each) - each[1]).square().mean()) for each in by.values()],
-                )
+                f"error_by_{kind}_scale": ("scale", [_relative_error(model, each) for each in by.values()])
                 for kind, by in self.scaled.items()
             },
             **self._weights(model),
@@ -175,6 +174,10 @@ def behaviour_of(
 
 def _predicted(model: RegressionTransformer, batch: Batch) -> Float[Tensor, "sequence pair"]:
     return model(*(part.to(model.embed.W_E.device) for part in batch)).cpu()
+
+
+def _relative_error(model: RegressionTransformer, batch: Batch) -> float:
+    return float((_predicted(model, batch) - batch[1]).square().sum() / batch[1].square().sum())
 
 
 def _norms(model: RegressionTransformer) -> list[str]:

@@ -1,13 +1,12 @@
 """The study of in-context regression: train every task diversity, follow them together, and weigh the two phases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import torch
 import xarray as xr
 
-from ontogeny.data import LinearRegressionTask
 from ontogeny.development import EssentialConfig, essential_dynamics, joint_pca, stages
 from ontogeny.development.curves import spaced_in_log
 from ontogeny.measurement import LLC, Behaviour, Losses
@@ -16,6 +15,7 @@ from ontogeny.stores import Checkpoints
 from ontogeny.studies.icl_regression.config import INFINITE, RegressionStudyConfig
 from ontogeny.studies.icl_regression.measures import (
     DMMSE,
+    OUT,
     RIDGE,
     Nats,
     RegressionBehaviour,
@@ -26,45 +26,35 @@ from ontogeny.studies.icl_regression.selection import Ladder, weighed
 from ontogeny.studies.workspace import Workspace
 
 DATA = "data"
-DIVERSITY = "M"  # the dimension along which networks are joined
 
 
 def run(work: Workspace, config: RegressionStudyConfig) -> None:
-    """Makes `networks`; of each network `curves-M` and `coefficients-M`, joined as `curves` and `trajectory`; `pca`,
-    `stages` and `essential`; of each finite one `ridge-phase-M`; and where phases are weighed `phases`.
+    """Makes `networks`; of each `curves-M`, its behaviour; `trajectory`, the coefficients of the network of infinite
+    diversity, and `coefficients-M` of the others; `pca`, `stages` and `essential`; of each finite one `ridge-phase-M`;
+    and where phases are weighed `phases`.
     """
     tasks = config.tasks(work.seed("tasks"))
     make = partial(network, config.shape, work.seed("weights"), config.device)
-    trained = work.train_instances(
-        "networks", make, len(tasks), list(tasks.values()), squared_error, config.training
-    )
+    trained = work.train_instances("networks", make, len(tasks), list(tasks.values()), squared_error, config.training)
     runs = dict(zip(tasks, trained, strict=True))
     behaviours = {
         label: behaviour_of(task, config.probe_sequences, config.scales, work.seed("probes"))
         for label, task in tasks.items()
     }
     curves = {
-        label: work.measure(f"curves-{_word(label)}", runs[label], make, [Behaviour(behaviour)])
+        label: work.measure(curves_of(label), runs[label], make, [Behaviour(behaviour)])
         for label, behaviour in behaviours.items()
     }
-    work.step("curves", joined, list(curves.values()), list(curves))
-    work.step("pca", together, list(curves.values()), list(curves), references(behaviours), config.seed)
+    work.step("pca", together, curves, references(behaviours), config.seed)
     work.step("essential", essential, curves[INFINITE], config.essential, config.seed)
     data = {label: task.sample(config.coefficient_sequences, work.seed("data")) for label, task in tasks.items()}
-    measured = {
-        label: work.measure(
-            f"coefficients-{_word(label)}",
-            runs[label],
-            make,
-            coefficients(data[label], config, work.seed("sampler")),
-            steps=spaced_in_log(
-                [step for step in runs[label].steps if step >= config.first_measured], config.coefficient_steps
-            ),
-        )
-        for label in tasks
-    }
-    trajectory = work.step("trajectory", joined, list(measured.values()), list(measured))
-    work.step("stages", stages, trajectory, config.stages)
+    for label, network_run in runs.items():
+        counted = [step for step in network_run.steps if step >= config.first_measured]
+        asked = coefficients(data[label], config, work.seed("sampler"))
+        steps = spaced_in_log(counted, config.coefficient_steps)
+        measured = work.measure(coefficients_of(label), network_run, make, asked, steps=steps)
+        if label == INFINITE:
+            work.step("stages", stages, measured, config.stages)
     phases(work, config, runs, make, data)
 
 
@@ -116,22 +106,15 @@ def coefficients(
     ]
 
 
-def joined(measured: Sequence[xr.Dataset], labels: Sequence[str]) -> xr.Dataset:
-    """What was measured of all networks, along `M`."""
-    return xr.concat(measured, xr.DataArray(list(labels), dims=DIVERSITY, name=DIVERSITY), combine_attrs="override")
-
-
-def together(
-    curves: Sequence[xr.Dataset], labels: Sequence[str], references: Mapping[str, np.ndarray], seed: int
-) -> xr.Dataset:
+def together(curves: Mapping[str, xr.Dataset], references: Mapping[str, np.ndarray], seed: int) -> xr.Dataset:
     """Principal components of the predictions of all networks, with the exact predictors projected."""
-    outputs = {f"M {label}": each["outputs"] for label, each in zip(labels, curves, strict=True)}
+    outputs = {f"M {label}": each["outputs"] for label, each in curves.items()}
     return joint_pca(outputs, seed=seed, references=references)
 
 
 def references(behaviours: Mapping[str, RegressionBehaviour]) -> dict[str, np.ndarray]:
     """Predictions of ridge and of each dMMSE on the shared sequences of Gaussian tasks."""
-    found = {label: behaviour.probes["out"].references for label, behaviour in behaviours.items()}
+    found = {label: behaviour.probes[OUT].references for label, behaviour in behaviours.items()}
     finite = {f"dMMSE {label}": each[DMMSE] for label, each in found.items() if label != INFINITE}
     named = {RIDGE: found[INFINITE][RIDGE], **finite}
     return {name: values.flatten().double().numpy() for name, values in named.items()}
@@ -144,10 +127,11 @@ def essential(curves: xr.Dataset, config: EssentialConfig, seed: int) -> xr.Data
     return essential_dynamics(scores, config)
 
 
-def label_of(task: LinearRegressionTask) -> str:
-    """As networks are named in figures and tables."""
-    return INFINITE if task.task_diversity is None else str(task.task_diversity)
+def curves_of(label: str) -> str:
+    """The artefact of a network's behaviour."""
+    return f"curves-{'infinite' if label == INFINITE else label}"
 
 
-def _word(label: str) -> str:
-    return "infinite" if label == INFINITE else label
+def coefficients_of(label: str) -> str:
+    """The artefact of a network's coefficients."""
+    return "trajectory" if label == INFINITE else f"coefficients-{label}"

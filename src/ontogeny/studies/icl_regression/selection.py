@@ -19,7 +19,7 @@ from ontogeny.core.protocols import Progress
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc
 from ontogeny.measurement import Cell
-from ontogeny.sampling import LocalPosterior, PosteriorConfig, Sampler, sample
+from ontogeny.sampling import LocalPosterior, PosteriorConfig, Sampler
 
 
 def crossover(complexity_gap: float, loss_gap: float) -> float:
@@ -91,7 +91,8 @@ def free_energy(
     """F(n) = −ln ∫ exp(−n L(w)) φ(w) dw at each n of the ladder, φ the Gaussian of variance 1/γ around w*.
 
     By thermodynamic integration, F(n) = ∫₀ⁿ E_b[L] db = n L(w*) + ∫₀ⁿ λ̂(b) d ln b with λ̂(b) = b (E_b[L] − L(w*)). The
-    integral is by the trapezoidal rule in ln b, and below the first b by λ̂ ∝ b.
+    integral is by the trapezoidal rule in ln b, and below the first b by λ̂ ∝ b, which is too little unless λ̂ is below
+    1 there.
 
     When not to trust it: φ is another prior for another w*, so that masses compare neighbourhoods of equal size and no
     more; at small b chains must explore all of φ.

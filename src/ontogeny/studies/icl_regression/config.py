@@ -34,8 +34,8 @@ class Selection(Settings):
     """
 
     diversities: tuple[PositiveInt, ...]
-    nbetas: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=20_000)
+    nbetas: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=60_000)
 
 
 class Thresholds(Settings):
@@ -87,8 +87,8 @@ class RegressionStudyConfig(StudyConfig):
     coefficient_sequences: PositiveInt = 4096
     coefficient_steps: PositiveInt = 8
     first_measured: int = 100
-    posterior: PosteriorConfig = PosteriorConfig(nbeta=100, localization=10)
-    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=20_000)
+    posterior: PosteriorConfig = PosteriorConfig(nbeta=10, localization=100)
+    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=60_000)
     selection: Selection | None = None
     stages: StageConfig = StageConfig()
     essential: EssentialConfig = EssentialConfig()
@@ -129,11 +129,14 @@ PRESETS = {
             diversities=(2, 4, 8),
             intermediate=(8,),
             network=Architecture(num_layers=2),
-            training=_training(2000, 10),
+            training=_training(1600, 10),
             probe_sequences=256,
             coefficient_sequences=2048,
-            coefficient_steps=3,
-            selection=Selection(diversities=(4,), nbetas=(0.1, 1.0, 10.0, 100.0)),
+            coefficient_steps=2,
+            sampler=Calibrated(error=0.05, budget=40_000),
+            selection=Selection(
+                diversities=(4,), nbetas=(0.1, 1.0, 10.0), sampler=Calibrated(error=0.05, budget=30_000)
+            ),
         ),
     ),
     "standard": Preset(
@@ -141,8 +144,8 @@ PRESETS = {
         RegressionStudyConfig(
             diversities=(2, 4, 8, 12, 16, 32, 128),
             intermediate=(8, 12, 16),
-            training=_training(16_000, 30),
-            coefficient_steps=9,
+            training=_training(14_000, 30),
+            coefficient_steps=7,
             selection=Selection(diversities=(2, 4, 8, 12, 16)),
         ),
     ),

@@ -20,7 +20,7 @@ from ontogeny.training import TrainingConfig, train, train_instances
 TITLE = "Task diversities trained at once"
 DIVERSITIES = (1, 2, 4, 8, 16, 32, 64, None)
 # width, heads, width of the MLP, pairs, batch
-SHAPES = ((16, 1, 16, 4, 16), (32, 2, 32, 4, 32), (32, 2, 128, 6, 64), (32, 2, 128, 6, 256), (64, 4, 256, 8, 64))
+SHAPES = ((16, 1, 16, 4, 16), (32, 2, 32, 4, 32), (32, 2, 128, 8, 64))
 
 
 def squared_error(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -43,7 +43,8 @@ class Thresholds(Settings):
 
     Attributes:
         rebound: least factor by which an intermediate diversity's distance to ridge rises again after its minimum.
-        steady: largest such factor of the smallest diversity, and of an infinite one.
+        steady: largest such factor of an infinite diversity.
+        apart: least distance to ridge of the smallest diversity, relative to that at step 0.
         bend: least share by which a path comes nearer to ridge than its straight line does.
         shared: largest spread of the coefficients of ridge-like networks, relative to their mean.
         bootstrap: resamples over probe sequences.
@@ -52,6 +53,7 @@ class Thresholds(Settings):
 
     rebound: float = 2.0
     steady: float = 1.5
+    apart: float = 0.5
     bend: float = 0.1
     shared: float = 0.15
     bootstrap: int = 1000
@@ -87,7 +89,7 @@ class RegressionStudyConfig(StudyConfig):
     coefficient_sequences: PositiveInt = 4096
     coefficient_steps: PositiveInt = 8
     first_measured: int = 100
-    posterior: PosteriorConfig = PosteriorConfig(nbeta=10, localization=100)
+    posterior: PosteriorConfig = PosteriorConfig(nbeta=3, localization=300)
     sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=60_000)
     selection: Selection | None = None
     stages: StageConfig = StageConfig()
@@ -133,9 +135,9 @@ PRESETS = {
             probe_sequences=256,
             coefficient_sequences=2048,
             coefficient_steps=2,
-            sampler=Calibrated(error=0.05, budget=40_000),
+            sampler=Calibrated(error=0.05, budget=30_000),
             selection=Selection(
-                diversities=(4,), nbetas=(0.1, 1.0, 10.0), sampler=Calibrated(error=0.05, budget=30_000)
+                diversities=(4,), nbetas=(0.1, 1.0, 10.0), sampler=Calibrated(error=0.05, budget=20_000)
             ),
         ),
     ),

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from ontogeny.development import curves, nulls
+from ontogeny.development.usable import usable_points
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
@@ -28,7 +29,8 @@ claims = Claims(presets=LARGE)
     "At an intermediate task diversity the network is like ridge for a time",
     source=CARROLL,
     expects="for the intermediate M of the largest rebound, out of distribution, the distance to ridge rises after its "
-    "minimum by a factor above 2, while that to dMMSE falls; at the smallest M and at infinite M by a factor below 1.5",
+    "minimum by a factor above 2, while that to dMMSE falls; at infinite M by a factor below 1.5; the smallest M stays "
+    "at more than half of its first distance",
     unit="distance to ridge at the end over its minimum",
 )
 def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
@@ -46,12 +48,14 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
     size = measured.shape[1]
     resampled, value = curves.bootstrap(rise, size, thresholds.bootstrap, rng), rise(np.arange(size))
     to_dmmse = found[curves_of(label)]["distance"].sel(reference=DMMSE, distribution=OUT).values
-    steady = {each: rebound(ridge_distance(found, each).mean(1)) for each in (str(config.diversities[0]), INFINITE)}
+    infinite = rebound(ridge_distance(found, INFINITE).mean(1))
+    smallest = ridge_distance(found, str(config.diversities[0])).mean(1)
+    apart = float(smallest.min() / smallest[0])
     met = value > thresholds.rebound and to_dmmse[-1] < to_dmmse[least]
-    met = met and all(each < thresholds.steady for each in steady.values())
-    control = "; ".join(f"M {each}: {factor:.2f}" for each, factor in steady.items())
-    control = f"M {label} from step {steps_of(found, label)[least]}; {control}; distance to dMMSE "
-    control += f"{to_dmmse[least]:.2f}, then {to_dmmse[-1]:.2f}"
+    met = met and infinite < thresholds.steady and apart > thresholds.apart
+    control = f"M {label} from step {steps_of(found, label)[least]}; infinite M {infinite:.2f}; least of M "
+    control += f"{config.diversities[0]} over first {apart:.2f}; distance to dMMSE {to_dmmse[least]:.2f}, "
+    control += f"then {to_dmmse[-1]:.2f}"
     null = nulls.bootstrapped(resampled, thresholds.rebound)
     return Evidence(value, bool(met), curves.interval(resampled), control, null)
 
@@ -95,7 +99,7 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | No
     if len(learned) < 3 or len(others) < 2:
         return NotTested(f"{len(learned)} networks are nearer to dMMSE, {len(others)} to ridge; it needs 3 and 2")
     if not np.isfinite(list(value.values())).all():
-        return NotTested("a coefficient at the end is not finite")
+        return NotTested("a coefficient at the end is not usable")
     order = np.array([float(label) for label in learned])
     known = np.array([value[label] for label in learned])
 
@@ -172,6 +176,8 @@ def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence:
 def _(found: Findings, config: RegressionStudyConfig, rng: Rng) -> Evidence | NotTested:
     rows = phase_table(found, config.diversities)
     predicted, turned = rows["complexity_gap"].values / rows["loss_gap"].values, rows["turn"].values
+    if not np.isfinite(predicted).all():
+        return NotTested("a coefficient of a phase is not usable")
     if not (rows["loss_gap"] > 0).all():
         return NotTested("a network of finite M is no better on its tasks than that of infinite M")
 
@@ -191,8 +197,9 @@ def phase_table(found: Findings, diversities: Sequence[int]) -> xr.Dataset:
     """Of each finite M: Δλ, ΔL in nats a sequence, the predicted crossover n, and the step nearest to ridge."""
     rows = []
     for label in map(str, diversities):
-        own, ridge = (found[name].isel(step=-1).squeeze() for name in (coefficients_of(label), f"ridge-phase-{label}"))
-        gaps = [float(own["llc_complexity"] - ridge["llc_complexity"]), float(ridge["loss"] - own["loss"])]
+        own, ridge = found[coefficients_of(label)], found[f"ridge-phase-{label}"]
+        losses = [float(each["loss"].isel(step=-1).squeeze()) for each in (own, ridge)]
+        gaps = usable_complexity(own) - usable_complexity(ridge), losses[1] - losses[0]
         path = ridge_distance(found, label).mean(1)
         turn = float(steps_of(found, label)[path.argmin()])
         rows.append((*gaps, crossover(*gaps), turn, rebound(path)))
@@ -218,8 +225,14 @@ def like_dmmse(found: Findings, label: str) -> bool:
 
 
 def final_coefficient(found: Findings, label: str) -> float:
-    """The complexity of the last checkpoint."""
-    return float(found[coefficients_of(label)]["llc_complexity"].isel(step=-1).squeeze())
+    """The complexity of the last checkpoint; NaN where its verdict forbids its use."""
+    return usable_complexity(found[coefficients_of(label)])
+
+
+def usable_complexity(measured: xr.Dataset) -> float:
+    """At the last step, by the rules of `development.usable`."""
+    points = usable_points(measured.isel(step=[-1]), "llc_complexity", "all")
+    return float(points.value[0]) if len(points.value) else float("nan")
 
 
 def path_of(pca: xr.Dataset, label: str) -> tuple[np.ndarray, Float[np.ndarray, "step pc"]]:

@@ -1,11 +1,11 @@
 """The panels of the study of in-context regression."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
-from ontogeny.reports import Choice, Column, Figure, Panel, Table, insert_after
+from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag, insert_after
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.icl_regression.config import INFINITE
 from ontogeny.studies.icl_regression.evidence import phase_table, rebound, ridge_distance, steps_of
@@ -70,11 +70,13 @@ def _distances_panel(found: Findings, curves: dict[str, xr.Dataset]) -> Panel:
         "Gaussian tasks falls and then rises again."
     )
     errors = "Squared errors of predictions, their mean square, and how much the last pair gains over the first."
-    columns = [Column("M", head=True), "Nearest to ridge at step", "Distance there", "At the end", "End over nearest"]
+    numbers = ("Nearest to ridge at step", "Distance there", "At the end", "End over nearest")
+    columns = [Column("M", head=True), *(Column(title, "number") for title in numbers)]
     rows = []
     for label in curves:
         path = ridge_distance(found, label).mean(1)
-        rows.append([label, float(steps_of(found, label)[path.argmin()]), path.min(), path[-1], rebound(path)])
+        at = float(steps_of(found, label)[path.argmin()])
+        rows.append([label, at, float(path.min()), float(path[-1]), rebound(path)])
     blocks = [
         Figure(fig_distances(curves), "Distances to ridge and dMMSE along training", caption, height=570),
         Table(columns, rows, "Out of distribution, on sequences of Gaussian tasks.", label="Nearest to ridge"),
@@ -95,7 +97,7 @@ def _coefficients_panel(coefficients: dict[str, xr.Dataset]) -> Panel:
         last = each.isel(step=-1).squeeze()
         numbers = [float(last[f"llc_{name}"]) for name in ("complexity", "complexity_mcse", "descent", "withheld")]
         numbers[1] *= 1.96
-        rows.append([label, float(last["step"]), *numbers, str(last["llc_outcome"].values)])
+        rows.append([label, float(last["step"]), *numbers, Tag(str(last["llc_outcome"].values))])
     blocks = [Figure(fig_coefficients(coefficients), alt, caption, height=600), Table(columns, rows, label=alt)]
     return Panel("coefficients", "Complexity and the number of tasks", blocks, "Complexity")
 
@@ -112,7 +114,7 @@ def _phases_panel(found: Findings, diversities: list[int]) -> Panel:
     columns = [Column("M", head=True), "Δλ", "ΔL", "Crossover n", "Turned at step", "End over nearest"]
     names = ("complexity_gap", "loss_gap", "crossover", "turn", "rebound")
     rows = [
-        [str(M), *(_shown(float(table[name].values[place])) for name in names)]
+        [str(M), *(_shown(float(table[name].values[place])) for name in names[:3]), *_floats(table, names[3:], place)]
         for place, M in enumerate(table["M"].values)
     ]
     blocks: list[Table | Choice] = [Table(columns, rows, caption, label="Loss gap and complexity gap of two phases")]
@@ -162,5 +164,11 @@ def _essential_panel(essential: xr.Dataset) -> Panel:
     return Panel("essential", "Essential dynamics", [figure])
 
 
+def _floats(table: xr.Dataset, names: Sequence[str], place: int) -> list[float]:
+    return [float(table[name].values[place]) for name in names]
+
+
 def _shown(value: float) -> str:
+    if np.isnan(value):
+        return "not usable"
     return "∞" if np.isinf(value) else f"{value:.3g}" if abs(value) < 1e4 else f"{value:.2e}"

@@ -35,6 +35,18 @@ def trained(folder: str, num_steps: int = 2) -> Any:
     return og.train(nn.Linear(3, 2), data, og.losses.cross_entropy, config, FOLDER / folder)
 
 
+class Blobs:
+    """A task: points with labels."""
+
+    def sample(self, num_samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(2, (num_samples,), generator=generator)
+        return torch.randn(num_samples, 3, generator=generator) + labels[:, None], labels
+
+
+tasks = [Blobs(), Blobs()]
+
+
 def together(models: list[nn.Module]) -> Any:
     return og.train_instances(models, data, loss_fn, config)
 
@@ -79,6 +91,9 @@ MISTAKES = (
      "og.train(model(), [og.Stage(name, data, loss_fn, config)])"),
     ("training/stages.py:_check", "og.train(model(), stages, loss_fn)", "loss_fn", "train(model, stages)",
      "og.train(model(), stages)"),
+    ("training/runs.py:train", "og.train(model(), tasks, loss_fn, config)", "data",
+     "train_instances(models, tasks, loss_fn, config)",
+     "(lambda models, train_instances: ADVICE)([model() for _ in tasks], og.train_instances)"),
     ("training/records.py:State.read", "(trained('run'), trained('run', 3))", "directory", "another folder",
      "trained('other', 3)"),
 )

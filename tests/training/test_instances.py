@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import ontogeny as og
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
+from ontogeny.data import LinearRegressionTask
+from ontogeny.models import RegressionConfig, RegressionTransformer
 from ontogeny.training import TrainingConfig, train, train_instances
 from ontogeny.training.instances import Instances
 
@@ -45,6 +48,20 @@ class Sparse:
         x = torch.rand(num_samples, 5, generator=generator, dtype=torch.float64)
         x = x * (torch.rand(num_samples, 5, generator=generator) < 0.4)
         return x, x
+
+
+class Wide:
+    """A task in double precision."""
+
+    def __init__(self, task: LinearRegressionTask) -> None:
+        self.task = task
+
+    def sample(self, num_samples: int, seed: int) -> tuple[Tensor, ...]:
+        return tuple(part.double() for part in self.task.sample(num_samples, seed))
+
+
+def squared(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return (model(*batch) - batch[1]).square()
 
 
 class Tied(nn.Module):
@@ -113,6 +130,45 @@ def test_instances_are_trained_as_each_alone(kind: str, tmp_path: Path) -> None:
         assert not close(opened.load(40), initial)
         assert close(dict(model.state_dict()), dict(single.state_dict()))
     assert not close(runs[0].load(40), runs[1].load(40))
+
+
+def test_each_network_can_have_a_task_of_its_own(tmp_path: Path) -> None:
+    """As task diversities of in-context regression, whose networks begin equal."""
+    tasks = [Wide(LinearRegressionTask(dimension=2, num_pairs=3, noise_variance=0.1, task_diversity=m)) for m in (1, 4)]
+    shape = RegressionConfig(dimension=2, num_pairs=3, num_layers=1, d_model=8, num_heads=2, d_mlp=8)
+    config = CONFIG.model_copy(update={"optimizer": "adam", "clip_norm": 1.0})
+    models = [RegressionTransformer(shape, torch.Generator().manual_seed(0)).double() for _ in tasks]
+    singles = copy.deepcopy(models)
+    initial = copy.deepcopy(models[0].state_dict())
+    runs = train_instances(models, tasks, squared, config, tmp_path)
+    for number, (task, single, run) in enumerate(zip(tasks, singles, runs, strict=True)):
+        expected = train(single, task, squared, alone(config, number))
+        assert run.steps == expected.steps
+        for step in expected.steps:
+            assert all(
+                torch.allclose(weights, expected.load(step)[name], rtol=1e-6, atol=1e-8)
+                for name, weights in run.load(step).items()
+            )
+        assert not close(run.load(40), initial)
+    assert not close(runs[0].load(40), runs[1].load(40))
+    swapped = og.train_instances(copy.deepcopy(models), tasks[::-1], squared, config)
+    assert not close(swapped[0].load(40), runs[0].load(40))
+
+
+def test_tasks_that_do_not_fit_the_networks_are_refused() -> None:
+    wide = [LinearRegressionTask(dimension=d, num_pairs=3, noise_variance=0.1) for d in (2, 3)]
+    longer = [LinearRegressionTask(dimension=2, num_pairs=k, noise_variance=0.1) for k in (2, 3)]
+    shape = RegressionConfig(dimension=2, num_pairs=3, num_layers=1, d_model=8, num_heads=2, d_mlp=8)
+    models: list[nn.Module] = [RegressionTransformer(shape, torch.Generator().manual_seed(0)) for _ in range(2)]
+    for tasks, told in (
+        (wide, "at most 3 pairs"),
+        (longer, "one shape"),
+        (wide[:1] * 3, "a task for each of the 2 networks"),
+    ):
+        with pytest.raises(InvalidArgument, match=told):
+            train_instances(models, tasks, squared, CONFIG)
+    with pytest.raises(InvalidArgument, match="train_instances"):
+        train(models[0], wide[:1], squared, CONFIG)
 
 
 def test_instances_of_equal_weights_have_batches_of_their_own() -> None:

@@ -11,6 +11,8 @@ from ontogeny.models.places import Site as Site
 from ontogeny.models.places import TensorSlice as TensorSlice
 from ontogeny.models.recurrent import RecurrentConfig as RecurrentConfig
 from ontogeny.models.recurrent import RecurrentNetwork as RecurrentNetwork
+from ontogeny.models.regression import RegressionConfig as RegressionConfig
+from ontogeny.models.regression import RegressionTransformer as RegressionTransformer
 from ontogeny.models.transformer import HookPoint as HookPoint
 from ontogeny.models.transformer import Transformer as Transformer
 from ontogeny.models.transformer import TransformerConfig as TransformerConfig

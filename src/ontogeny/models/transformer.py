@@ -218,10 +218,14 @@ class Transformer(nn.Module):
                 found=f"{tokens.shape[1]}",
                 instead="a longer context_length in TransformerConfig, or shorter sequences",
             )
-        x = self.hook_embed(self.embed(tokens))
-        positions = self.pos_embed(tokens.shape[1])
+        return self.after_embedding(self.embed(tokens))
+
+    def after_embedding(self, x: Float[Tensor, "batch position model"]) -> Float[Tensor, "batch position vocabulary"]:
+        """The pass from embedded tokens on."""
+        x = self.hook_embed(x)
+        positions = self.pos_embed(x.shape[1])
         if self.hook_pos_embed.watched:  # positions for every sequence, which may be replaced one by one
-            positions = self.hook_pos_embed(positions.expand(len(tokens), -1, -1))
+            positions = self.hook_pos_embed(positions.expand(len(x), -1, -1))
         shortformer = self.config.positions == "shortformer"
         if not shortformer:
             x = x + positions

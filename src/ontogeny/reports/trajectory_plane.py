@@ -33,7 +33,8 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
 
     Args:
         pca: with `score` (point, pc), coordinates `trajectory` and `step` (point), `explained_variance` (pc) and,
-            of the null, `brownian_score` (point, pc) and `brownian_explained_variance` (pc).
+            of the null, `brownian_score` (point, pc) and `brownian_explained_variance` (pc), and of references, which
+            are marked by stars, `reference_score` (reference, pc).
         stages: their boundaries are marked on the trajectories; for several runs, on the trajectory of the same name.
     """
     kinds = [("Measured", "score", "explained_variance")]
@@ -48,9 +49,16 @@ def fig_trajectory_pca(pca: xr.Dataset, stages: xr.Dataset | None = None) -> go.
     if len(boundaries) == len(set(pca.trajectory.values)) == 1:
         boundaries = {"": next(iter(boundaries.values()))}
     for i, ((_, score, variance), (x, y)) in enumerate(panels):
-        limits = np.array([padded_range(pca[score].values[:, component], 0.12) for component in (x, y)])
-        places = pca[score].values[:, [x, y]]
-        marks = _draw_paths(figure, axes(i), pca, places, boundaries if score == "score" else {})
+        places, marks = pca[score].values[:, [x, y]], list[Mark]()
+        if score == "score" and "reference_score" in pca:
+            fixed = pca["reference_score"].transpose("reference", "pc").values[:, [x, y]]
+            marks = [
+                Mark(*each, NEUTRAL, "star") for each in zip(fixed, pca["reference"].values.astype(str), strict=True)
+            ]
+        limits = np.array(
+            [padded_range(each, 0.12) for each in np.concatenate([places, *(m.place[None] for m in marks)]).T]
+        )
+        marks += _draw_paths(figure, axes(i), pca, places, boundaries if score == "score" else {})
         _draw_marks(figure, axes(i), marks, places, limits)
         titled = []
         for component, ends in zip((x, y), limits, strict=True):

@@ -147,7 +147,8 @@ class Workspace:
             name: of all of them together, once a study.
             make: makes each with its initial weights, called `count` times.
             count: how many.
-            data, loss, training: as for `train`.
+            data: as for `train`, or a list of tasks, one for each.
+            loss, training: as for `train`.
 
         Returns:
             A list of checkpoints, or a `Missing`.

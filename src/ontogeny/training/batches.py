@@ -15,13 +15,13 @@ from ontogeny.core.sources import Rows, opened
 
 
 class Batches:
-    """Batches of one stage of training, of samples or of a task.
+    """Batches of one stage of training, of samples or of a task, or of one task for each of several networks.
 
     Each epoch visits the samples in a new order, and leaves out those that do not fill a batch. Of a task, the batch
     at a step is drawn afresh, `task.sample(batch_size, seed=derive(seed, "batch", step))`.
 
     Args:
-        data: samples or a task.
+        data: samples, a task, or a list of tasks.
         batch_size: samples of a batch.
         first: the step at which the stage begins, where its epochs begin.
 
@@ -30,8 +30,9 @@ class Batches:
     """
 
     def __init__(self, data: Any, batch_size: int, first: int) -> None:
+        self.each = [Batches(task, batch_size, first) for task in data] if are_tasks(data) else []
         self._task = _checked(data) if is_task(data) else None
-        self._samples = None if self._task else Samples.of(data)
+        self._samples = None if self._task or self.each else Samples.of(data)
         self._size, self._first = batch_size, first
         self._orders: dict[int, tuple[int, Tensor]] = {}  # by seed, of its present epoch
         if self._samples is not None and len(self._samples) < batch_size:
@@ -40,7 +41,11 @@ class Batches:
             )
 
     def __fingerprint__(self) -> tuple[Any, ...]:
-        return (self._task or self._samples,)
+        return (self.each or self._task or self._samples,)
+
+    def of(self, number: int) -> "Batches":
+        """Those of one of several networks."""
+        return self.each[number] if self.each else self
 
     def at(self, seed: int, step: int, device: torch.device) -> Any:
         """The batch at a step, on the device."""
@@ -49,9 +54,9 @@ class Batches:
         return self._samples.take(self._numbers(seed, step), device)
 
     def together(self, seeds: list[int], step: int, device: torch.device) -> Any:
-        """The batches at a step of several seeds, stacked along a first dimension."""
+        """The batches at a step of several networks with their seeds, stacked along a first dimension."""
         if self._samples is None:
-            return _stacked([self.at(seed, step, device) for seed in seeds])
+            return _stacked([self.of(number).at(seed, step, device) for number, seed in enumerate(seeds)])
         return self._samples.take(torch.stack([self._numbers(seed, step) for seed in seeds]), device)
 
     def _drawn(self, seed: int) -> Any:
@@ -81,6 +86,11 @@ class Batches:
         return order[place * self._size : (place + 1) * self._size]
 
 
+def are_tasks(data: Any) -> bool:
+    """Whether data are a list of tasks."""
+    return isinstance(data, (list, tuple)) and len(data) > 0 and all(is_task(each) for each in data)
+
+
 def _checked(task: Any) -> Any:
     signature = inspect.signature(task.sample)
     try:
@@ -98,6 +108,9 @@ def _checked(task: Any) -> Any:
 def _stacked(batches: list[Any]) -> Any:
     first = batches[0]
     if isinstance(first, Tensor):
+        if len({(part.shape, part.dtype) for part in batches}) > 1:
+            shapes = ", ".join(str(tuple(part.shape)) for part in batches)
+            raise InvalidArgument("data", expected="tasks whose samples have one shape and type", found=shapes)
         return torch.stack(batches)
     if isinstance(first, dict):
         return {key: _stacked([batch[key] for batch in batches]) for key in first}

@@ -27,6 +27,13 @@ def check_instances(models: Sequence[nn.Module], stages: Sequence[Stage]) -> Non
             that draws random numbers in training, whose course depends on its input, or that has no batching rule.
     """
     _check_architectures(models)
+    for stage in stages:
+        if stage.data.each and len(stage.data.each) != len(models):
+            raise InvalidArgument(
+                "data",
+                expected=f"a task for each of the {len(models)} networks, or one for all",
+                found=f"{len(stage.data.each)} tasks",
+            )
     step = 0
     for stage in stages:
         copies = [copy.deepcopy(model).train() for model in models]
@@ -80,8 +87,8 @@ def _losses_alone(models: Sequence[nn.Module], stage: Stage, step: int) -> Tenso
     size, device = stage.config.batch_size, next(models[0].parameters()).device
     seeds = instance_seeds(stage.config.seed, len(models))
     losses = [
-        per_sample(stage.loss_fn, model, stage.data.at(seed, step, device), size).mean()
-        for model, seed in zip(models, seeds, strict=True)
+        per_sample(stage.loss_fn, model, stage.data.of(number).at(seed, step, device), size).mean()
+        for number, (model, seed) in enumerate(zip(models, seeds, strict=True))
     ]
     return torch.stack(losses).detach()
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ontogeny.core.losses import per_sample
 from ontogeny.core.seeds import derive
@@ -71,7 +72,8 @@ class Instances(Trained):
         self._before = None if running.all() else (~running, copied(self._buffers))
         seeds = instance_seeds(self._stage.config.seed, len(self.models))
         batch = self._stage.data.together(seeds, step, self._device)
-        return self._loss.mapped(self._parameters, self._buffers, batch)
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no batching rule on CPUs
+            return self._loss.mapped(self._parameters, self._buffers, batch)
 
     def update(self, losses: Tensor, running: Tensor, step: int) -> None:
         config = self._stage.config

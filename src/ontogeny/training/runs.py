@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
 from ontogeny.stores import Checkpoints
@@ -51,6 +52,13 @@ def train(
         InvalidArgument: if `directory` holds a run of other arguments, or `data` has fewer samples than a batch.
     """
     stages = _prepared(as_stages(data, loss_fn, config))
+    if any(stage.data.each for stage in stages):
+        raise InvalidArgument(
+            "data",
+            expected="one task, for one network",
+            found="a list of tasks",
+            instead="train_instances(models, tasks, loss_fn, config), with a network for each",
+        )
     return run(Network(model), stages, [directory], directory, progress)[0]
 
 
@@ -71,7 +79,8 @@ def train_instances(
 
     Args:
         models: networks of one architecture, each with its own initial weights, trained in place.
-        data, loss_fn, config: as for `train`, shared by all.
+        data: as for `train`, shared by all; or a list of tasks, one for each network, whose samples have one shape.
+        loss_fn, config: as for `train`, shared by all.
         directory: of the state to go on from; each network has a folder `instance-000`, … in it with what `train`
             keeps. A run that was killed goes on, as there.
 

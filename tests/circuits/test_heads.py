@@ -74,6 +74,19 @@ def test_scores_are_by_layer_head_and_sequence() -> None:
     torch.testing.assert_close(found, weight.transpose(1, 2))
 
 
+def test_a_token_that_stands_a_third_time_is_attended_to_at_both_earlier_ones() -> None:
+    """Period 4 in 12 positions: from 8 on there are two earlier occurrences."""
+    pattern = torch.zeros(LENGTH, LENGTH)
+    for query in range(4, LENGTH):
+        earlier = range(query % 4, query, 4)
+        for key in earlier:
+            pattern[query, key + 1] += 0.75 / len(earlier)
+            pattern[query, key] += 0.25 / len(earlier)
+    found = repeat_scores(as_patterns(pattern), 4)
+    assert float(found["prefix_matching"]) == pytest.approx(0.75)
+    assert float(found["duplicate_token"]) == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize("period", [-1, 0, 1, LENGTH, LENGTH + 1])
 def test_a_period_that_leaves_no_repetition_is_refused(period: int) -> None:
     with pytest.raises(InvalidArgument, match=rf"`period`: expected between 2 and {LENGTH - 1}, found {period}"):

@@ -14,6 +14,7 @@ from ontogeny.data import LinearRegressionTask, standard_library
 from ontogeny.data.corpus import file_corpus, huggingface_corpus
 from ontogeny.data.ngrams import NgramTables, random_repeats
 from ontogeny.data.packing import pack
+from ontogeny.data.planted import PlantedLanguage
 from ontogeny.data.refinement import mixture, on_tokens
 from ontogeny.data.standard_library import stdlib_sources
 from ontogeny.data.text import Distributions, TextConfig
@@ -69,6 +70,15 @@ MISTAKES = (
      "the ids and the vocabulary_size of one tokenizer", "NgramTables.fit(tokens, 12)"),
     ("data/ngrams.py:random_repeats", "random_repeats(torch.ones(5) / 5, 2, 7, torch.Generator())", "context_length",
      "8", "random_repeats(torch.ones(5) / 5, 2, ADVICE, torch.Generator())"),
+    ("data/planted.py:PlantedLanguage._fits", "PlantedLanguage(induction_rate=0.5)", "rates",
+     "phrase_rate=0.381, skip_rate=0.381, induction_rate=0.381, open_rate=0.0458, close_rate=0.0915",
+     "PlantedLanguage(ADVICE)"),
+    ("data/planted.py:PlantedLanguage._fits#2", "PlantedLanguage(phrases=(2, 8))", "phrases", "phrases=(8, 2)",
+     "PlantedLanguage(ADVICE)"),
+    ("data/planted.py:PlantedLanguage._fits#3", "PlantedLanguage(words=30)", "words", "words=44",
+     "PlantedLanguage(ADVICE)"),
+    ("data/planted.py:PlantedLanguage.without", "PlantedLanguage().without('brackets')", "mechanisms", "'phrase'",
+     "PlantedLanguage().without(ADVICE)"),
     ("data/packing.py:pack", "pack(tokens[0].numpy().astype('int16'), 8, 'train')", "corpus",
      "a shorter context_length", "pack(tokens[0].numpy().astype('int16'), 4, 'train')"),
     ("data/linear_regression.py:LinearRegressionTask.dmmse", "endless.dmmse(*endless.sample(3, 0))", "task_diversity",

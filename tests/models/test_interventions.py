@@ -208,6 +208,25 @@ def test_of_several_things_the_first_tensor_is_read_and_replaced(
         torch.testing.assert_close(model(X), 8 * X)
 
 
+class InPlace(nn.Module):
+    """A network that goes on to write into what a module returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = self.inner(2 * x)
+        kept += 1
+        return kept
+
+
+def test_what_is_kept_is_the_activation_as_it_was_when_its_module_ran() -> None:
+    output, cache = run_with_cache(InPlace(), X, names="inner")
+    assert torch.equal(cache["inner"], 2 * X)
+    assert torch.equal(output, 2 * X + 1)
+
+
 def test_modules_of_torch_and_transformers_that_return_tuples() -> None:
     lstm, attention = nn.LSTM(2, 3, batch_first=True), nn.MultiheadAttention(2, 1, batch_first=True)
     x = torch.ones(1, 4, 2)

@@ -11,6 +11,7 @@ from ontogeny.testing.aoyagi import deep_linear, reduced_rank, two_layer_local
 from ontogeny.testing.cases import CASES, Case
 from ontogeny.testing.classification import SoftmaxRegression, perceptron
 from ontogeny.testing.curvature import FlatLoss, hessian_rank
+from ontogeny.testing.induction import InductionTransformer
 from ontogeny.testing.linear_networks import DeepLinear
 from ontogeny.testing.polynomials import LineAndDot
 from ontogeny.testing.superposition import Superposition
@@ -37,6 +38,8 @@ MISTAKES = (
      "more samples", "SoftmaxRegression(30, 3, 4000, signal=4.0).model()"),
     ("testing/curvature.py:hessian_rank", "rank(1.0, 1e-9)", "target", "one without nearly flat directions",
      "rank(1.0, 0.0) == 1"),
+    ("testing/induction.py:InductionTransformer.__post_init__", "InductionTransformer(num_heads=2)", "num_heads",
+     "num_heads=3", "InductionTransformer(ADVICE).model()"),
     ("testing/linear_networks.py:DeepLinear.__post_init__", "DeepLinear((5,))", "widths", "(5, 7)",
      "DeepLinear(ADVICE)"),
     ("testing/linear_networks.py:DeepLinear.__post_init__#2", "DeepLinear((5, 7), rank=6)", "rank", "rank=None",

@@ -75,7 +75,7 @@ def run_with_cache(
                     found=f"{name!r}, called again",
                     instead=f"with intervene(model, {{{name!r}: seen.append}}): model(...), where seen is a list",
                 )
-            cache[name] = activation.detach()
+            cache[name] = activation.detach().clone()  # some networks add to it in place later
 
         return capture
 

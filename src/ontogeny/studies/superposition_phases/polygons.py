@@ -18,6 +18,7 @@ from ontogeny.testing.superposition import Autoencoder, best_size, directions, e
 FEATURES = 6
 HIDDEN = 2
 LANDMARKS = ("4", "4+", "4++", "5", "5+", "6")
+ORIGIN = "0++++++"  # no weights, every bias 1/(2c): a saddle, which training from small weights begins near
 OFF = -1.0  # bias of a feature that is off; at 0 it would be on the boundary of another piece of the loss
 NONE = "none"
 _LEAST_NORM = 0.1  # of a column that points somewhere
@@ -30,11 +31,14 @@ def polygon(name: str) -> tuple[Tensor, Tensor]:
     """W (2, 6) and b (6) of a critical point, in float64.
 
     Raises:
-        InvalidArgument: for any other than `LANDMARKS`.
+        InvalidArgument: for any other than `LANDMARKS` and `ORIGIN`.
     """
-    if name not in LANDMARKS:
-        raise InvalidArgument("name", expected=" or ".join(LANDMARKS), found=repr(name), instead='polygon("5+")')
+    if name not in (*LANDMARKS, ORIGIN):
+        expected = " or ".join((*LANDMARKS, ORIGIN))
+        raise InvalidArgument("name", expected=expected, found=repr(name), instead='polygon("5+")')
     corners, on = int(name[0]), name.count("+")
+    if name == ORIGIN:
+        return torch.zeros(HIDDEN, FEATURES).double(), torch.full((FEATURES,), 1 / (2 * FEATURES)).double()
     points = directions(HIDDEN, corners)
     # The length of a square's features is 1 exactly, and its bias 0, on a kink of the loss.
     length, offset = (torch.tensor(1.0), torch.tensor(0.0)) if corners == 4 else best_size(points)
@@ -54,7 +58,7 @@ def network_at(name: str) -> Autoencoder:
 
 def levels() -> dict[str, float]:
     """The exact loss of each critical point."""
-    return {name: float(expected_loss(*polygon(name))) for name in LANDMARKS}
+    return {name: float(expected_loss(*polygon(name))) for name in (*LANDMARKS, ORIGIN)}
 
 
 def losses(weights: Weights, biases: Biases) -> Float[Tensor, " point"]:
@@ -65,20 +69,24 @@ def losses(weights: Weights, biases: Biases) -> Float[Tensor, " point"]:
 def recognised(weights: Weights, biases: Biases, tolerance: float) -> np.ndarray:
     """The critical point that each network is near, or "none".
 
-    It is near k+…+ if the columns longer than 0.1 are the k vertices of their convex hull, as many of the other
-    features have a bias above 1/(4c), and its loss differs from the exact one by at most `tolerance` of it.
+    It is near k+…+ if its k corners are the vertices of their convex hull, as many of the other features have a bias
+    above 1/(4c), and its loss differs from the exact one by at most `tolerance` of it. Corners are the features whose
+    column is longer than 0.1, unless |column|² + bias < 0, so that not even they themselves turn their output on.
     """
     exact, found = levels(), losses(weights, biases).numpy()
-    names = [_name(weight, bias) for weight, bias in zip(weights.double().numpy(), biases.double().numpy(), strict=True)]
+    names = [
+        _name(weight, bias) for weight, bias in zip(weights.double().numpy(), biases.double().numpy(), strict=True)
+    ]
     near = [name in exact and abs(loss / exact[name] - 1) <= tolerance for name, loss in zip(names, found, strict=True)]
     return np.where(near, names, NONE)
 
 
 def _name(weight: np.ndarray, bias: np.ndarray) -> str:
-    long = np.linalg.norm(weight, axis=0) > _LEAST_NORM
+    lengths = np.linalg.norm(weight, axis=0)
+    corner = (lengths > _LEAST_NORM) & (lengths**2 + bias > 0)
     try:
-        vertices = len(ConvexHull(weight[:, long].T).vertices)
+        vertices = len(ConvexHull(weight[:, corner].T).vertices) if corner.any() else 0
     except (QhullError, ValueError):  # too few columns, or all on one line
         return NONE
-    on = int((bias[~long] > 1 / (4 * FEATURES)).sum())
-    return f"{vertices}{'+' * on}" if vertices == long.sum() else NONE
+    on = int((bias[~corner] > 1 / (4 * FEATURES)).sum())
+    return f"{vertices}{'+' * on}" if vertices == corner.sum() else NONE

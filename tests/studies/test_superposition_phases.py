@@ -18,6 +18,7 @@ from ontogeny.studies.superposition_phases.free_energies import MORSE_BOTT, crit
 from ontogeny.studies.superposition_phases.polygons import LANDMARKS, NONE, ORIGIN, levels, polygon, recognised
 from ontogeny.studies.superposition_phases.posterior import phases_of, sampled_phases
 from ontogeny.studies.superposition_phases.recipe import OneFeature, critical_points, plateaus, squared_error
+from ontogeny.testing.curvature import FlatLoss
 from ontogeny.testing.superposition import Autoencoder, expected_loss
 
 SMALL = {
@@ -54,9 +55,9 @@ def test_critical_points_are_recognised_turned_and_relabelled_and_others_are_not
 def test_the_closed_form_is_the_mean_loss_over_inputs() -> None:
     x = OneFeature().sample(200_000, seed=3)
     for name in LANDMARKS:
-        sampled = squared_error(Autoencoder(*(part.float() for part in polygon(name))), x)
+        sampled = squared_error(Autoencoder(*(part.float() for part in polygon(name))), x).detach()
         error = float(sampled.std()) / math.sqrt(len(x))
-        assert error < 5e-4
+        assert error < 6e-4
         assert abs(float(sampled.mean()) - levels()[name]) < 4 * error
         assert abs(levels()[name] - LOSSES[name]) < 1e-5
 
@@ -79,16 +80,15 @@ def test_laplace_is_the_integral_near_a_minimum() -> None:
     turned = torch.cat([torch.stack([-weight[1], weight[0]]).flatten(), torch.zeros(6, dtype=torch.float64)])
     along = turned / turned.norm()
 
-    def loss(w: torch.Tensor) -> torch.Tensor:
-        return expected_loss(w[:12].view(2, 6), w[12:])
-
-    hessian = torch.func.hessian(loss)(center) + torch.outer(along, along)  # the circle's direction gets curvature 1
+    model = Autoencoder(weight, bias)
+    loss = FlatLoss(model, torch.zeros(1), lambda model, _: expected_loss(model.W, model.b)[None])
+    hessian = loss.hessian(center) + torch.outer(along, along)  # the circle's direction gets curvature 1
     factor = torch.linalg.cholesky(hessian * n)
     normal = torch.randn(4000, 18, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     moves = torch.linalg.solve_triangular(factor.mT, normal.mT, upper=True).mT
     moves -= (moves @ along)[:, None] * along  # across the circle alone
     rise = torch.func.vmap(loss)(center + moves) - loss(center)
-    gaussian = 0.5 * torch.einsum("ri,ij,rj->r", moves, hessian, moves) - 0
+    gaussian = 0.5 * torch.einsum("ri,ij,rj->r", moves, hessian, moves)
     weights = torch.exp(-n * rise + n * gaussian)
     error = float(weights.std()) / math.sqrt(len(weights))
     assert error < 0.02
@@ -134,7 +134,7 @@ def made(values: list[float]) -> Findings:
         }
     )
     measured = xr.Dataset({"complexity": ("step", values * 10)})
-    coefficients = xr.Dataset({"complexity": ("step", values + [8.5]), "complexity_mcse": ("step", [0.1] * 3)})
+    coefficients = xr.Dataset({"complexity": ("step", [*values, 8.5]), "complexity_mcse": ("step", [0.1] * 3)})
     return Findings({"plateaus": table, "measured": measured, "coefficients": coefficients})
 
 

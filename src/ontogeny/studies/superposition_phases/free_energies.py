@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import generator
-from ontogeny.studies.superposition_phases.polygons import FEATURES, HIDDEN, losses, network_at, polygon
+from ontogeny.studies.superposition_phases.polygons import FEATURES, HIDDEN, losses, polygon
 from ontogeny.testing.curvature import FlatLoss
 from ontogeny.testing.superposition import Autoencoder, expected_loss
 
@@ -30,7 +30,7 @@ _SEARCHED = (20.0, 1e6)  # values of n
 
 @dataclass(frozen=True)
 class Phase:
-    """F(n) = n `loss` + `coefficient` ln n + `prior_term`, and `log_volume`, which Laplace's approximation subtracts."""
+    """F(n) = n `loss` + `coefficient` ln n + `prior_term`; Laplace's approximation subtracts `log_volume`."""
 
     name: str
     loss: float
@@ -87,7 +87,7 @@ def critical_n(first: Phase, second: Phase, volumes: bool = False) -> float:
         n = math.exp(log_n)
         return float(first.free_energy(n, volumes) - second.free_energy(n, volumes))
 
-    grid = np.linspace(*np.log(_SEARCHED), 400)
+    grid = np.log(np.geomspace(*_SEARCHED, num=400))
     signs = np.sign([difference(log_n) for log_n in grid])
     changes = np.flatnonzero(np.diff(signs))
     if not len(changes):

@@ -23,7 +23,7 @@ Picture = tuple[str, np.ndarray, np.ndarray]  # title, W, b
 def panels(found: Findings) -> Iterator[Panel]:
     """Pictures of W, opposing staircases, the balance of the phases in n, and the critical points in a table."""
     path, table = found["path"], found["plateaus"]
-    exact = [(name, *(part.numpy() for part in polygon(name))) for name in LANDMARKS]
+    exact = [(name, polygon(name)[0].numpy(), polygon(name)[1].numpy()) for name in LANDMARKS]
     visited = {f"path {number}": _visited(path, table, number) for number in np.unique(table["path"].values)}
     pictures = {"exact": fig_columns(exact)} | {name: fig_columns(each) for name, each in visited.items() if each}
     caption = (

@@ -8,6 +8,8 @@ none. At the polygons that are minima off the kinks both have the same exact val
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +117,7 @@ class Coefficient:
     def cells(self) -> Sequence[Cell]:
         return [Cell("", self._at, (self.loss_of, self.sampler, self.num_samples, self.seed), weight=100.0)]
 
-    def _at(self, model: Autoencoder, step: int, progress: Progress) -> xr.Dataset:
+    def _at(self, model: Any, step: int, progress: Progress) -> xr.Dataset:
         posterior = LocalPosterior(model, torch.zeros(self.num_samples), self.loss_of(model))
         found = llc(sample(posterior, self.sampler, seed=derive(self.seed, step), progress=progress))
         told = {name: getattr(found, name) for name in ("complexity", "complexity_mcse", "withheld")}
@@ -155,16 +157,24 @@ def plateaus(path: xr.Dataset, least: int) -> xr.Dataset:
     """
     rows = list[tuple[int, str, int, float]]()
     for number, (points, loss) in enumerate(zip(path["point"].values, path["loss"].values, strict=True)):
-        edges = np.flatnonzero(np.r_[True, points[1:] != points[:-1], True])
-        stays = [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a >= least and points[a] != NONE]
-        joined = list[tuple[int, int]]()
-        for first, last in stays:
-            again = joined and points[joined[-1][0]] == points[first]
-            joined[-1:] = [(joined[-1][0], last)] if again else [*joined[-1:], (first, last)]
-        for first, last in joined:
-            inside = [place for place in range(first, last) if points[place] == points[first]]
-            middle = inside[len(inside) // 2]
-            rows.append((number, str(points[first]), int(path["step"][middle]), float(loss[middle])))
+        for point, places in _stays(points, least):
+            middle = places[len(places) // 2]
+            rows.append((number, point, int(path["step"][middle]), float(loss[middle])))
     keys = ("path", "point", "step", "loss")
     columns = zip(*rows, strict=True) if rows else ([] for _ in keys)
     return xr.Dataset({key: ("plateau", list(values)) for key, values in zip(keys, columns, strict=True)})
+
+
+def _stays(points: np.ndarray, least: int) -> list[tuple[str, list[int]]]:
+    """The critical point of each plateau of one path, and its checkpoints."""
+    found = list[tuple[str, list[int]]]()
+    place = 0
+    for point, group in groupby(points.tolist()):
+        places = list(range(place, place := place + len(list(group))))
+        if len(places) < least or point == NONE:
+            continue
+        if found and found[-1][0] == point:
+            found[-1][1].extend(places)
+        else:
+            found.append((point, places))
+    return found

@@ -115,7 +115,14 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
 def phases(points: xr.Dataset, names: tuple[str, str]) -> tuple[Phase, Phase]:
     """Two phases of the table `points`."""
     keys = ("loss", "coefficient", "prior_term", "log_volume")
-    first, second = (Phase(name, *(float(points[key].sel(point=name)) for key in keys)) for name in names)
+    first, second = (
+        Phase(
+            name,
+            *(float(points[key].sel(point=name)) for key in keys),
+            points["rise"].values if name == "5" else np.zeros(1),
+        )
+        for name in names
+    )
     return first, second
 
 

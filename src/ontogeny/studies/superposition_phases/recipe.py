@@ -125,12 +125,15 @@ class Coefficient:
 
 
 def critical_points(seed: int) -> xr.Dataset:
-    """The exact loss of each critical point and, off the kinks, λ and the terms of the free energy, else NaN."""
+    """The exact loss of each critical point and, off the kinks, λ and the terms of the free energy, else NaN; and
+    `rise` (draw), of the feature that is off at 5.
+    """
     exact, phases = levels(), {name: phase(name, seed) for name in MORSE_BOTT}
     terms = ("coefficient", "prior_term", "log_volume")
     found = {term: [getattr(phases.get(name), term, np.nan) for name in LANDMARKS] for term in terms}
     found["loss"] = [exact[name] for name in LANDMARKS]
-    return xr.Dataset({name: ("point", values) for name, values in found.items()}, coords={"point": list(LANDMARKS)})
+    table = xr.Dataset({name: ("point", values) for name, values in found.items()}, coords={"point": list(LANDMARKS)})
+    return table.assign(rise=("draw", phases["5"].rises))
 
 
 def followed(paths: Sequence[Checkpoints], tolerance: float) -> xr.Dataset:

@@ -19,6 +19,7 @@ Rng = np.random.Generator
 LOSSES = {"4": 0.11111, "4+": 0.10417, "4++": 0.09722, "5": 0.06874, "5+": 0.06180, "6": 0.04819}
 COEFFICIENTS = {"5": 7.0, "5+": 8.5, "6": 8.5}
 CRITICAL_N = 601
+TERMS = ("loss", "coefficient", "prior_term", "log_volume")
 
 
 @claims.add(
@@ -114,16 +115,14 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
 
 def phases(points: xr.Dataset, names: tuple[str, str]) -> tuple[Phase, Phase]:
     """Two phases of the table `points`."""
-    keys = ("loss", "coefficient", "prior_term", "log_volume")
-    first, second = (
-        Phase(
-            name,
-            *(float(points[key].sel(point=name)) for key in keys),
-            points["rise"].values if name == "5" else np.zeros(1),
-        )
-        for name in names
-    )
-    return first, second
+
+    def made(name: str) -> Phase:
+        values = points.sel(point=name)
+        loss, coefficient, prior_term, log_volume = (float(values[key]) for key in TERMS)
+        rises = points["rise"].values if name == "5" else np.zeros(1)
+        return Phase(name, loss, coefficient, prior_term, log_volume, rises)
+
+    return made(names[0]), made(names[1])
 
 
 def _preferred(found: Findings, config: Config, volumes: bool) -> Evidence:

@@ -52,6 +52,16 @@ def test_critical_points_are_recognised_turned_and_relabelled_and_others_are_not
     assert recognised(1.3 * moved[None], bias[order][None], 0.05).tolist() == [NONE] or name == ORIGIN
 
 
+def test_a_feature_that_shares_a_corner_of_a_pentagon_does_not_count() -> None:
+    weight, bias = polygon("5")
+    share = torch.tensor(0.5, dtype=torch.float64)
+    weight[:, 5] = share.sqrt() * weight[:, 4]
+    weight[:, 4] *= 0.99 * (1 - share).sqrt()
+    bias[4:] = 0.5 * bias[4]
+    assert recognised(weight[None], bias[None], 0.3).tolist() == ["5"]
+    assert recognised(weight[None], bias[None] + 0.3, 0.3).tolist() == [NONE]
+
+
 def test_the_closed_form_is_the_mean_loss_over_inputs() -> None:
     x = OneFeature().sample(200_000, seed=3)
     for name in LANDMARKS:

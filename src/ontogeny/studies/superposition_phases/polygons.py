@@ -69,9 +69,9 @@ def losses(weights: Weights, biases: Biases) -> Float[Tensor, " point"]:
 def recognised(weights: Weights, biases: Biases, tolerance: float) -> np.ndarray:
     """The critical point that each network is near, or "none".
 
-    It is near k+…+ if its k corners are the vertices of their convex hull, as many of the other features have a bias
-    above 1/(4c), and its loss differs from the exact one by at most `tolerance` of it. Corners are the features whose
-    column is longer than 0.1, unless |column|² + bias < 0, so that not even they themselves turn their output on.
+    It is near k+…+ if the columns longer than 0.1 have k on their convex hull, as many of the other features have a
+    bias above 1/(4c), and its loss differs from the exact one by at most `tolerance` of it. Columns inside the hull do
+    not count, as in the source: those of a feature that is off, and of one that shares a corner with a longer one.
     """
     exact, found = levels(), losses(weights, biases).numpy()
     names = [
@@ -82,11 +82,10 @@ def recognised(weights: Weights, biases: Biases, tolerance: float) -> np.ndarray
 
 
 def _name(weight: np.ndarray, bias: np.ndarray) -> str:
-    lengths = np.linalg.norm(weight, axis=0)
-    corner = (lengths > _LEAST_NORM) & (lengths**2 + bias > 0)
+    long = np.flatnonzero(np.linalg.norm(weight, axis=0) > _LEAST_NORM)
     try:
-        vertices = len(ConvexHull(weight[:, corner].T).vertices) if corner.any() else 0
+        corners = long[ConvexHull(weight[:, long].T).vertices] if len(long) else long
     except (QhullError, ValueError):  # too few columns, or all on one line
         return NONE
-    on = int((bias[~corner] > 1 / (4 * FEATURES)).sum())
-    return f"{vertices}{'+' * on}" if vertices == corner.sum() else NONE
+    on = int((np.delete(bias, corners) > 1 / (4 * FEATURES)).sum())
+    return f"{len(corners)}{'+' * on}"

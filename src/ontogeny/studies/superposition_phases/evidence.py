@@ -154,7 +154,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     "The posterior prefers the phase of the lower free energy with the volumes of Laplace's approximation",
     expects="as above, with the critical n of these",
     unit="share of the values of n",
-    source="",
+    source="Laplace's approximation",
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     return _preferred(found, config, volumes=True)

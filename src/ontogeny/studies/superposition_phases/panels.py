@@ -46,9 +46,11 @@ def panels(found: Findings) -> Iterator[Panel]:
     )
     caption += f"zero at n = {critical_n(*pair):.0f}, and the same with the volumes of Laplace's approximation, at n = "
     caption += f"{critical_n(*pair, volumes=True):.0f}. Dots are minus the log odds of draws of the posterior, without "
-    caption += "any approximation. Right, the share of every phase among the draws."
+    caption += "any approximation, where there are draws of both. Right, the share of every phase among the draws."
     figure = fig_balance(points, posterior, (first, second))
-    yield Panel("balance", "Which phase the posterior prefers", [Figure(figure, "Free energies over n", caption)], "n")
+    yield Panel(
+        "balance", "Which phase the posterior prefers", [Figure(figure, "Free energies over n", caption)], "Balance"
+    )
     yield Panel("points", "Critical points", [_table(points, found["coefficients"])], "Points")
 
 
@@ -71,7 +73,10 @@ def fig_staircase(path: xr.Dataset, table: xr.Dataset, measured: xr.Dataset, num
     own = table["path"].values == number
     steps, names = table["step"].values[own], table["point"].values[own]
     loss = path["loss"].sel(path=number).values
-    draw_curves(figure, axes(0), [Curve("loss", path["step"].values, loss, NEUTRAL, named=False)], include=[0])
+    later = path["step"].values > 0  # the axis is logarithmic
+    draw_curves(
+        figure, axes(0), [Curve("loss", path["step"].values[later], loss[later], NEUTRAL, named=False)], include=[0]
+    )
     at = go.Scatter(x=steps, y=table["loss"].values[own], text=names, mode="markers+text", textposition="top right")
     figure.add_trace(at.update(marker={"color": PALETTE[1], "size": 8}, showlegend=False, **axes(0)))
     values, errors = measured["complexity"].values[own], measured["complexity_mcse"].values[own]
@@ -79,9 +84,10 @@ def fig_staircase(path: xr.Dataset, table: xr.Dataset, measured: xr.Dataset, num
     draw_curves(figure, axes(1), [curve], include=[5, 10])
     dots = go.Scatter(x=steps, y=values, mode="markers", marker={"color": PALETTE[0], "size": 8}, showlegend=False)
     figure.add_trace(dots.update(error_y={"array": 1.96 * errors, "thickness": 1}, **axes(1)))
+    decades = [0, float(np.log10(path["step"][-1]))]
     for i, title in enumerate(("E |x − f(x)|²", "λ̂")):
-        last = float(path["step"][-1])
-        set_axes(figure, i, {"title": {"text": "training step"}, "range": [0, last]}, {"title": {"text": title}})
+        x = {"title": {"text": "training step"}, "type": "log", "range": decades}
+        set_axes(figure, i, x, {"title": {"text": title}})
     return figure
 
 
@@ -95,9 +101,10 @@ def fig_balance(points: xr.Dataset, posterior: xr.Dataset, names: tuple[str, str
         above = second.free_energy(fine, volumes) - first.free_energy(fine, volumes)
         curves.append(Curve(label, fine, above, color))
     draw_curves(figure, axes(0), curves, limits=(-12, 12), height=250)
-    dots = go.Scatter(x=n, y=-log_odds(posterior, names), mode="markers", name="sampled", showlegend=False)
-    figure.add_trace(dots.update(marker={"color": PALETTE[1], "size": 7}, hovertemplate="%{y:.2f}", **axes(0)))
     draws = posterior["draws"].sum("start")
+    both = (draws.sel(phase=list(names)) > 0).all("phase").values
+    dots = go.Scatter(x=n[both], y=-log_odds(posterior, names)[both], mode="markers", name="sampled", showlegend=False)
+    figure.add_trace(dots.update(marker={"color": PALETTE[1], "size": 7}, hovertemplate="%{y:.2f}", **axes(0)))
     shares = draws / draws.sum("phase")
     colors = dict(zip(("4", "5", "5+", "6", NONE), (*PALETTE[1:4], PALETTE[0], NEUTRAL), strict=True))
     kept = {"4": ["4", "4+", "4++"], **{name: [name] for name in ("5", "5+", "6", NONE)}}

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.circuits import feature_dimensionality
 from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE
@@ -128,7 +129,15 @@ def _visited(path: xr.Dataset, table: xr.Dataset, number: int) -> list[Picture]:
 
 
 def _table(points: xr.Dataset, measured: xr.Dataset) -> Table:
-    columns = [Column("Point", head=True), "Loss", "Exact λ", "Measured", "± (95 %)", Column("Outcome")]
+    columns = [
+        Column("Point", head=True),
+        "Loss",
+        "Dimensionality",
+        "Exact λ",
+        "Measured",
+        "± (95 %)",
+        Column("Outcome"),
+    ]
     keys = ("complexity", "complexity_mcse", "outcome")
     values = dict(zip(MORSE_BOTT, zip(*(measured[key].values.tolist() for key in keys), strict=True), strict=True))
     rows = list[list]()
@@ -138,6 +147,8 @@ def _table(points: xr.Dataset, measured: xr.Dataset) -> Table:
         if name in values:
             value, error, outcome = values[name]
             told = [f"{float(point['coefficient']):g}", f"{value:.2f}", f"{1.96 * error:.2f}", Tag(str(outcome))]
-        rows.append([name, f"{float(point['loss']):.5f}", *told])
-    caption = "At a square the biases lie on a kink of the loss, so that λ does not follow from the Hessian."
+        dimensions = float(feature_dimensionality(polygon(name)[0]).max())
+        rows.append([name, f"{float(point['loss']):.5f}", dimensions, *told])
+    caption = "The dimensionality is that of a feature at a corner. "
+    caption += "At a square the biases lie on a kink of the loss, so that λ does not follow from the Hessian."
     return Table(columns, rows, caption, label="Critical points")

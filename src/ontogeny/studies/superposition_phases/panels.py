@@ -78,7 +78,14 @@ def fig_staircase(path: xr.Dataset, table: xr.Dataset, measured: xr.Dataset, num
     draw_curves(
         figure, axes(0), [Curve("loss", path["step"].values[later], loss[later], NEUTRAL, named=False)], include=[0]
     )
-    at = go.Scatter(x=steps, y=table["loss"].values[own], text=names, mode="markers+text", textposition="top right")
+    at = go.Scatter(
+        x=steps,
+        y=table["loss"].values[own],
+        text=names,
+        mode="markers+text",
+        textposition="top center",
+        cliponaxis=False,
+    )
     figure.add_trace(at.update(marker={"color": PALETTE[1], "size": 8}, showlegend=False, **axes(0)))
     values, errors = measured["complexity"].values[own], measured["complexity_mcse"].values[own]
     curve = Curve("coefficient", steps, values, PALETTE[0], band=around(values, errors), named=False)
@@ -98,7 +105,7 @@ def fig_balance(points: xr.Dataset, posterior: xr.Dataset, names: tuple[str, str
     n, (first, second) = posterior["n"].values, phases(points, names)
     fine = np.geomspace(n[0], n[-1], 100)
     curves = [Curve("zero", fine, 0 * fine, NEUTRAL, width=1, named=False, hover=False)]
-    for label, volumes, color in (("lines", False, PALETTE[0]), ("with volumes", True, PALETTE[2])):
+    for label, volumes, color in (("without", False, PALETTE[0]), ("with volumes", True, PALETTE[2])):
         above = second.free_energy(fine, volumes) - first.free_energy(fine, volumes)
         curves.append(Curve(label, fine, above, color))
     draw_curves(figure, axes(0), curves, limits=(-12, 12), height=250)
@@ -129,15 +136,8 @@ def _visited(path: xr.Dataset, table: xr.Dataset, number: int) -> list[Picture]:
 
 
 def _table(points: xr.Dataset, measured: xr.Dataset) -> Table:
-    columns = [
-        Column("Point", head=True),
-        "Loss",
-        "Dimensionality",
-        "Exact λ",
-        "Measured",
-        "± (95 %)",
-        Column("Outcome"),
-    ]
+    titles = ("Loss", "Dimensionality", "Exact λ", "Measured", "± (95 %)")
+    columns = [Column("Point", head=True), *(Column(title, "number") for title in titles), Column("Outcome")]
     keys = ("complexity", "complexity_mcse", "outcome")
     values = dict(zip(MORSE_BOTT, zip(*(measured[key].values.tolist() for key in keys), strict=True), strict=True))
     rows = list[list]()

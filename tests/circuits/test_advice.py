@@ -118,6 +118,8 @@ MISTAKES = (
      "circuits.ablate(model, name)", "works(ADVICE)"),
     ("circuits/compositions.py:_factors", "circuits.composition(two, 'keys')", "input", "'K'",
      "circuits.composition(two, ADVICE, count=9).notnull().any()"),
+    ("circuits/dimensionality.py:feature_dimensionality", "circuits.feature_dimensionality(torch.ones(3))",
+     "directions", "torch.eye(2)", "circuits.feature_dimensionality(ADVICE).sum() == 2"),
     ("circuits/ends.py:head_named", "circuits.qk_circuit(two, 'L9H1')", "head", "'L1H1'",
      "circuits.qk_circuit(two, ADVICE).norm() > 0"),
     ("circuits/ends.py:head_named", "circuits.qk_circuit(headless, 'L0H0')", "head",

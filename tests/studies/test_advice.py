@@ -9,6 +9,8 @@ from tests.advice import Mistake, follow, mistakes
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.runner import _claim_directory
 from ontogeny.studies.study import override
+from ontogeny.studies.superposition_phases.free_energies import critical_n, phase
+from ontogeny.studies.superposition_phases.polygons import polygon
 
 FOLDER = Path()  # of the mistake at hand
 
@@ -30,6 +32,10 @@ MISTAKES = (
      "claimed('another', 8)"),
     ("studies/runner.py:_claim_directory", "(claimed('run'), claimed('run', 8))", "out", "--remake",
      "claimed('run', 8, remake=True)"),
+    ("studies/superposition_phases/polygons.py:polygon", 'polygon("7")', "name", 'polygon("5+")', "ADVICE"),
+    ("studies/superposition_phases/free_energies.py:phase", 'phase("4")', "name", 'phase("5")', "ADVICE"),
+    ("studies/superposition_phases/free_energies.py:critical_n", 'critical_n(phase("5"), phase("5"))',
+     "first, second", 'critical_n(phase("5"), phase("6"))', "ADVICE"),
 )
 # fmt: on
 

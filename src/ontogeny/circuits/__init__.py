@@ -7,6 +7,7 @@ from ontogeny.circuits.affected import token_effects as token_effects
 from ontogeny.circuits.attribution import logit_attribution as logit_attribution
 from ontogeny.circuits.compositions import composition as composition
 from ontogeny.circuits.compositions import composition_null as composition_null
+from ontogeny.circuits.dimensionality import feature_dimensionality as feature_dimensionality
 from ontogeny.circuits.heads import HEAD_TYPES as HEAD_TYPES
 from ontogeny.circuits.heads import attention_entropy as attention_entropy
 from ontogeny.circuits.heads import head_types as head_types

@@ -79,7 +79,7 @@ class Superposition:
     @property
     def features(self) -> int:
         """All c of them, free ones too."""
-        return _directions(self.hidden, self.corners).shape[1] + self.free
+        return directions(self.hidden, self.corners).shape[1] + self.free
 
     @property
     def num_parameters(self) -> int:
@@ -121,11 +121,11 @@ class Superposition:
     @cached_property
     def _minimum(self) -> tuple[Tensor, Tensor]:
         """W and b in float64."""
-        directions = _directions(self.hidden, self.corners)
-        length, offset = _best_size(directions)
-        weight = torch.cat([length * directions, torch.zeros(self.hidden, self.free, dtype=torch.float64)], dim=1)
+        corners = directions(self.hidden, self.corners)
+        length, offset = best_size(corners)
+        weight = torch.cat([length * corners, torch.zeros(self.hidden, self.free, dtype=torch.float64)], dim=1)
         bias = torch.full((self.features,), 1 / (2 * self.features), dtype=torch.float64)
-        bias[: directions.shape[1]] = offset
+        bias[: corners.shape[1]] = offset
         return weight, bias
 
 
@@ -153,7 +153,7 @@ def _cubic(slope: Tensor, offset: Tensor, end: Tensor) -> Tensor:
     return slope**2 * end**3 / 3 + slope * offset * end**2 + offset**2 * end
 
 
-def _directions(hidden: int, corners: int | None) -> Float[Tensor, "hidden corners"]:
+def directions(hidden: int, corners: int | None) -> Float[Tensor, "hidden corners"]:
     """Where the features point, at length 1."""
     if hidden == 2:
         angles = 2 * math.pi * torch.arange(corners or 6, dtype=torch.float64) / (corners or 6)
@@ -169,12 +169,12 @@ def _directions(hidden: int, corners: int | None) -> Float[Tensor, "hidden corne
     return (points / points.norm(dim=1, keepdim=True)).T.contiguous()
 
 
-def _best_size(directions: Float[Tensor, "hidden corners"]) -> tuple[Tensor, Tensor]:
-    """l* and b* of features that point to `directions`."""
-    corners = directions.shape[1]
+def best_size(corners: Float[Tensor, "hidden corners"]) -> tuple[Tensor, Tensor]:
+    """l* and b* of features that point to these directions of length 1."""
+    count = corners.shape[1]
 
     def loss(size: Tensor) -> Tensor:
-        return expected_loss(size[0] * directions, size[1].expand(corners))
+        return expected_loss(size[0] * corners, size[1].expand(count))
 
     options = {"xatol": 1e-6, "fatol": 1e-12}
     found = minimize(lambda size: float(loss(torch.from_numpy(size))), _FIRST, method="Nelder-Mead", options=options)

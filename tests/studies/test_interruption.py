@@ -64,8 +64,8 @@ TOY = str(Path(__file__).with_name("toy.py"))
 Start = Callable[[Path], subprocess.Popen]
 
 
-def started(name: str, settings: Mapping[str, object], out: Path) -> subprocess.Popen:
-    options = [f"--set={name}={value}" for name, value in settings.items()]
+def started(name: str, settings: Mapping[str, object], out: Path, jobs: int | None = None) -> subprocess.Popen:
+    options = [f"--set={name}={value}" for name, value in settings.items()] + ([f"--jobs={jobs}"] if jobs else [])
     command = [sys.executable, "-m", "ontogeny", "study", name, "--preset", "quick", "--out", str(out), *options]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
 
@@ -146,7 +146,7 @@ def test_killed_in_every_step(name: str, settings: dict[str, str], tmp_path: Pat
 
 
 def test_a_toy_study_killed_at_random_moments_ends_with_the_same_artefacts(tmp_path: Path) -> None:
-    whole, broken, start = tmp_path / "whole", tmp_path / "broken", partial(started, TOY, {})
+    whole, broken, start = tmp_path / "whole", tmp_path / "broken", partial(started, TOY, {}, jobs=1)
     assert start(whole).wait() == 0
     expected, rng = artefacts(whole), random.Random(2)
     killed = [

@@ -23,7 +23,7 @@ from ontogeny.testing.superposition import Autoencoder, expected_loss
 
 SMALL = {
     "paths": 2,
-    "training.num_steps": 3000,
+    "training.num_steps": 1000,
     "training.checkpoints_log": 20,
     "training.checkpoints_linear": 20,
     "sampler": {"num_chains": 2, "num_draws": 12, "num_warmup": 4},

@@ -70,7 +70,8 @@ class Allowance:
             if self.largest >= stored:
                 return Balance(stored, TUNING.friction[0], 1.0)
             size = self.largest
-            shrink = min(math.sqrt(size * damping / wanted), 1.0)
+        if size == self.largest:
+            shrink = min(math.sqrt(size * damping / wanted), shrink)
         return Balance(size, 2 * math.atanh(damping), shrink)
 
     def with_control(self, posterior: LocalPosterior, mass: Tensor, seed: int) -> "Allowance":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ontogeny.circuits import across_quantiles, tail_of
+from ontogeny.circuits import across_range, tail_of
 
 
 @pytest.mark.parametrize(("law", "shape"), [("exponential", 1.0), ("weibull", 0.5)])
@@ -42,7 +42,7 @@ def test_the_likelihood_ratio_is_uniform_under_an_exponential() -> None:
 
 def test_examples_come_from_all_of_the_range() -> None:
     values = np.random.default_rng(0).exponential(size=500)
-    bins = across_quantiles(values, num_bins=5, each=3)
+    bins = across_range(values, num_bins=5, each=3)
     edges = np.linspace(values.min(), values.max(), 6)
     for number, some in enumerate(bins):
         assert len(some) <= 3

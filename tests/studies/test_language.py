@@ -21,6 +21,7 @@ SMALL = {
     "control_training.num_steps": 10,
     "posterior.batch_size": 4,
     "sampler": DIVERGING,
+    "circuit_checkpoints": 2,
     "refinement.sampler": DIVERGING,
     "refinement.components": ("L0H0",),
     "refinement.checkpoints": 2,
@@ -53,6 +54,10 @@ def test_a_sampler_that_diverges_costs_its_own_claims_alone(finished: og.Run) ->
     assert claims["one-layer-control"]["note"] == "not tested: this preset is too small to show it"
     page = finished.report.read_text(encoding="utf-8")
     assert "Stages were not looked for" in page
+    assert 'id="circuits"' in page
+    circuits = read_tree(place(finished.directory / "seed-0", "circuits")).to_dataset()
+    assert circuits["composition"].sel(sender="L0H0", receiver="L1H1").notnull().all()
+    assert circuits["repeat_rise"].sizes == {"step": 2, "head": 4}
     assert 'id="claim-bigram-to-trigram"' in page
 
 

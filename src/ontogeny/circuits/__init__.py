@@ -35,7 +35,7 @@ from ontogeny.circuits.similarity import procrustes as procrustes
 from ontogeny.circuits.similarity import similarities as similarities
 from ontogeny.circuits.similarity import svcca as svcca
 from ontogeny.circuits.tails import Tail as Tail
-from ontogeny.circuits.tails import across_quantiles as across_quantiles
+from ontogeny.circuits.tails import across_range as across_range
 from ontogeny.circuits.tails import tail_of as tail_of
 from ontogeny.circuits.token_kinds import KINDS as KINDS
 from ontogeny.circuits.token_kinds import PatternRules as PatternRules

@@ -99,7 +99,7 @@ def _gaussian(beyond: Float[np.ndarray, " value"]) -> float:
     return -float(minimize_scalar(cost, bounds=(-4, 6), method="bounded").fun)
 
 
-def across_quantiles(
+def across_range(
     values: Float[np.ndarray, " sample"], num_bins: int = 5, each: int = 4, seed: int = 0
 ) -> list[Int[np.ndarray, " some"]]:
     """Samples drawn from every stretch of a unit's range, not from its maximum alone: what it responds to in general.

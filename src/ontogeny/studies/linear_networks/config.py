@@ -12,7 +12,7 @@ class Config(StudyConfig):
 
     Attributes:
         networks: units a layer of each network, from inputs to outputs. At rank 0 of three layers the value at this nβ
-            and γ lies some 10 % above the exact one, which is that of nβ without end.
+            and γ lies some 15 % above the exact one, which is that of nβ without end.
         singular_values: of the teacher T, which is diagonal; there is a plateau for each rank from 0 on.
         initial: size of a singular value of the initial weights, for networks of two layers and of more.
         training: plain gradient descent.

@@ -6,8 +6,6 @@ point over it, so that Aoyagi's formula holds. Complexity is measured for the ne
 K(w) = |W_L … W_1 - P|² at w*, whose minimum w* is, although the loss falls on.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import pairwise
 
@@ -16,11 +14,8 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ontogeny.core.protocols import Progress
-from ontogeny.core.seeds import derive
-from ontogeny.estimators import llc
-from ontogeny.measurement import Cell
-from ontogeny.sampling import Calibrated, Fixed, LocalPosterior, PosteriorConfig, sample
+from ontogeny.core.losses import LossFn
+from ontogeny.measurement import MadeLoss
 from ontogeny.stores import Checkpoints, open_checkpoints
 from ontogeny.studies.linear_networks.config import Config, Widths, name_of
 from ontogeny.studies.workspace import Workspace
@@ -32,7 +27,7 @@ ROWS = torch.zeros(2)  # the population has no rows; the loss is the same for ea
 
 def run(work: Workspace, config: Config) -> None:
     """Makes for each network its checkpoints, `path-NAME` and `measured-NAME`; `plateaus` of all; and `points`."""
-    own = OwnFunction(config.posterior, config.sampler, work.seed("sampler"))
+    own = MadeLoss(own_function, ROWS, config.posterior, config.sampler, work.seed("sampler"))
     paths, measured = dict[Widths, xr.Dataset](), dict[Widths, xr.Dataset]()
     for widths in config.networks:
         name, size = name_of(widths), config.initial[len(widths) > 3]
@@ -46,7 +41,7 @@ def run(work: Workspace, config: Config) -> None:
     work.step("plateaus", plateaus, paths, measured)
     points = [DeepLinear(config.point_widths, ranks, len(ROWS), population=True) for ranks in config.points]
     planted = open_checkpoints([point.model().state_dict() for point in points])
-    at_points = OwnFunction(config.point_posterior, config.sampler, work.seed("sampler", "points"))
+    at_points = MadeLoss(own_function, ROWS, config.point_posterior, config.sampler, work.seed("sampler", "points"))
     work.measure("points", planted, partial(linear_network, config.point_widths, 1.0, 0), [at_points])
 
 
@@ -71,24 +66,9 @@ def gap(model: nn.Module, batch: Tensor | tuple[Tensor, ...], target: Tensor) ->
     return (product(model) - target.to(rows.device)).square().sum().expand(rows.shape[0])
 
 
-@dataclass(frozen=True)
-class OwnFunction:
-    """A measurement: the coefficient of the network's own function, K(w) = |W_L … W_1 - P|² with P that of w*."""
-
-    posterior: PosteriorConfig
-    sampler: Calibrated | Fixed
-    seed: int
-    name: str = "own function"
-
-    def cells(self) -> Sequence[Cell]:
-        return [Cell("", self._at, (self.posterior, self.sampler, self.seed), weight=100.0)]
-
-    def _at(self, model: nn.Module, step: int, progress: Progress) -> xr.Dataset:
-        loss = partial(gap, target=product(model).detach())
-        posterior = LocalPosterior(model, ROWS, loss, **self.posterior.options())
-        found = llc(sample(posterior, self.sampler, seed=derive(self.seed, step), progress=progress))
-        told = {name: getattr(found, name) for name in ("complexity", "complexity_mcse", "withheld")}
-        return xr.Dataset(told | {"outcome": np.array(found.outcome.value, dtype="U16")})
+def own_function(model: nn.Module) -> LossFn:
+    """K(w) = |W_L … W_1 - P|² with P that of the model as it is now."""
+    return partial(gap, target=product(model).detach())
 
 
 def distances(run: Checkpoints, target: Tensor) -> xr.Dataset:

@@ -5,11 +5,10 @@ function, K(w) = E |f(x; w) - f(x; w*)|², whose minimum w* is: at a saddle, suc
 none. At the polygons that are minima off the kinks both have the same exact value.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,8 @@ import xarray as xr
 from torch import Tensor
 
 from ontogeny.core.losses import LossFn
-from ontogeny.core.protocols import Progress
-from ontogeny.core.seeds import derive, generator
-from ontogeny.estimators import llc
-from ontogeny.measurement import Cell
-from ontogeny.sampling import Calibrated, Fixed, LocalPosterior, sample
+from ontogeny.core.seeds import generator
+from ontogeny.measurement import MadeLoss
 from ontogeny.stores import Checkpoints, open_checkpoints
 from ontogeny.studies.superposition_phases.config import Config
 from ontogeny.studies.superposition_phases.free_energies import MORSE_BOTT, phase
@@ -48,8 +44,8 @@ def run(work: Workspace, config: Config) -> None:
     """
     work.step("points", critical_points, work.seed("flat"))
     planted = open_checkpoints([network_at(name).state_dict() for name in MORSE_BOTT])
-    coefficient = partial(Coefficient, num_samples=config.num_samples, seed=work.seed("sampler"))
-    at_points = coefficient("population loss", population_loss, config.sampler)
+    coefficient = partial(MadeLoss, data=torch.zeros(config.num_samples), seed=work.seed("sampler"))
+    at_points = coefficient(population_loss, sampler=config.sampler, name="population loss")
     work.measure("coefficients", planted, partial(network_at, "5"), [at_points])
     work.step("posterior", sampled_phases, config.phases, config.sizes, work.seed("posterior"))
 
@@ -60,7 +56,7 @@ def run(work: Workspace, config: Config) -> None:
     visited = open_checkpoints(
         [paths[i].load(step) for i, step in zip(*(table[key].values.tolist() for key in ("path", "step")), strict=True)]
     )
-    on_paths = coefficient("own function", own_function, config.path_sampler)
+    on_paths = coefficient(own_function, sampler=config.path_sampler)
     work.measure("measured", visited, partial(network_at, "5"), [on_paths])
 
 
@@ -96,32 +92,6 @@ def own_function(model: Autoencoder) -> LossFn:
     x = (magnitudes[:, None, None] * torch.eye(FEATURES)).flatten(0, 1)
     outputs = model(x).detach()
     return lambda model, rows: (model(x) - outputs).square().sum(dim=1).mean().expand(rows.shape[0])
-
-
-@dataclass(frozen=True)
-class Coefficient:
-    """A measurement: the coefficient of a loss that needs no rows, at nβ = n / log n and γ = 1.
-
-    Attributes:
-        name: of the loss.
-        loss_of: of the network at a checkpoint.
-        sampler, num_samples, seed: of the draws; the data are n zeros.
-    """
-
-    name: str
-    loss_of: Callable[[Autoencoder], LossFn]
-    sampler: Calibrated | Fixed
-    num_samples: int
-    seed: int
-
-    def cells(self) -> Sequence[Cell]:
-        return [Cell("", self._at, (self.loss_of, self.sampler, self.num_samples, self.seed), weight=100.0)]
-
-    def _at(self, model: Any, step: int, progress: Progress) -> xr.Dataset:
-        posterior = LocalPosterior(model, torch.zeros(self.num_samples), self.loss_of(model))
-        found = llc(sample(posterior, self.sampler, seed=derive(self.seed, step), progress=progress))
-        told = {name: getattr(found, name) for name in ("complexity", "complexity_mcse", "withheld")}
-        return xr.Dataset(told | {"outcome": np.array(found.outcome.value, dtype="U16")})
 
 
 def critical_points(seed: int) -> xr.Dataset:

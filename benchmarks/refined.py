@@ -24,7 +24,7 @@ from benchmarks.interleaved import interleaved
 from benchmarks.peers.client import Worker
 from benchmarks.refined_case import HEADS, Ours, case
 from benchmarks.refined_tables import PEER, PUBLISHED, Found, scale, text
-from ontogeny.estimators.diagnostics import summarize
+from ontogeny.estimators.summary import summarize
 from ontogeny.models import Transformer
 
 TITLE = "Refined coefficients of the heads of a two-layer transformer"

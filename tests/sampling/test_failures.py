@@ -42,7 +42,7 @@ def run(
     return og.sample(posterior, kernel, num_chains=NUM_CHAINS, vectorized=vectorized, sink=sink, **steps)
 
 
-NOW_AND_THEN = {"heat", "half_loss", "half_product", "half_virial"}  # not measured at every draw
+NOW_AND_THEN = {"heat", "half_loss", "heat_along", "heat_held", "half_virial"}  # not measured at every draw
 
 
 def distances(draws: xr.DataTree) -> np.ndarray:

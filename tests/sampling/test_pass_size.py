@@ -121,4 +121,3 @@ def test_the_gradient_on_all_samples_at_the_center_is_taken_once(monkeypatch: py
     monkeypatch.setattr(og.LocalPosterior, "gradients", counted)
     draws = og.Calibrated(budget=30_000, num_chains=2).draw(og.LocalPosterior(network(), DATA, mse))
     assert on_all == [True]
-    assert settings_of(draws).control_variate

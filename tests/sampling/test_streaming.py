@@ -67,7 +67,8 @@ def test_what_was_drawn_before_a_crash_is_on_disk(tmp_path: Path) -> None:
             "failed_at",
             "heat",
             "half_loss",
-            "half_product",
+            "heat_along",
+            "heat_held",
             "half_virial",
         }:
             found, expected = np.asarray(left[group][name]), np.asarray(whole[group][name])

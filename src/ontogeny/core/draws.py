@@ -12,7 +12,8 @@
     - `heat`: variance injected by the minibatch, relative to that by the kernel; every tenth draw;
     - `failed_at` (chain): the step at which a chain diverged (was no longer finite), or NaN;
     - `half_loss`, `half_virial` (half): loss_difference and virial on each half; every tenth draw;
-    - `half_product`: |nβ∇L(w)|², the product of both halves' gradients; every tenth draw;
+    - `heat_held`: the part of `heat` in directions that γ alone confines; `heat_along`: the heat along the minibatch
+      error, relative to the kernel's, where `heat` is a mean over all directions; both every tenth draw;
     - `NAME_slope`: g·(w - w*), with g the gradient at w* of an observable's mean loss.
 - `warmup_posterior`, `warmup_sample_stats`: the same during warm-up, which no estimator reads.
 - `calibration`, of calibrated samplers: the trace behind their settings, by step (see `og.calibrate`).

@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.outcome import Outcome
+from ontogeny.estimators.summary import AXES, mean_of, summarize
+from ontogeny.estimators.withheld import withheld_share
 
 # The usual R-hat limit (Vehtari et al. 2021), and half the usual effective sample size, since only a mean is needed.
 MAX_RHAT = 1.05
@@ -25,9 +27,6 @@ _DOUBT = 0.25  # of the noise correction: some of the noise is in directions tha
 # Share of the value, times degree/2 - 1 and the share of unmixed directions. Deep rank-deficient networks, of degrees 4
 # to 8, were 2 to 9 % too low; generic ones, of degrees 2 to 3, were not.
 _UNMIXED = 0.05
-_QUADRATIC = 0.15  # largest relative difference between quadratic approximation and value at which the spectrum is used
-_BLOCK = 5  # draws: a quarter of an oscillation at calibrated step sizes
-_AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     energy = raw - _coefficient(raw, settings.nbeta * control) * settings.nbeta * np.nan_to_num(control)
     pull, shift = trace("pull"), np.nan_to_num(trace("shift"))  # zero without a descent
     loss_virial = trace("virial") * settings.num_parameters - pull
-    inflation = _inflation(trace, loss_virial, settings)
+    inflation, unsure = _inflation(trace, settings)
     value, mcse, *_ = summarize(energy, shared=settings.control_variate)
     # above the tangent at ŵ: the slope there shifts value and descent alike, and would only add noise to their sum
     bent, below, rhat, ess, tail = summarize(energy + shift, shared=settings.control_variate)
@@ -121,13 +120,13 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     complexity = bent - inflation + (0.0 if settings.descent is None else settings.descent)
     scale = max(abs(complexity), settings.resolution) or math.nan
     drift, error = _drift(draws, kept, settings.nbeta)
-    virial, excess = _mean(trace("virial")), _mean(trace("excess"))
+    virial, excess = mean_of(trace("virial")), mean_of(trace("excess"))
     equipartition = virial - (0.0 if math.isnan(excess) else excess)
     unsettled = max(abs(drift) - 2 * error, 0.0) if math.isfinite(drift + error) else 0.0
-    degree = _mean(loss_virial) / complexity if complexity > 0 else math.nan
+    degree = mean_of(loss_virial) / complexity if complexity > 0 else math.nan
     unmixed = _UNMIXED * max(1 - equipartition, 0.0) * max(degree / 2 - 1, 0.0) * complexity
-    doubts = (_DOUBT * inflation, settings.step_error * complexity, unsettled, np.nan_to_num(unmixed))
-    withheld, withheld_mcse = _withheld(draws, kept, settings, energy, loss_virial, pull, shift, complexity)
+    doubts = (_DOUBT * inflation, unsure, settings.step_error * complexity, unsettled, np.nan_to_num(unmixed))
+    withheld, withheld_mcse = withheld_share(draws, kept, settings, energy, loss_virial, pull, shift, complexity)
     return Diagnostics(
         value=corrected,
         mcse=math.hypot(mcse, *doubts),
@@ -145,11 +144,11 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
         equipartition_error=summarize(trace("virial"), shared=settings.control_variate)[1],
         degree=degree,
         inflation=inflation / (max(abs(complexity + inflation), settings.resolution) or math.nan),
-        heat=_mean(trace("heat")),
+        heat=mean_of(trace("heat")),
         withheld=withheld,
         withheld_mcse=withheld_mcse,
         below_center=float(np.mean(energy < 0)) if energy.size else math.nan,
-        distance=_mean(trace("distance")),
+        distance=mean_of(trace("distance")),
         scale=scale,
     )
 
@@ -181,48 +180,23 @@ def verdict_on_draws(found: Diagnostics, failed: bool) -> Outcome:
     return Outcome.CONVERGED
 
 
-def summarize(trace: Float[np.ndarray, "chain draw"], shared: bool = False) -> tuple[float, float, float, float, float]:
-    """Mean, Monte Carlo error, R-hat, bulk and tail ESS of a trace; NaN if there are too few draws.
-
-    Chains that share minibatches are not independent, so their error is at least that of the mean over chains. The
-    error of means over `_BLOCK` draws is used as well. The energy of an underdamped kernel oscillates, and the sum over
-    its autocorrelation would stop at the first trough.
-    """
-    if trace.size == 0:
-        return (math.nan,) * 5
-    if trace.shape[1] < 4 or not np.ptp(trace):
-        return float(trace.mean()), *(math.nan,) * 4
-    mcse = _error(trace)
-    if shared:
-        mcse = max(mcse, _error(trace.mean(0, keepdims=True)))
-    ess = float(array_stats.ess(trace, **_AXES))
-    tail = float(array_stats.ess(trace, method="tail", prob=(0.05, 0.95), **_AXES))
-    return float(trace.mean()), mcse, float(array_stats.rhat(trace, **_AXES)), ess, tail
-
-
-def _error(trace: Float[np.ndarray, "chain draw"]) -> float:
-    """Monte Carlo error of the mean: the larger of that from the draws and that from means over blocks of them."""
-    blocks = trace.shape[1] // _BLOCK
-    swung = trace[:, trace.shape[1] - blocks * _BLOCK :].reshape(len(trace), blocks, _BLOCK).mean(2)
-    asked = [trace, swung] if blocks >= 4 else [trace]
-    return max(float(array_stats.mcse(each, method="mean", **_AXES)) for each in asked)
-
-
-def _inflation(trace: Callable[[str], np.ndarray], loss_virial: np.ndarray, settings: SamplingSettings) -> float:
+def _inflation(trace: Callable[[str], np.ndarray], settings: SamplingSettings) -> tuple[float, float]:
     """Bias from steps and minibatches: the kernel's prediction, without noise in directions that only γ confines.
 
-    Noise of relative variance `heat` adds ½ P heat where the loss confines the chain, and q/(q + γ) of that where γ
-    helps. Here q = E|nβ∇L|² / E[nβ∇L·(w - w*)] is the effective curvature of the loss.
+    Noise of relative variance `heat` adds ½ P heat where the loss alone confines the chain, and nothing where γ alone
+    does. `heat_held` is the part that γ holds, but measured on chains that are heated themselves: too large by up to
+    `heat_along`. The result is the middle of both bounds, with half of their distance.
     """
-    found, heat = _mean(trace("inflation")), _mean(trace("heat"))
+    found, heat, held = mean_of(trace("inflation")), mean_of(trace("heat")), trace("heat_held")
     if math.isnan(found):
-        return 0.0
-    square, along = _mean(trace("half_product")), _mean(loss_virial)
-    if math.isnan(heat) or math.isnan(square) or not settings.localization:
-        return found
-    curvature = max(square, 0.0) / along if along > 0 else 0.0
-    held = settings.localization / (curvature + settings.localization)
-    return found - held * heat * settings.num_parameters / 2
+        return 0.0, 0.0
+    if math.isnan(mean_of(held)) or not settings.localization:
+        return found, 0.0
+    sized = max(mean_of(held), 0.0)
+    doubled = max(float(np.nan_to_num(mean_of(held * trace("heat_along")))), 0.0)
+    most = min(sized, heat) * settings.num_parameters / 2
+    least = min(sized**2 / (sized + doubled) if sized else 0.0, heat) * settings.num_parameters / 2
+    return found - (most + least) / 2, (most - least) / 2
 
 
 def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:
@@ -245,7 +219,7 @@ def _drift(draws: xr.DataTree, kept: np.ndarray, nbeta: float) -> tuple[float, f
     slopes = (trace[:, begin:] @ time) / (time @ time)
     # the autocorrelation time is unknown, and independent chains are few, so both error estimates are used
     between = float(slopes.std(ddof=1) / math.sqrt(len(slopes))) if len(slopes) > 1 else math.nan
-    ess = float(array_stats.ess(main, **_AXES)) if main.shape[1] >= 4 and np.ptp(main) else math.nan
+    ess = float(array_stats.ess(main, **AXES)) if main.shape[1] >= 4 and np.ptp(main) else math.nan
     spread = float(main.std()) / math.sqrt(max(ess, 1.0)) / float(time.std()) if not math.isnan(ess) else math.nan
     return float(slopes.mean()), float(np.nanmax([between, spread]))
 
@@ -256,53 +230,3 @@ def _above_tangent(draws: xr.DataTree, prefix: str, kept: np.ndarray, nbeta: flo
     group = f"{prefix}sample_stats"
     shift = draws[group].get("shift") if group in draws.children else None
     return found if shift is None else found + np.nan_to_num(np.asarray(shift, dtype=np.float64)[kept])
-
-
-def _withheld(
-    draws: xr.DataTree,
-    kept: np.ndarray,
-    settings: SamplingSettings,
-    energy: Float[np.ndarray, "chain draw"],
-    virial: Float[np.ndarray, "chain draw"],
-    pull: Float[np.ndarray, "chain draw"],
-    shift: Float[np.ndarray, "chain draw"],
-    complexity: float,
-) -> tuple[float, float]:
-    """The share that γ removes, and its error: from the draws, or from the spectrum if that is larger."""
-    share, error = _elasticity(energy, virial, shift, complexity)
-    stats = draws["sample_stats"]
-    if settings.batch_size < settings.num_samples and "half_loss" in stats:  # from halves that share no sample
-        pairs = [np.asarray(stats[name], dtype=np.float64)[kept] for name in ("half_loss", "half_virial")]
-        at = np.isfinite(pairs[0]).all(axis=(0, 2))
-        first = settings.nbeta * pairs[0][:, at]
-        second = settings.num_parameters * pairs[1][:, at] - pull[:, at, None]
-        crossed = np.concatenate([first[..., 0], first[..., 1]], 1), np.concatenate([second[..., 1], second[..., 0]], 1)
-        share, error = _elasticity(*crossed, np.concatenate([shift[:, at]] * 2, 1), complexity)
-    known = settings.quadratic is not None and complexity and abs(settings.quadratic / complexity - 1) < _QUADRATIC
-    if known and (settings.complete or not settings.withheld <= share):
-        return settings.withheld, 0.0 if settings.complete else error
-    return share, error
-
-
-def _elasticity(
-    energy: Float[np.ndarray, "chain draw"],
-    virial: Float[np.ndarray, "chain draw"],
-    shift: Float[np.ndarray, "chain draw"],
-    complexity: float,
-) -> tuple[float, float]:
-    """-∂ln λ̂/∂ln γ = (E[V] - Cov(K, V)) / 2λ̂, and its error over chains.
-
-    Here K = nβ(L - T), V = nβ(w - ŵ)·∇(L - T), and T is the tangent of L at ŵ.
-    It follows by partial integration from ½γ Cov(K, |w - ŵ|²), which is far noisier. K and V must not share a
-    minibatch.
-    """
-    if energy.size == 0 or energy.shape[1] < 8 or np.isnan(virial).any() or not complexity:
-        return math.nan, math.nan
-    energy, virial = energy + shift, virial + shift
-    covariance = ((energy - energy.mean()) * (virial - virial.mean())).mean(1)
-    each = (virial.mean() - covariance) / (2 * complexity)
-    return float(each.mean()), float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
-
-
-def _mean(trace: np.ndarray) -> float:
-    return float(np.nanmean(trace)) if np.isfinite(trace).any() else math.nan

@@ -11,7 +11,8 @@ from ontogeny.core.draws import settings_of
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.outcome import Outcome
 from ontogeny.estimators.coefficient import llc
-from ontogeny.estimators.diagnostics import MAX_RHAT, MIN_ESS, summarize
+from ontogeny.estimators.diagnostics import MAX_RHAT, MIN_ESS
+from ontogeny.estimators.summary import summarize
 
 Trace = Float[np.ndarray, "chain draw"]
 

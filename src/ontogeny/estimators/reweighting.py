@@ -8,8 +8,8 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from ontogeny.core.draws import settings_of
-from ontogeny.estimators.diagnostics import summarize
 from ontogeny.estimators.quantity import loss_differences
+from ontogeny.estimators.summary import summarize
 
 
 @dataclass(frozen=True)

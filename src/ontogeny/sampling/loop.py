@@ -158,6 +158,7 @@ def evaluate_halves(chains: Chains, state: State, potential: BatchPotential) -> 
     assert potential.indices is not None
     size = (potential.batch_size + 1) // 2
     shares, gradients, losses = (size / potential.batch_size, 1 - size / potential.batch_size), [], []
+    controls: list[Tensor] = []
     for part in (potential.indices[..., :size], potential.indices[..., size:]):
         control = chains.control(part) if potential.control is not None else None
         half = BatchPotential(chains.posterior, part, chains.engine, control)
@@ -165,9 +166,11 @@ def evaluate_halves(chains: Chains, state: State, potential: BatchPotential) -> 
         losses.append(half(state.positions, gradients[-1]))
         if control is not None:  # of mean 0, and close to the contribution of label noise to the loss
             losses[-1] = losses[-1] + _slope(chains, state, control)
+            controls.append(control)
         potential.spent += half.spent
     torch.add(gradients[0] * shares[0], gradients[1], alpha=shares[1], out=state.gradients)
-    found = Halves(torch.sub(*gradients).div_(2), torch.stack(losses, 1), gradients)
+    at_center = torch.sub(*controls).div_(2) if controls else None
+    found = Halves(torch.sub(*gradients).div_(2), torch.stack(losses, 1), gradients, at_center)
     state.losses = shares[0] * losses[0] + shares[1] * losses[1]
     if potential.control is not None:
         state.losses = state.losses - _slope(chains, state, potential.control)

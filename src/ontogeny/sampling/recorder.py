@@ -21,7 +21,9 @@ from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names already taken in the group of observables
 _STATS = ("loss", "loss_at_center", "distance", "virial", "pull", "shift", "inflation", "excess")
-_HALVED = ("half_loss", "half_virial")  # only on minibatches, and only at some draws
+# only on minibatches, and only at some draws
+_HEATS = ("heat", "heat_held", "heat_along")
+_HALVED = ("half_loss", "half_virial")
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Halves:
     Attributes:
         noise: half of the difference of their ∇U, which has the covariance of the minibatch error.
         losses: L(w) - L(w*) of each half; a control variate removes its noise to first order.
-        gradients: ∇U of each half. Recording overwrites them, because copies are costly at 10⁷ weights.
+        gradients: ∇U of each half.
+        control: the part of `noise` that a control variate adds; None without one.
     """
 
     noise: Float[Tensor, "chain parameters"]
     losses: Float[Tensor, "chain 2"]
     gradients: list[Tensor]
+    control: Float[Tensor, " parameters"] | None
 
 
 class Recorder:
@@ -58,12 +62,14 @@ class Recorder:
     ) -> None:
         self.posterior, self.sink = posterior, sink
         self.observables = named_samples(observables)
+        self._minimum = posterior.center if minimum is None else minimum
+        self._earlier: Float[Tensor, "1 parameters"] | None = None  # minibatch noise of an earlier draw
         self._shift = None if minimum is None else minimum - posterior.center
         self._slopes: dict[str, Float[Tensor, " parameters"]] = {}  # of each observable at w*, set by `open`
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
         halved = not self.posterior.full_batch and self.posterior.batch_size > 1
-        names = (*_STATS, *(("heat", "half_product") if halved else ()), *(("control",) if control_variate else ()))
+        names = (*_STATS, *(_HEATS if halved else ()), *(("control",) if control_variate else ()))
         layout: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
         for prefix, draws in {"": num_draws, "warmup_": num_warmup}.items():
             trace = (("chain", "draw"), (num_chains, draws))
@@ -108,12 +114,12 @@ class Recorder:
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
         if both is not None:
-            columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise)
+            columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise, both.noise)
+            columns["sample_stats/heat_held"] = self._heat_held(group, state, chains, both.noise)
+            columns["sample_stats/heat_along"] = self._heat_along(state, chains, both.noise)
             columns["sample_stats/half_loss"] = both.losses
             virials = [sums.dot(shifted, each) / size for each in both.gradients]
             columns["sample_stats/half_virial"] = torch.stack(virials, 1)
-            first, second = (each.sub_(away, alpha=self.posterior.localization) for each in both.gradients)
-            columns["sample_stats/half_product"] = sums.dot(first, second)
         if potential.control is not None and self.posterior.nbeta:
             columns["sample_stats/control"] = -sums.dot(away, potential.control[None]) / self.posterior.nbeta
         for name, gradient in self._slopes.items() if draw >= 0 else ():
@@ -139,6 +145,33 @@ class Recorder:
         if indices is None:
             indices = torch.arange(self.posterior.samples.stored)
         return self.posterior.center_losses(indices).double().mean(-1).expand(rows)
+
+    def _heat_held(self, group: list[int], state: State, chains: Chains, noise: Tensor) -> Float[Tensor, " chain"]:
+        """The heat in directions that γ alone confines, for a quadratic loss.
+
+        Heat in a direction of variance v adds to nβL only the share 1 - γv that the loss confines. The variance along
+        `noise` comes from other chains, because the noise of a chain depends on its own weights. Chains that have
+        already stepped have felt this minibatch, and are left out; NaN if no other is left.
+        """
+        others = [[*group[shift:], *group[:shift]] for shift in range(1, len(group))]
+        if len(group) == 1:
+            after = group[0] + 1
+            others = [group] if len(chains) == 1 else [[after]] if after < len(chains) else []
+        found = torch.full((max(len(others), 1), len(group)), math.nan, device=noise.device)
+        for row, indices in enumerate(others):
+            away = chains.positions[indices] - self._minimum
+            along = state.reductions.dot(noise, away) * self.posterior.localization
+            found[row] = along * chains.kernel.heat(state, noise, away)
+        return found.mean(0)
+
+    def _heat_along(self, state: State, chains: Chains, noise: Tensor) -> Float[Tensor, " chain"]:
+        """The heat along `noise`, relative to the kernel's, by noise of an earlier minibatch; NaN without one."""
+        earlier, self._earlier = self._earlier, noise[:1].clone()
+        if earlier is None:
+            return torch.full_like(state.losses, math.nan)
+        heat = chains.kernel.heat
+        found = heat(state, noise, earlier.expand_as(noise)).square() / heat(state, noise, noise)
+        return found * state.reductions.size
 
     def _along(self, shifted: Float[Tensor, "chain parameters"], sums: Reductions) -> Float[Tensor, " chain"]:
         return torch.zeros(len(shifted)) if self._shift is None else sums.dot(shifted, self._shift[None])

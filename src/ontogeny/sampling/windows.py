@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -134,20 +135,28 @@ class Search:
         self.chains = Chains(posterior, self._kernel(posterior), self.num_chains, seed, **options)
 
     def _inflation(self, number: int) -> float:
-        """What minibatch noise adds to the value, as a share of the latest mean complexity."""
+        """What minibatch noise adds to the value, as a share of the latest mean complexity.
+
+        Far from w* a control variate adds more noise than it removes. It is then given up.
+        """
         if self.chains.posterior.full_batch:
             return 0.0
-        values = []
+        values, without = [], []
         for (_, state), potential in zip(
             self.chains.groups(), self.chains.potentials(self.chains.batches()), strict=True
         ):
             both = evaluate_halves(self.chains, state, potential)
-            values.append(self.chains.kernel.inflation(state, state.gradients, both.noise))
+            inflation = partial(self.chains.kernel.inflation, state, state.gradients)
+            values.append(inflation(both.noise))
+            without.append(inflation(both.noise if both.control is None else both.noise - both.control))
             self.chains.gradient_evaluations += potential.spent
             state.evaluated = False
         recent = self.traces[-max(self.allowance.windows[0], self.allowance.windows[number] // 2) :]
         complexity = float(np.mean(recent)) + self.descent.value
-        return float(torch.cat(values).mean()) / max(abs(complexity), self.resolution)
+        added, bare = (float(torch.cat(each).mean()) for each in (values, without))
+        if bare < added and number != TUNING.tempered_window:
+            self.allowance, added = replace(self.allowance, control_variate=False), bare
+        return added / max(abs(complexity), self.resolution)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
         means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])

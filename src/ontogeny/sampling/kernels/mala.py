@@ -47,7 +47,7 @@ class MALA:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return torch.zeros_like(state.losses)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
         return torch.zeros_like(state.losses)
 
 

@@ -59,8 +59,8 @@ class MCLMC:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return torch.full_like(state.losses, math.nan)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return state.reductions.mean_square(noise) * (self.step_size * self.decoherence / state.reductions.size)
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        return state.reductions.mean_product(noise, other) * (self.step_size * self.decoherence / state.reductions.size)
 
 
 def _to_unit(vectors: Float[Tensor, "chain parameters"], sums: Reductions) -> Float[Tensor, "chain parameters"]:

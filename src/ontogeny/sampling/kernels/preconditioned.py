@@ -65,8 +65,12 @@ class PreconditionedSGLD:
         product = state.reductions.dot(self._transposed_root(state.gradients), self._transposed_root(loss_gradients))
         return self.step_size / 8 * product
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * state.reductions.mean_square(self._transposed_root(noise))
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        return (
+            self.step_size
+            / 4
+            * state.reductions.mean_product(self._transposed_root(noise), self._transposed_root(other))
+        )
 
     def _root(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, "chain parameters"]:
         return self._stretch(vectors) * self.diagonal.sqrt()

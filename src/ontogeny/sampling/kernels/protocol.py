@@ -37,8 +37,10 @@ class Reductions:
     def norm(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
         return self.dot(vectors, vectors).sqrt()
 
-    def mean_square(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
-        return self.dot(vectors, vectors) / self.size
+    def mean_product(
+        self, first: Float[Tensor, "chain parameters"], second: Float[Tensor, "chain parameters"]
+    ) -> Float[Tensor, " chain"]:
+        return self.dot(first, second) / self.size
 
 
 @dataclass
@@ -120,8 +122,13 @@ class Kernel(Protocol):
         """
         ...
 
-    def heat(self, state: State, noise: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
-        """Variance injected by the minibatch, relative to the noise that the kernel injects."""
+    def heat(
+        self, state: State, noise: Float[Tensor, "chain parameters"], other: Float[Tensor, "chain parameters"]
+    ) -> Float[Tensor, " chain"]:
+        """Variance injected by the minibatch, relative to the noise that the kernel injects.
+
+        It is a quadratic form of the minibatch error, given here as the bilinear form of `noise` and `other`.
+        """
         ...
 
 

@@ -55,8 +55,8 @@ class RMSPropSGLD:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return self.step_size / 8 * state.reductions.dot(state.gradients * self._metric(state), loss_gradients)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * state.reductions.dot(noise * self._metric(state), noise) / state.reductions.size
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        return self.step_size / 4 * state.reductions.mean_product(noise * self._metric(state), other)
 
     def _metric(self, state: State) -> Tensor:
         weight = state.memory["weight"].clamp(min=1e-12)  # 0 before the first step

@@ -59,11 +59,11 @@ class SGHMC:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         if noise is None:
             return torch.full_like(state.losses, math.nan)
-        return self.heat(state, noise) * (state.reductions.size / 2)
+        return self.heat(state, noise, noise) * (state.reductions.size / 2)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        scaled = noise if self.scale is None else noise * self.scale
-        return state.reductions.mean_square(scaled) * (self.step_size**2 / (4 * math.tanh(self.friction / 2)))
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        first, second = (each if self.scale is None else each * self.scale for each in (noise, other))
+        return state.reductions.mean_product(first, second) * (self.step_size**2 / (4 * math.tanh(self.friction / 2)))
 
     def _add(self, to: Tensor, vector: Tensor, factor: float) -> None:
         if self.scale is None:

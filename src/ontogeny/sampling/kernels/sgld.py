@@ -43,5 +43,5 @@ class SGLD:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return self.step_size / 8 * state.reductions.dot(state.gradients, loss_gradients)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return self.step_size / 4 * state.reductions.mean_square(noise)
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        return self.step_size / 4 * state.reductions.mean_product(noise, other)

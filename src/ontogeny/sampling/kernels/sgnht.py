@@ -48,14 +48,14 @@ class SGNHT:
         momentum, rate, half = state.memory["momentum"], state.memory["thermostat"], self.step_size / 2
         momentum.add_(state.gradients, alpha=-self.step_size)
         state.positions.add_(momentum, alpha=half)
-        self._heat_up(rate, state.reductions.mean_square(momentum))
+        self._heat_up(rate, state.reductions.mean_product(momentum, momentum))
         double = 2 * rate * self.step_size
         # (1 - e^-2ξh)/ξ, whose limit at ξ = 0 is 2h; ξ may be negative for a while
         still = double.abs() < 1e-6
         spread = torch.where(still, 2 * self.step_size, -torch.expm1(-double) / torch.where(still, 1.0, rate))
         momentum.mul_(torch.exp(-double / 2))
         momentum.addcmul_(noise.normal(state.gradients), (self.friction / self.step_size * spread).sqrt())
-        self._heat_up(rate, state.reductions.mean_square(momentum))
+        self._heat_up(rate, state.reductions.mean_product(momentum, momentum))
         state.positions.add_(momentum, alpha=half)
         state.evaluated = False
 
@@ -65,5 +65,5 @@ class SGNHT:
     def inflation(self, state: State, loss_gradients: Tensor, noise: Tensor | None) -> Float[Tensor, " chain"]:
         return torch.full_like(state.losses, math.nan)
 
-    def heat(self, state: State, noise: Tensor) -> Float[Tensor, " chain"]:
-        return state.reductions.mean_square(noise) * (self.step_size**2 / (2 * self.friction))
+    def heat(self, state: State, noise: Tensor, other: Tensor) -> Float[Tensor, " chain"]:
+        return state.reductions.mean_product(noise, other) * (self.step_size**2 / (2 * self.friction))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ontogeny.cli.app import app
 from ontogeny.core.fingerprint import fingerprint
 
 SETTINGS = {
@@ -61,13 +63,35 @@ LINEAR = {
     "singular_values": "[2, 1]",
 }
 TOY = str(Path(__file__).with_name("toy.py"))
-Start = Callable[[Path], subprocess.Popen]
 
 
-def started(name: str, settings: Mapping[str, object], out: Path, jobs: int | None = None) -> subprocess.Popen:
-    options = [f"--set={name}={value}" for name, value in settings.items()] + ([f"--jobs={jobs}"] if jobs else [])
+def started(name: str, settings: Mapping[str, object], out: Path) -> subprocess.Popen:
+    options = [f"--set={name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "ontogeny", "study", name, "--preset", "quick", "--out", str(out), *options]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+
+
+class Forked:
+    """A study in a process that is forked, and so need not import anything."""
+
+    def __init__(self, name: str, out: Path) -> None:
+        arguments = ["study", name, "--preset", "quick", "--out", str(out), "--jobs", "1"]
+        self._process = multiprocessing.get_context("fork").Process(target=app, args=(arguments,))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self.poll()
+
+
+Start = Callable[[Path], subprocess.Popen | Forked]
 
 
 def artefacts(out: Path) -> dict[str, str]:
@@ -146,7 +170,7 @@ def test_killed_in_every_step(name: str, settings: dict[str, str], tmp_path: Pat
 
 
 def test_a_toy_study_killed_at_random_moments_ends_with_the_same_artefacts(tmp_path: Path) -> None:
-    whole, broken, start = tmp_path / "whole", tmp_path / "broken", partial(started, TOY, {}, jobs=1)
+    whole, broken, start = tmp_path / "whole", tmp_path / "broken", partial(Forked, TOY)
     assert start(whole).wait() == 0
     expected, rng = artefacts(whole), random.Random(2)
     killed = [

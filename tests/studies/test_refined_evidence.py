@@ -15,8 +15,8 @@ from ontogeny.studies.evidence import Evidence, Finding, NotTested
 from ontogeny.studies.findings import Findings, Missing
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.language.config import LanguageConfig, Thresholds
-from ontogeny.studies.language.evidence import claims
 from ontogeny.studies.language.recipe import clustered
+from ontogeny.studies.language.refined_evidence import claims
 
 OTHER = "other"
 TESTED = ("signatures", "rise-and-fall", "code-and-prose", "relative")

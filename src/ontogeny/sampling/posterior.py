@@ -1,7 +1,6 @@
 """The one posterior: temperature, localisation, restriction and data enter here, never in a kernel."""
 
 import copy
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
+from ontogeny.sampling.checks import at_least_0, default_nbeta, free_of, refuse_complex
 from ontogeny.sampling.kernels import Reductions
 from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
@@ -79,8 +79,8 @@ class LocalPosterior:
     ) -> None:
         self.samples = Samples.of(data, num_samples)
         self._model, self.loss_fn = model, loss_fn
-        self.nbeta = _default_nbeta(len(self.samples)) if nbeta is None else _at_least_0("nbeta", nbeta, "None")
-        self.localization = _at_least_0("localization", localization, "1.0")
+        self.nbeta = default_nbeta(len(self.samples)) if nbeta is None else at_least_0("nbeta", nbeta, "None")
+        self.localization = at_least_0("localization", localization, "1.0")
         for name, size in (("batch_size", batch_size), ("pass_size", pass_size)):
             if size is not None and arguments.whole_number(name, size, None) < 1:
                 raise InvalidArgument(name, expected="an integer ≥ 1", found=str(size), instead=f"{name}=None")
@@ -94,8 +94,8 @@ class LocalPosterior:
         parameters = parameters_of(model)
         if not parameters:
             raise InvalidArgument("model", expected="a module with parameters", found="none", instead=_SOME)
-        free = _free(parameters, restriction)
-        _refuse_complex({name: parameters[name] for name in free})
+        free = free_of(parameters, restriction)
+        refuse_complex({name: parameters[name] for name in free})
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = some.device if device is None else arguments.usable_device(device)
@@ -128,9 +128,9 @@ class LocalPosterior:
     ) -> "LocalPosterior":
         """The same posterior at another temperature, batch size or localisation; computed losses are shared."""
         other = copy.copy(self)
-        other.nbeta = self.nbeta if nbeta is None else _at_least_0("nbeta", nbeta, "None")
+        other.nbeta = self.nbeta if nbeta is None else at_least_0("nbeta", nbeta, "None")
         if localization is not None:
-            other.localization = _at_least_0("localization", localization, "1.0")
+            other.localization = at_least_0("localization", localization, "1.0")
         other.batch_size = self.batch_size if batch_size is None else min(batch_size, len(self.samples))
         return other
 
@@ -282,49 +282,5 @@ class LocalPosterior:
         return [part.view(rows, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
 
-def _free(parameters: dict[str, nn.Parameter], restriction: Restriction | None) -> dict[str, Tensor | None]:
-    """Parameter -> its free coordinates (None for all): those in the restriction that are not frozen."""
-    wanted = dict.fromkeys(parameters) if restriction is None else dict(restriction.indices)
-    free = {name: index for name, index in wanted.items() if parameters[name].requires_grad}
-    if wanted and not free:
-        frozen = f"{len(wanted)} frozen ones: " + ", ".join(list(wanted)[:3]) + (" …" if len(wanted) > 3 else "")
-        raise InvalidArgument(
-            "model" if restriction is None else "restriction",
-            expected="parameters with requires_grad=True",
-            found=frozen,
-            instead="model.requires_grad_(True) first; frozen parameters are never sampled",
-        )
-    return free
-
-
-def _refuse_complex(free: dict[str, nn.Parameter]) -> None:
-    if found := [name for name, parameter in free.items() if parameter.is_complex()]:
-        raise InvalidArgument(
-            "model",
-            expected="real weights",
-            found=f"complex ones: {', '.join(found[:3])}",
-            instead="one real parameter for both parts, and torch.view_as_complex(parameter) in the forward pass",
-        )
-
-
 def _double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
-
-
-def _at_least_0(name: str, given: float, otherwise: str) -> float:
-    number = arguments.number_or_nan(name, given)
-    if not 0 <= number < math.inf:
-        found = arguments.show(given)
-        raise InvalidArgument(name, expected="a finite number ≥ 0", found=found, instead=f"{name}={otherwise}")
-    return number
-
-
-def _default_nbeta(num_samples: int) -> float:
-    if num_samples < 3:
-        raise InvalidArgument(
-            "data",
-            expected="at least 3 samples for the default nβ = n / log n",
-            found=str(num_samples),
-            instead="nbeta=...",
-        )
-    return num_samples / math.log(num_samples)

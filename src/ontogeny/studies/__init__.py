@@ -7,9 +7,9 @@ from ontogeny.studies.evidence import Failed as Failed
 from ontogeny.studies.evidence import NotTested as NotTested
 from ontogeny.studies.findings import Findings as Findings
 from ontogeny.studies.pages import trajectory_panels as trajectory_panels
-from ontogeny.studies.runner import Pooled as Pooled
+from ontogeny.studies.pooling import Pooled as Pooled
+from ontogeny.studies.pooling import pool as pool
 from ontogeny.studies.runner import Run as Run
-from ontogeny.studies.runner import pool as pool
 from ontogeny.studies.runner import read_claims as read_claims
 from ontogeny.studies.runner import rewrite_report as rewrite_report
 from ontogeny.studies.study import Preset as Preset

@@ -34,7 +34,7 @@ from ontogeny.studies.artefacts import read_steps, timings
 from ontogeny.studies.findings import Findings
 
 if TYPE_CHECKING:
-    from ontogeny.studies.runner import Seed
+    from ontogeny.studies.pooling import Seed
 
 TRAJECTORY, STAGES, PCA = "trajectory", "stages", "pca"
 

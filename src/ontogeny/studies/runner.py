@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +13,13 @@ from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor
 from ontogeny.stores import locked, write_json
 from ontogeny.studies.artefacts import read_steps, stored_findings
-from ontogeny.studies.evidence import Finding
-from ontogeny.studies.findings import Findings
-from ontogeny.studies.judged import Judged
 from ontogeny.studies.pages import write_study_page
+from ontogeny.studies.pooling import KNOWN, STUDY_FILE, Pooled, divergences, pool, pooled, read_identity, seed_folders
 from ontogeny.studies.study import Study, StudyConfig, find_study, override, read_config
 from ontogeny.studies.workspace import Workspace
 from ontogeny.terminal import as_progress
 
-_STUDY, _CLAIMS, _REPORT = "study.json", "claims.json", "report.html"
-_known: dict[str, Study] = {}  # those that were run as values in this process, and so can be found by name
+_CLAIMS, _REPORT = "claims.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -42,30 +39,6 @@ class Run:
     claims: list[dict[str, Any]]
     failures: list[str] = field(default_factory=list)
     divergences: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Seed:
-    """One seed of a study, as its folder holds it."""
-
-    directory: Path
-    study: Study
-    config: StudyConfig
-    found: Findings
-    says: Mapping[str, Finding]
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """Seeds of one study at one config, and its claims over them."""
-
-    seeds: Sequence[Seed]
-    claims: Sequence[Judged]
-
-    @property
-    def title(self) -> str:
-        first, numbers = self.seeds[0], [str(seed.config.seed) for seed in self.seeds]
-        return f"{first.study.name} · {first.config.preset} · seed{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
 
 
 def study(
@@ -105,8 +78,8 @@ def study(
             another process is making there.
         Exception: whatever stopped a study that made no artefact at all.
     """
-    chosen = find_study(name) if str(name) not in _known else _known[str(name)]
-    _known[chosen.name] = chosen
+    chosen = find_study(name) if str(name) not in KNOWN else KNOWN[str(name)]
+    KNOWN[chosen.name] = chosen
     settled = _settled(chosen, preset, config, settings or {})
     directory = Path(out or f"runs/{chosen.name}-{settled.preset}")
     numbers = range(settled.seed, settled.seed + seeds)
@@ -119,14 +92,14 @@ def study(
             place = directory / f"seed-{number}"
             work = Workspace(place, number, cache=directory / "cache", executor=executor, progress=reporter)
             errors += _make(chosen, settled.model_copy(update={"seed": number}), work)
-    if len(errors) >= seeds and not any(stored_findings(place) for place in _seed_folders(directory)):
+    if len(errors) >= seeds and not any(stored_findings(place) for place in seed_folders(directory)):
         raise errors[0]
     return _reported(directory)
 
 
 def _make(chosen: Study, config: StudyConfig, work: Workspace) -> list[Exception]:
     """One seed; what it raised if nothing at all was made."""
-    write_json(work.directory / _STUDY, _identity(chosen, config))
+    write_json(work.directory / STUDY_FILE, _identity(chosen, config))
     try:
         chosen.run(work, config)
     except Exception as error:
@@ -147,26 +120,6 @@ def read_claims(directory: str | Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def pool(directories: Sequence[str | Path]) -> list[Pooled]:
-    """The claims of studies over all seeds in these folders, which may come from several machines.
-
-    Args:
-        directories: of studies, or of single seeds.
-
-    Returns:
-        One for each study and config; seeds of different configs are never pooled.
-
-    Raises:
-        InvalidArgument: for a folder without a seed, or a seed of one config that two folders hold.
-    """
-    groups: dict[str, list[Seed]] = {}
-    for place in [place for directory in directories for place in _seed_folders(Path(directory))]:
-        seed = _read_seed(place)
-        same = [seed.study.name, seed.config.model_dump(mode="json", exclude={"seed"})]
-        groups.setdefault(json.dumps(same, sort_keys=True), []).append(seed)
-    return [_pooled(seeds) for seeds in groups.values()]
-
-
 def _settled(
     chosen: Study, preset: str | None, config: str | Path | Mapping[str, Any] | StudyConfig | None, settings: Any
 ) -> Any:
@@ -178,18 +131,6 @@ def _settled(
     return override(override(chosen.config(preset or named), table), settings)
 
 
-def _pooled(seeds: Sequence[Seed]) -> Pooled:
-    ordered = sorted(seeds, key=lambda seed: seed.config.seed)
-    numbers = [seed.config.seed for seed in ordered]
-    if len(set(numbers)) < len(numbers):
-        twice = [str(seed.directory) for seed in ordered if numbers.count(seed.config.seed) > 1]
-        raise InvalidArgument("directories", expected="each seed once", found=", ".join(twice))
-    claims = ordered[0].study.claims.judge(
-        {seed.config.seed: seed.says for seed in ordered}, caution=" ".join(_divergences(ordered))
-    )
-    return Pooled(ordered, claims)
-
-
 def _reported(directory: Path) -> Run:
     """Reports and claims of every seed in a folder, and of all of them together."""
     groups = pool([directory])
@@ -197,7 +138,7 @@ def _reported(directory: Path) -> Run:
         found = "; ".join(group.title for group in groups)
         raise InvalidArgument("directory", expected="seeds of one study at one config", found=found)
     for seed in groups[0].seeds:
-        _write(_pooled([seed]), seed.directory)
+        _write(pooled([seed]), seed.directory)
     failures = [
         f"seed {seed.config.seed}, {step['name']}: {step['reason']}"
         for seed in groups[0].seeds
@@ -205,16 +146,7 @@ def _reported(directory: Path) -> Run:
         if step["state"] == "failed"
     ]
     claims = _write(groups[0], directory)
-    return Run(directory, directory / _REPORT, claims, failures, _divergences(groups[0].seeds))
-
-
-def _divergences(seeds: Sequence[Seed]) -> list[str]:
-    return [
-        f"seed {seed.config.seed}, {step['name']}: {step['divergence']}"
-        for seed in seeds
-        for step in read_steps(seed.directory)
-        if "divergence" in step
-    ]
+    return Run(directory, directory / _REPORT, claims, failures, divergences(groups[0].seeds))
 
 
 def _write(pooled: Pooled, directory: Path) -> list[dict[str, Any]]:
@@ -222,32 +154,6 @@ def _write(pooled: Pooled, directory: Path) -> list[dict[str, Any]]:
     write_json(directory / _CLAIMS, records)
     write_study_page(directory / _REPORT, pooled.seeds, records)
     return records
-
-
-def _seed_folders(directory: Path) -> list[Path]:
-    """The folders of seeds in that of a study, in order; or the folder itself, if it is that of a seed."""
-    if (directory / _STUDY).exists() and "seed" in _read(directory)["config"]:
-        return [directory]
-    found = [path for path in directory.glob("seed-*") if (path / _STUDY).exists()]
-    if not found:
-        raise InvalidArgument(
-            "directory", expected="the folder of a finished study", found=f"no seed-*/{_STUDY} in {directory}"
-        )
-    return found
-
-
-def _read_seed(place: Path) -> Seed:
-    stored = _read(place)
-    known = _known.get(stored["study"])
-    chosen = known or find_study(stored["file"] or stored["study"])
-    values = stored["config"]
-    config = type(chosen.config(values["preset"])).model_validate(values)
-    found = stored_findings(place)
-    return Seed(place, chosen, config, found, chosen.claims.test(found, config))
-
-
-def _read(place: Path) -> Any:
-    return json.loads((place / _STUDY).read_text(encoding="utf-8"))
 
 
 def _identity(chosen: Study, config: StudyConfig) -> dict[str, Any]:
@@ -260,12 +166,12 @@ def _identity(chosen: Study, config: StudyConfig) -> dict[str, Any]:
 
 def _claim_directory(directory: Path, chosen: Study, config: StudyConfig, remake: bool) -> None:
     """A folder belongs to one study, and to one config unless what a change reaches shall be made anew."""
-    path = directory / _STUDY
+    path = directory / STUDY_FILE
     content = _identity(chosen, config)
     del content["config"]["seed"]
     content = json.loads(json.dumps(content))
     if path.exists():
-        stored = _read(directory)
+        stored = read_identity(directory)
         other = stored.get("study") != content["study"]
         if other or (stored.get("config") != content["config"] and not remake):
             raise InvalidArgument(

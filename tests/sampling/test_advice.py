@@ -146,6 +146,7 @@ def outer(model: Any, batch: Any) -> Tensor:
 
 
 PRECONDITIONED = "sampling/kernels/preconditioned.py:PreconditionedSGLD.__post_init__"
+CHECKS = "sampling/checks.py:"
 POSTERIOR = "sampling/posterior.py:"
 
 
@@ -203,8 +204,8 @@ MISTAKES = (
      "og.Calibrated(budget=20000)", "og.estimate_llc(network(), data, cross_entropy, sampler=ADVICE)"),
     ("sampling/passes.py:_Widened.__call__", "taken(Halved(fixed=True))", "model", "x.to(self.linear.weight.dtype)",
      "taken(Halved(fixed=False))"),
-    ("sampling/checks.py:at_least_0", "posterior(nbeta=-1.0)", "nbeta", "nbeta=None", "posterior(ADVICE)"),
-    ("sampling/checks.py:at_least_0", "posterior(localization=-1)", "localization", "localization=1.0", "posterior(ADVICE)"),
+    (CHECKS + "at_least_0", "posterior(nbeta=-1.0)", "nbeta", "nbeta=None", "posterior(ADVICE)"),
+    (CHECKS + "at_least_0", "posterior(localization=-1)", "localization", "localization=1.0", "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.__init__", "posterior(batch_size=0)", "batch_size", "batch_size=None",
      "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.__init__", "posterior(pass_size=0)", "pass_size", "pass_size=None",
@@ -215,11 +216,11 @@ MISTAKES = (
      "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.restricted", "moved().restricted('weight')", "model", "a new LocalPosterior",
      "posterior().restricted('weight')"),
-    ("sampling/checks.py:free_of", "taken(frozen())", "model", "model.requires_grad_(True)",
+    (CHECKS + "free_of", "taken(frozen())", "model", "model.requires_grad_(True)",
      "taken((lambda model: ADVICE)(frozen()))"),
-    ("sampling/checks.py:refuse_complex", "taken(Waves(real=False))", "model", "torch.view_as_complex(parameter)",
+    (CHECKS + "refuse_complex", "taken(Waves(real=False))", "model", "torch.view_as_complex(parameter)",
      "taken(Waves(real=True))"),
-    ("sampling/checks.py:default_nbeta", "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy)", "data", "nbeta=",
+    (CHECKS + "default_nbeta", "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy)", "data", "nbeta=",
      "og.LocalPosterior(network(), (x[:1], y[:1]), cross_entropy, ADVICE 1.0)"),
     (PROBE + "_check_reading", "taken(network(), data=Jittered())", "data", "collated once, joined into tensors",
      "taken(network(), data=tuple(map(torch.stack, joined(Jittered()))))"),

@@ -31,6 +31,10 @@ def anywhere(rng: np.random.Generator) -> Null:
     return nulls.anywhere_in_log_step(10 ** rng.uniform(2, 4), 5000, 100, 10_000)
 
 
+def together(rng: np.random.Generator) -> Null:
+    return nulls.all_within(10 ** rng.uniform(2, 4, 3), 100, 10_000)
+
+
 def mean_difference(values: np.ndarray) -> Callable[[np.ndarray], float]:
     return lambda chosen: float(values[chosen].mean() - values[~chosen].mean())
 
@@ -62,7 +66,7 @@ def error_alone(rng: np.random.Generator) -> Null:
     return nulls.gaussian_error(float(3 * rng.standard_normal()), 3.0)
 
 
-EVERY = [shifts, anywhere, permuted, permuted_in_groups, odds, resampled, error_alone]
+EVERY = [shifts, anywhere, together, permuted, permuted_in_groups, odds, resampled, error_alone]
 
 
 @pytest.mark.parametrize("case", EVERY)
@@ -86,6 +90,7 @@ def test_what_is_beyond_chance_has_a_small_p_value() -> None:
     rng, places = np.random.default_rng(0), np.array([0.5, 1.2, 2.7])
     assert nulls.circular_shifts(nearest(places + 0.01, 3.5), places, 0.0, 3.5).p_value < 0.05
     assert nulls.anywhere_in_log_step(1010, 1000, 100, 10_000).p_value < 0.01
+    assert nulls.all_within(np.array([1000, 1100, 1050]), 100, 10_000).p_value < 0.01
     labels = np.arange(16) < 8
     assert nulls.permutations(mean_difference(3.0 * labels + rng.standard_normal(16)), labels, rng).p_value < 0.01
     assert nulls.permutations(mean_difference(-3.0 * labels + rng.standard_normal(16)), labels, rng).p_value > 0.9

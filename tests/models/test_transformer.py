@@ -15,6 +15,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"d_mlp": 20},
     "learned positions": {"positions": "learned", "d_mlp": 20},
     "without normalization": {"normalization": "none", "d_mlp": 20},
+    "smeared keys": {"smeared_keys": True},
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -65,6 +66,9 @@ def by_hand(model: Transformer, tokens: Tensor) -> Tensor:
                 q = query_input @ attention.W_Q[head] + attention.b_Q[head]
                 k = query_input @ attention.W_K[head] + attention.b_K[head]
                 v = value_input @ attention.W_V[head] + attention.b_V[head]
+                if config.smeared_keys:
+                    share = attention.smear[head].sigmoid()
+                    k = torch.stack([share * k[at] + (1 - share) * k[max(at - 1, 0)] for at in range(len(k))])
                 for query in range(len(sequence)):
                     scores = torch.stack([q[query] @ k[key] for key in range(query + 1)]) / config.d_head**0.5
                     mixed = sum(p * v[key] for key, p in enumerate(scores.softmax(0)))

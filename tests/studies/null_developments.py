@@ -101,6 +101,44 @@ def two_layers_at_the_limit(rng: Rng) -> Findings:
     return Findings({"trajectory": trajectory(rng, prefix=final * rise(1500)), "control-curves": _control(0.01, rng)})
 
 
+def smeared_at_its_limit(rng: Rng) -> Findings:
+    return Findings({"smeared-curves": _control(LIMIT, rng), "control-curves": _control(0.01, rng)})
+
+
+def plain_at_the_limit(rng: Rng) -> Findings:
+    return Findings({"smeared-curves": _control(0.3, rng), "control-curves": _control(LIMIT, rng)})
+
+
+def _circuits(rng: Rng, **curves: np.ndarray) -> xr.Dataset:
+    """Of 16 heads, along the steps of a trajectory; every number that is not given varies from head to head."""
+    composition = np.full((len(STEPS), 3, 16, 16), np.nan)
+    composition[:, :, :8, 8:] = rng.standard_normal((3, 8, 8)) * rise(1000)[:, None, None, None]
+    copying = curves.get("copying", rise(1000))[:, None] * np.ones(16)
+    rises = rise(1000)[:, None] * rng.standard_normal(16)
+    return xr.Dataset(
+        {
+            "composition": (("step", "input", "sender", "receiver"), composition),
+            "copying_eigenvalues": (("step", "head"), copying),
+            "repeat_rise": (("step", "head"), rises),
+        },
+        coords={"step": STEPS, "input": list("QKV"), "sender": HEADS, "receiver": HEADS, "head": HEADS},
+    )
+
+
+def each_change_anywhere(rng: Rng) -> Findings:
+    prefix, copying, fall = 10 ** rng.uniform(2, X[-1], 3)
+    curves = trajectory(rng, prefix=0.3 * rise(prefix), fall=fall)
+    return Findings({"trajectory": curves, "circuits": _circuits(rng, copying=rise(copying))})
+
+
+def pairs_alike(rng: Rng) -> Findings:
+    return Findings({"trajectory": trajectory(rng), "circuits": _circuits(rng)})
+
+
+def induction_heads_worth_as_much(rng: Rng) -> Findings:
+    return Findings({"trajectory": types(rng, 3), "circuits": _circuits(rng)})
+
+
 def _boundaries(places: np.ndarray) -> xr.Dataset:
     edges = {"boundary_step": 1.0, "boundary_low": 0.95, "boundary_high": 1.05}
     return xr.Dataset({name: ("boundary", 10**places * factor) for name, factor in edges.items()})

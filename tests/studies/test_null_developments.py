@@ -17,13 +17,18 @@ from ontogeny.studies.language import STUDY as LANGUAGE
 from ontogeny.studies.language.config import Thresholds
 from ontogeny.studies.linear_networks import STUDY as LINEAR
 
-CASES, SIMULATED = 80, 99
+CASES, FEW, SIMULATED = 80, 40, 99
 UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "bigram-to-trigram", made.bigram_rise_at_its_limit),
     (LANGUAGE, "previous-before-induction", made.both_heads_together),
     (LANGUAGE, "icl-with-induction", made.fall_anywhere),
     (LANGUAGE, "one-layer-control", made.control_at_its_limit),
     (LANGUAGE, "one-layer-control", made.two_layers_at_the_limit),
+    (LANGUAGE, "smeared-keys", made.smeared_at_its_limit),
+    (LANGUAGE, "smeared-keys", made.plain_at_the_limit),
+    (LANGUAGE, "change-together", made.each_change_anywhere),
+    (LANGUAGE, "composition-with-induction", made.pairs_alike),
+    (LANGUAGE, "induction-ablated", made.induction_heads_worth_as_much),
     (LANGUAGE, "stages", made.boundaries_anywhere),
     (LANGUAGE, "stages", made.coefficient_that_does_not_rise),
     (LANGUAGE, "code-and-prose", made.induction_heads_like_others),
@@ -46,18 +51,18 @@ def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nulls, "permutations", partial(nulls.permutations, count=SIMULATED))
 
 
-def p_values(study: Study, claim: str, make: Make) -> np.ndarray:
+def p_values(study: Study, claim: str, make: Make, cases: int = CASES) -> np.ndarray:
     """Of one made-up development after the other; simulated ones are multiples of 1/100, which is evened out."""
     config = study.config("standard").model_copy(update={"tested": (claim,)})
     if study is LANGUAGE:
         config = config.model_copy(update={"thresholds": Thresholds(bootstrap=SIMULATED)})
     rng, found = np.random.default_rng(0), []
-    for seed in range(CASES):
+    for seed in range(cases):
         evidence = study.claims.test(make(rng), config.model_copy(update={"seed": seed}))[claim]
         assert isinstance(evidence, Evidence), evidence
         assert evidence.null is not None
         found.append(evidence.null.p_value)
-    return np.array(found) + rng.uniform(-0.5, 0.5, CASES) / (SIMULATED + 1)
+    return np.array(found) + rng.uniform(-0.5, 0.5, cases) / (SIMULATED + 1)
 
 
 @pytest.mark.parametrize(("study", "claim", "make"), UNIFORM, ids=named)
@@ -67,7 +72,7 @@ def test_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
 
 @pytest.mark.parametrize(("study", "claim", "make"), LARGER, ids=named)
 def test_never_smaller_than_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
-    found = p_values(study, claim, make)
+    found = p_values(study, claim, make, FEW)
     assert kstest(found, "uniform", alternative="greater").pvalue > 0.01
     assert kstest(found / 2, "uniform", alternative="greater").pvalue < 1e-6
 

@@ -62,6 +62,20 @@ def anywhere_in_log_step(step: float, other: float, first: float, last: float) -
     return Null("anywhere in log step", float(np.clip(covered / (high - low), 0, 1)))
 
 
+def all_within(steps: Float[np.ndarray, " change"], first: float, last: float) -> Null:
+    """Place every change uniformly in log step: the chance that all of them lie within as short an interval.
+
+    For k changes and an interval that is the share r of the range, it is k r^(k-1) - (k - 1) r^k.
+
+    Args:
+        steps: steps of the changes, at least two.
+        first, last: range of possible steps.
+    """
+    share = float(np.clip(np.ptp(np.log10(steps)) / np.log10(last / first), 0, 1))
+    count = len(steps)
+    return Null("anywhere in log step", count * share ** (count - 1) - (count - 1) * share**count)
+
+
 def permutations(
     statistic: Callable[[np.ndarray], float],
     labels: np.ndarray,

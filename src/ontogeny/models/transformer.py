@@ -25,6 +25,9 @@ class TransformerConfig(Settings):
         d_mlp: width of the MLPs; 0 leaves them out (attention-only).
         positions: `shortformer` adds learned positions to the inputs of queries and keys only, `learned` to the stream.
         normalization: `layer` puts a LayerNorm before each block's parts and before the unembedding.
+        smeared_keys: whether a head's key at a position is mixed with that at the position before, in a share that the
+            head learns: k_j = σ(a) k_j + (1 - σ(a)) k_(j-1) (Olsson et al., 2209.11895). A single layer can then learn
+            induction. The shares `smear` belong to no head in `components`.
         init_std: standard deviation of embeddings and positions; other matrices use 1/sqrt(fan-in).
     """
 
@@ -36,6 +39,7 @@ class TransformerConfig(Settings):
     d_mlp: NonNegativeInt = 0
     positions: Literal["shortformer", "learned"] = "shortformer"
     normalization: Literal["layer", "none"] = "layer"
+    smeared_keys: bool = False
     init_std: float = 0.5
 
     @model_validator(mode="after")
@@ -91,17 +95,25 @@ class Attention(nn.Module):
         self.b_Q, self.b_K, self.b_V = (nn.Parameter(torch.zeros(heads, d_head)) for _ in range(3))
         self.W_O = _matrix(heads, d_head, width, fan_in=width, generator=generator)
         self.b_O = nn.Parameter(torch.zeros(width))
+        self.smear = nn.Parameter(torch.zeros(heads)) if config.smeared_keys else None
         self.hook_q, self.hook_k, self.hook_v, self.hook_z = (HookPoint() for _ in range(4))
         self.hook_attn_scores, self.hook_pattern, self.hook_result = (HookPoint() for _ in range(3))
 
     def forward(self, query_key_input: Tensor, value_input: Tensor) -> Tensor:
         q = self.hook_q(_per_head(query_key_input, self.W_Q, self.b_Q))  # b p h e
-        k = self.hook_k(_per_head(query_key_input, self.W_K, self.b_K))
+        k = self.hook_k(self._smeared(_per_head(query_key_input, self.W_K, self.b_K)))
         v = self.hook_v(_per_head(value_input, self.W_V, self.b_V))
         z = self.hook_z(self._mix(q, k, v))  # b p h e
         if self.hook_result.watched:  # the heads' own outputs are only formed when somebody looks
             return self.hook_result(torch.einsum("bphe,hed->bphd", z, self.W_O)).sum(dim=2) + self.b_O
         return _affine(z.flatten(2), self.W_O.flatten(0, 1), self.b_O)
+
+    def _smeared(self, k: Tensor) -> Tensor:
+        """Each key mixed with the one before; the first has none before it."""
+        if self.smear is None:
+            return k
+        before = torch.cat([k[:, :1], k[:, :-1]], dim=1)
+        return torch.lerp(before, k, self.smear.sigmoid()[:, None])
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # b h p e

@@ -1,9 +1,11 @@
 """A small transformer on real text: bigrams, n-grams, previous-token heads, induction, and the stages of its LLC."""
 
+from ontogeny.studies.language import circuit_evidence as circuit_evidence  # adds its claims
+from ontogeny.studies.language import refined_evidence as refined_evidence  # adds its claims
 from ontogeny.studies.language.config import PRESETS
+from ontogeny.studies.language.evidence import claims
 from ontogeny.studies.language.panels import panels
 from ontogeny.studies.language.recipe import run
-from ontogeny.studies.language.refined_evidence import claims
 from ontogeny.studies.study import Study
 
 STUDY = Study(

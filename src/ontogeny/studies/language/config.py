@@ -1,6 +1,6 @@
 """The language study's one frozen config, and its presets."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from ontogeny.core.settings import Settings
 from ontogeny.data import TextConfig
@@ -21,10 +21,9 @@ class Architecture(Settings):
     d_mlp: int = 0
     init_std: float = 0.5
 
-    def with_text(self, text: TextConfig, num_layers: int | None = None) -> TransformerConfig:
+    def with_text(self, text: TextConfig, **changes: Any) -> TransformerConfig:
         tokens = {"vocabulary_size": text.vocabulary_size, "context_length": text.context_length}
-        layers = {"num_layers": num_layers or self.num_layers}
-        return TransformerConfig.model_validate(self.model_dump() | tokens | layers)
+        return TransformerConfig.model_validate(self.model_dump() | tokens | changes)
 
 
 class Refinement(Settings):
@@ -64,6 +63,10 @@ class Thresholds(Settings):
         smoothing, first_step: of `ontogeny.development.curves.steepest`.
         bootstrap: resamples over probe sequences.
         head_scores: final scores from which a head is of a type; the first that it reaches is its type.
+        together: longest interval, in decades of step, in which prefix matching, copying and the in-context score must
+            all change.
+        ablation_ratio: least ratio of the rise of the loss on repeats without an induction head to that without
+            another head.
         fallen: relative fall from the peak, beyond twice its error, from which a curve counts as rising and falling.
     """
 
@@ -79,6 +82,8 @@ class Thresholds(Settings):
         ("previous_token", 0.25),
         ("current_token", 0.25),
     )
+    together: float = 0.4
+    ablation_ratio: float = 5.0
     fallen: float = 0.1
 
 
@@ -89,6 +94,7 @@ class LanguageConfig(StudyConfig):
         posterior: nβ and γ of every coefficient of the study, of the whole and of parts; where they are None they are
             chosen from pilot checkpoints of the whole.
         sampler: of the whole network's coefficients.
+        smeared_training: of a network as the control, but with smeared keys; None leaves it out.
         first_measured: checkpoints of earlier steps are not measured; in the first steps of training a network is at
             no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
@@ -102,6 +108,7 @@ class LanguageConfig(StudyConfig):
     control_layers: int = 1
     training: TrainingConfig
     control_training: TrainingConfig
+    smeared_training: TrainingConfig | None = None
     posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05)
     first_measured: int = 0
@@ -147,6 +154,7 @@ PRESETS = {
         LanguageConfig(
             training=_training(4000, 40, 10, learning_rate=3e-3),
             control_training=_training(4000, 16, 10, learning_rate=3e-3),
+            smeared_training=_training(4000, 16, 10, learning_rate=3e-3),
             posterior=PosteriorConfig(nbeta=30, localization=300),
             sampler=Calibrated(error=0.05, budget=16_000),
             circuit_checkpoints=30,
@@ -167,6 +175,7 @@ PRESETS = {
             probes=TextProbes(ngram_sequences=8),
             training=_training(50_000, 100, 200, batch_size=100, learning_rate=1e-3, state_every=1000),
             control_training=_training(50_000, 30, 20, batch_size=100, learning_rate=1e-3, state_every=1000),
+            smeared_training=_training(50_000, 30, 20, batch_size=100, learning_rate=1e-3, state_every=1000),
             posterior=PosteriorConfig(nbeta=30, localization=200),
             sampler=Calibrated(error=0.05, budget=32_000),
             circuit_checkpoints=30,

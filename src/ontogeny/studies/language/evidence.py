@@ -88,8 +88,8 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence:
     prefix, icl = best_head(trajectory, INDUCTION), trajectory["icl_by_sequence"].transpose("step", ...).values
 
     def changes(in_prefix: np.ndarray, in_icl: np.ndarray) -> tuple[float, float]:
-        fall = _steepest(steps, -icl[:, in_icl].mean(axis=1), thresholds)
-        return fall, _steepest(steps, prefix[:, in_prefix].mean(axis=1), thresholds)
+        fall = steepest_of(steps, -icl[:, in_icl].mean(axis=1), thresholds)
+        return fall, steepest_of(steps, prefix[:, in_prefix].mean(axis=1), thresholds)
 
     def apart(fall: float, rise: float) -> float:
         return float(abs(np.log10(fall / rise)))
@@ -163,8 +163,8 @@ def behavioural_changes(trajectory: xr.Dataset, thresholds: Thresholds) -> dict[
         "bigram minimum": float(steps[laws.sel(order="bigram").values.argmin()]),
         "trigram minimum": float(steps[laws.sel(order="trigram").values.argmin()]),
         "previous-token half": half_time(steps, previous),
-        "prefix-matching rise": _steepest(steps, prefix, thresholds),
-        "in-context fall": _steepest(steps, -trajectory["icl_score"].values, thresholds),
+        "prefix-matching rise": steepest_of(steps, prefix, thresholds),
+        "in-context fall": steepest_of(steps, -trajectory["icl_score"].values, thresholds),
     }
 
 
@@ -179,5 +179,6 @@ def _steps(found: Findings) -> np.ndarray:
     return found["trajectory"]["step"].values
 
 
-def _steepest(steps: np.ndarray, curve: np.ndarray, thresholds: Thresholds) -> float:
+def steepest_of(steps: np.ndarray, curve: np.ndarray, thresholds: Thresholds) -> float:
+    """Step of the steepest rise of a curve, smoothed as the thresholds say."""
     return steepest(steps, curve, smoothing=thresholds.smoothing, first_step=thresholds.first_step)

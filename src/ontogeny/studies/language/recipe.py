@@ -24,15 +24,18 @@ SNIPPET_LENGTH = 64
 
 
 def run(work: Workspace, config: LanguageConfig) -> None:
-    """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`; where
-    circuits are read, `circuits`; and, where parts are refined, `refined`, `signatures`, `relative` and `responses`.
+    """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`.
+
+    Where one is trained, also `smeared` and `smeared-curves`, of a network with smeared keys; where circuits are read,
+    `circuits`; and, where parts are refined, `refined`, `signatures`, `relative` and `responses`.
     """
     develop(work, config, load_text(config.text, work.cache / "text", work.progress))
 
 
 def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
     """The study of networks that learn this text."""
-    shapes = [config.architecture.with_text(config.text, layers) for layers in (None, config.control_layers)]
+    single = {"num_layers": config.control_layers}
+    shapes = [config.architecture.with_text(config.text, **changes) for changes in ({}, single)]
     makes = [partial(network, shape, work.seed("weights", shape.num_layers), config.device) for shape in shapes]
     data = text.train[BASE]
     two_layer = work.train("two-layer", makes[0], data, next_token, config.training)
@@ -45,6 +48,11 @@ def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
     steps = [[step for step in made.steps if step >= config.first_measured] for made in (two_layer, control)]
     trajectory = work.measure("trajectory", two_layer, makes[0], data, next_token, steps=steps[0], **options)
     work.measure("control-curves", control, makes[1], data, next_token, components=[], steps=steps[1], **options)
+    if config.smeared_training:
+        shape = config.architecture.with_text(config.text, **single, smeared_keys=True)
+        make = partial(network, shape, work.seed("weights", "smeared"), config.device)
+        made = work.train("smeared", make, data, next_token, config.smeared_training)
+        work.measure("smeared-curves", made, make, data, next_token, components=[], steps=made.steps[-1:], **options)
     tokens = text.validation[CODE][:1, :SNIPPET_LENGTH]
     work.step("snippet", snippet, two_layer, shapes[0], tokens, text.token_strings(tokens[0]), trajectory)
     work.step("stages", stages, trajectory, config.stages)

@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ontogeny import execution as execution
+    from ontogeny.comparison import CompareConfig as CompareConfig
+    from ontogeny.comparison import compare as compare
     from ontogeny.core import losses as losses
     from ontogeny.core.errors import CorruptFile as CorruptFile
     from ontogeny.core.errors import EstimateNotTrusted as EstimateNotTrusted
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from ontogeny.training import train_instances as train_instances
 
 _HOMES = {
+    "ontogeny.comparison": ("CompareConfig", "compare"),
     "ontogeny.core.errors": ("CorruptFile", "EstimateNotTrusted", "InvalidArgument"),
     "ontogeny.core.outcome": ("Outcome", "TrainingOutcome"),
     "ontogeny.core.protocols": ("Task",),

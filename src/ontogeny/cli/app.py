@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ontogeny.cli import coefficients, options
+from ontogeny.cli import coefficients, comparing, options
 from ontogeny.core.errors import OntogenyError
 from ontogeny.core.user_files import mistake
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for command in (coefficients.llc, coefficients.measure, coefficients.components):
+for command in (coefficients.llc, coefficients.measure, coefficients.components, comparing.compare):
     app.command()(command)
 
 

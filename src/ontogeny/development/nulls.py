@@ -1,6 +1,6 @@
 """Null hypotheses for claims about development. Each is a function that returns the p-value of the observation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,6 +132,14 @@ def either(*nulls: Null) -> Null:
     """Any of several nulls may hold: the largest of their p-values, all of which a claim must beat."""
     worst = max(nulls, key=lambda null: null.p_value)
     return Null(" or ".join(null.name for null in nulls), worst.p_value, worst.typical)
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> list[float]:
+    """Holm's step-down correction: sorted p times the number of hypotheses left, made monotone, at most 1."""
+    order = np.argsort(p_values)
+    factors = len(p_values) - np.arange(len(p_values))
+    stepped = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
+    return [float(stepped[np.flatnonzero(order == place)[0]]) for place in range(len(p_values))]
 
 
 def _share(hits: np.ndarray) -> float:

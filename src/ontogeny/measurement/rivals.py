@@ -30,11 +30,21 @@ def mahalanobis(posterior: LocalPosterior, samples: Samples, reference: Samples)
     The last hidden layer is what the last module with a weight matrix is called with, averaged over positions. NaN for
     a network without such a module, or with fewer than two reference samples.
     """
-    sites = [Site(name, "input") for name, module in posterior.one_by_one.model.named_modules() if _has_matrix(module)]
-    known, found = (_seen(posterior, each, sites, _averaged) for each in (reference, samples))
+    known, found = (last_hidden(posterior, each) for each in (reference, samples))
     if known is None or found is None or len(known) < 2:
         return np.full(len(samples), np.nan)
     return np.sqrt(np.maximum(LedoitWolf().fit(known).mahalanobis(found), 0))
+
+
+def last_hidden(
+    posterior: LocalPosterior, samples: Samples, positions: int | None = None
+) -> Float[np.ndarray, "sample width"] | None:
+    """What the last module with a weight matrix is called with, averaged over positions, or over the first of them.
+
+    None for a network without such a module.
+    """
+    sites = [Site(name, "input") for name, module in posterior.one_by_one.model.named_modules() if _has_matrix(module)]
+    return _seen(posterior, samples, sites, lambda activations: activations[:, :positions].mean(1))
 
 
 def gradient_norms(alone: LocalPosterior) -> Scores:
@@ -58,10 +68,6 @@ def _margin(outputs: Float[Tensor, "sample position output"]) -> Float[Tensor, "
         outputs.topk(2, dim=-1).values if outputs.shape[-1] > 1 else outputs.new_full((*outputs.shape[:2], 2), np.nan)
     )
     return (best[..., 0] - best[..., 1]).mean(-1)
-
-
-def _averaged(activations: Float[Tensor, "sample position width"]) -> Float[Tensor, "sample width"]:
-    return activations.mean(1)
 
 
 def _seen(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import combine_pvalues, t
 
+from ontogeny.development.nulls import holm
 from ontogeny.studies.evidence import AT_PRESET, Claim, Evidence, Failed, Finding
 
 Status = Literal["held", "not held", "not tested", "failed"]
@@ -66,14 +67,6 @@ def judge(claims: Sequence[Claim], by_seed: Mapping[int, Mapping[str, Finding]],
         )
         for claim in claims
     ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: sorted p times the number of hypotheses left, made monotone, at most 1."""
-    order = np.argsort(p_values)
-    factors = len(p_values) - np.arange(len(p_values))
-    stepped = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
-    return [float(stepped[np.flatnonzero(order == place)[0]]) for place in range(len(p_values))]
 
 
 def _evidence(by_seed: Mapping[int, Mapping[str, Finding]], claim: str) -> list[Evidence]:

@@ -1,0 +1,95 @@
+"""Settings of the superposition study."""
+
+from pydantic import Field, PositiveInt
+
+from ontogeny.core.settings import Settings
+from ontogeny.sampling import Calibrated, Fixed
+from ontogeny.studies.study import Preset, StudyConfig
+from ontogeny.training import TrainingConfig
+
+
+class Sweep(Settings):
+    """Networks on features of equal importance, one for each density, evenly spaced in its logarithm.
+
+    Attributes:
+        features, hidden: n and m.
+        densities: least and largest probability 1 - S with which a feature is on.
+        count: of densities.
+        training: of all at once, on fresh inputs.
+    """
+
+    features: PositiveInt = 64
+    hidden: PositiveInt = 12
+    densities: tuple[float, float] = (0.17, 0.8)
+    count: PositiveInt = 24
+    training: TrainingConfig
+
+
+class Diagram(Settings):
+    """Networks on two features in one dimension, over densities and relative importances of the second feature.
+
+    Attributes:
+        side: densities, and importances.
+        densities, importances: least and largest of each, evenly spaced in their logarithms.
+        margin: cells are near a boundary if the exact losses of the two best solutions differ by less than this share.
+        training: of all at once, on fresh inputs.
+        tries: networks at each cell, from other weights; the one with the lowest loss counts.
+    """
+
+    side: PositiveInt = 10
+    densities: tuple[float, float] = (0.03, 1.0)
+    importances: tuple[float, float] = (0.1, 10.0)
+    margin: float = Field(default=0.05, ge=0)
+    training: TrainingConfig
+    tries: PositiveInt = 5
+
+
+class Config(StudyConfig):
+    """Everything that the study depends on.
+
+    Attributes:
+        sweep, diagram: see there.
+        followed: density of the network that is followed along its training.
+        num_samples: n of its coefficients.
+        sampler: of these.
+        length: least |W_i| of a feature that counts as represented.
+        near: largest distance of a dimensionality from that of a geometry, to be of it.
+        plateau: least share of the represented features of a network that are of a geometry, for it to be reached.
+        reached: geometries of the five that must be reached.
+        agreement: least share of the cells away from boundaries that are as theory says.
+    """
+
+    sweep: Sweep
+    diagram: Diagram
+    followed: float = 0.4
+    num_samples: PositiveInt = 20_000
+    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=200_000)
+    length: float = 0.3
+    near: float = 0.02
+    plateau: float = 0.5
+    reached: PositiveInt = 3
+    agreement: float = 0.9
+
+
+def _training(steps: int, batch: int, rate: float, log: int = 0) -> TrainingConfig:
+    options = {"num_steps": steps, "batch_size": batch, "learning_rate": rate, "schedule": "cosine"}
+    kept = {"checkpoints_log": log, "checkpoints_linear": 0, "state_every": 2000, "log_every": 100}
+    return TrainingConfig.model_validate(options | kept)
+
+
+PRESETS = {
+    "quick": Preset(
+        "3 minutes",
+        Config(
+            sweep=Sweep(count=20, training=_training(10_000, 256, 5e-3, log=12)),
+            diagram=Diagram(side=8, training=_training(3000, 256, 1e-2)),
+        ),
+    ),
+    "standard": Preset(
+        "15 minutes a seed",
+        Config(
+            sweep=Sweep(count=40, training=_training(30_000, 256, 5e-3, log=24)),
+            diagram=Diagram(side=12, training=_training(6000, 512, 1e-2)),
+        ),
+    ),
+}

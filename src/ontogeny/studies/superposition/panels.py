@@ -1,0 +1,89 @@
+"""Panels of the superposition study."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from ontogeny.reports import Figure, Panel
+from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
+from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, ORANGE, StepAxis
+from ontogeny.studies.findings import Findings
+from ontogeny.studies.pages import trajectory_panels
+from ontogeny.studies.superposition.theory import GEOMETRIES, KINDS
+
+
+def panels(found: Findings) -> Iterator[Panel]:
+    """Geometry over densities, the phase diagram, and one network along its training with its coefficients."""
+    caption = (
+        "Each dot is a feature of the network trained at that density: the dimensions that it does not share. Lines "
+        "are the values of tetrahedra, triangles, opposite pairs, pentagons and square antiprisms. Below, hidden units "
+        "over the squared length of all features."
+    )
+    alt = "Feature dimensionality against one over density, with lines at the values of regular geometries"
+    yield Panel("geometry", "Geometry by sparsity", [Figure(fig_geometry(found["geometry"]), alt, caption)], "Geometry")
+    caption = (
+        "Two features in one dimension. Left, the kind of the best network at each cell; right, the kind of lowest "
+        "exact loss. Blue: the first feature alone; green: the second alone; orange: both, pointing in opposite "
+        "directions. Crosses: the two lowest exact losses are close."
+    )
+    alt = "Kinds of solution by density and relative importance, trained and by theory"
+    yield Panel("diagram", "Kept or given up", [Figure(fig_diagram(found["diagram"]), alt, caption)], "Phase diagram")
+    caption = "Dimensionality of every represented feature along the training of one network."
+    alt = "Feature dimensionality over training steps"
+    yield Panel("along", "Along training", [Figure(fig_along(found["along"]), alt, caption)])
+    yield from trajectory_panels(found)
+
+
+def fig_geometry(geometry: xr.Dataset) -> go.Figure:
+    """Dimensionalities against 1/(1 - S)."""
+    figure = small_multiples(["Dimensionality of each feature", "Hidden units per squared length"], 340)
+    x = 1 / geometry["density"].values
+    ends = np.array([x.min(), x.max()])
+    for level in GEOMETRIES.values():
+        line = {"color": NEUTRAL, "width": 1, "dash": "dot"}
+        figure.add_trace(go.Scatter(x=ends, y=[level, level], mode="lines", line=line, hoverinfo="skip", **axes(0)))
+    values = geometry["dimensionality"].values
+    marker = {"color": BLUE, "size": 5, "opacity": 0.35}
+    dots = go.Scatter(x=np.repeat(x, values.shape[1]), y=values.ravel(), mode="markers", marker=marker, name="feature")
+    figure.add_trace(dots.update(**axes(0)))
+    shared = go.Scatter(x=x, y=geometry["per_feature"].values, mode="lines+markers", name="m/|W|²")
+    figure.add_trace(shared.update(line={"color": ORANGE}, **axes(1)))
+    for panel in (0, 1):
+        set_axes(figure, panel, {"type": "log", "title": {"text": "1/(1 - S)"}}, {"range": [0, 1.05]})
+    return figure.update_layout(hovermode="closest")
+
+
+def fig_diagram(diagram: xr.Dataset) -> go.Figure:
+    """The trained kinds and those of theory."""
+    figure = small_multiples(["Trained", "Exact losses"], 340)
+    density, importance = (np.log10(diagram[name].values) for name in ("density", "importance"))
+    colors = [[0, BLUE], [0.33, BLUE], [0.33, GREEN], [0.67, GREEN], [0.67, ORANGE], [1, ORANGE]]
+    close = (diagram["gap"] < 0.05).transpose("importance", "density").values
+    for panel, name in enumerate(("trained", "theory")):
+        kinds = diagram[name].transpose("importance", "density").values
+        text = [[KINDS[kind] for kind in row] for row in kinds]
+        cells = go.Heatmap(x=density, y=importance, z=kinds, customdata=text, zmin=0, zmax=2, colorscale=colors)
+        cells.update(showscale=False, xgap=2, ygap=2, opacity=0.8, hovertemplate="%{customdata}<extra></extra>")
+        figure.add_trace(cells.update(**axes(panel)))
+        rows, columns = np.nonzero(close)
+        marker = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": NEUTRAL}}
+        near = go.Scatter(x=density[columns], y=importance[rows], mode="markers", marker=marker, hoverinfo="skip")
+        figure.add_trace(near.update(**axes(panel)))
+        titles = ("log₁₀ density", "log₁₀ importance of the second")
+        set_axes(figure, panel, {"title": {"text": titles[0]}}, {"title": {"text": titles[1]}, "showgrid": False})
+    return figure.update_layout(hovermode="closest")
+
+
+def fig_along(along: xr.Dataset) -> go.Figure:
+    """Dimensionalities along the steps of one training."""
+    steps = along["step"].values
+    axis, figure = StepAxis.of(steps), small_multiples(["Dimensionality of each feature"], 300)
+    curves = [
+        Curve("", axis.place(steps), values, BLUE, width=1.0, opacity=0.4, named=False, hover=False)
+        for values in along["dimensionality"].transpose("feature", "step").values
+    ]
+    draw_curves(figure, axes(0), curves, include=[0, 1])
+    set_axes(figure, 0, axis.layout(), {"range": [0, 1.05]})
+    return figure

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 import ontogeny as og
-from ontogeny.core.draws import settings_of
 from ontogeny.core.losses import mse
 from ontogeny.sampling import memory
 from ontogeny.sampling.spectrum import spectrum
@@ -119,5 +118,5 @@ def test_the_gradient_on_all_samples_at_the_center_is_taken_once(monkeypatch: py
         return gradients(self, positions, indices, *rest, **options)
 
     monkeypatch.setattr(og.LocalPosterior, "gradients", counted)
-    draws = og.Calibrated(budget=30_000, num_chains=2).draw(og.LocalPosterior(network(), DATA, mse))
+    og.Calibrated(budget=30_000, num_chains=2).draw(og.LocalPosterior(network(), DATA, mse))
     assert on_all == [True]

@@ -36,6 +36,11 @@ Device = Annotated[str | None, typer.Option(help="Device of the chains: cpu, cud
 Seed = Annotated[int, typer.Option(help="Root of the seed tree.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one per core.")]
 Key = Annotated[str | None, typer.Option(help="Entry of each file with the weights; default: found automatically.")]
+Every = Annotated[
+    str | None,
+    typer.Option(help="Checkpoints to take: log:24, linear:24, or a number of which steps are multiples; default all."),
+]
+Keep = Annotated[str, typer.Option(help="Checkpoints of a hub that stay on disk: none, last or all.")]
 Context = Annotated[int | None, typer.Option(help="Tokens per sample of a text; default 128, or the model's maximum.")]
 Components = Annotated[
     list[str] | None,
@@ -51,6 +56,11 @@ def pairs(settings: Sequence[str] | None, **named: object) -> dict[str, str]:
             raise InvalidArgument("--set", expected="key=value", found=repr(name), instead=f"--set {name}=…")
     shorts = {name.replace("sampler_", "sampler."): str(value) for name, value in named.items() if value is not None}
     return {name: value for name, _, value in split} | shorts
+
+
+def grid(every: str | None) -> str | int | None:
+    """`--every` as `open_checkpoints` takes it."""
+    return int(every) if every is not None and every.isdigit() else every
 
 
 def executor(jobs: int | None) -> "Executor | None":

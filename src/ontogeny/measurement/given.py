@@ -14,7 +14,6 @@ from ontogeny.core.samples import Samples
 from ontogeny.execution import Executor
 from ontogeny.measurement.jobs import Run
 from ontogeny.stores import Checkpoints
-from ontogeny.stores.layouts import Adapter
 
 MAIN = "data"
 
@@ -88,7 +87,7 @@ def datasets_of(data: Any, num_samples: int | None, datasets: Any) -> dict[str, 
 
 def check_base(network: Run, step: int) -> None:
     """Refuse an adapter over a base model that `model_fn` draws at random: the checkpoint does not hold the base."""
-    if "peft" not in sys.modules or not isinstance(network.checkpoints.load(step), Adapter):
+    if "peft" not in sys.modules or not network.checkpoints.holds_adapter(step):
         return  # an adapter loads into a model of peft alone; without it no checkpoint is loaded once more
     states = []
     for seed in range(2):

@@ -13,6 +13,7 @@ from torch import nn
 
 from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor, Job, default_executor
+from ontogeny.measurement.by_step import run_by_step
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Cell, Measurement
 from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
@@ -53,6 +54,17 @@ class Run:
             model.load_state_dict(own)
             for module, training in modes.items():
                 module.training = training
+
+    @contextlib.contextmanager
+    def bare(self, step: int) -> Generator[nn.Module]:
+        """The network as at a step, for its names and shapes alone: weights that are far away are not fetched."""
+        if self.checkpoints.at_once is None:
+            with self.at(step) as model:
+                yield model
+            return
+        with torch.random.fork_rng(devices=[]):
+            model = self.model_fn()
+        yield model
 
 
 def measure_cells(
@@ -96,7 +108,12 @@ def measure_cells(
 
     if jobs:
         shared = run, [cell.at for _, cell in cells]
-        (executor or default_executor(len(jobs))).run(jobs, progress, keep, shared=shared, task=task)
+        chosen = executor or default_executor(len(jobs))
+        if run.checkpoints.at_once is None:
+            chosen.run(jobs, progress, keep, shared=shared, task=task)
+        else:
+            steps_of = [step for step, *_ in wanted]
+            run_by_step(run.checkpoints, steps_of, jobs, chosen, progress, keep, shared, task)
     return _with_divergence(_together(steps, cells, found), run.checkpoints)
 
 

@@ -36,10 +36,13 @@ def measure(
     keep: options.Keep = "last",
     settings: options.SamplingOptions = None,
     jobs: options.Jobs = None,
+    shard: options.Shard = None,
+    ray: options.RayAddress = None,
+    gathering: Annotated[bool, typer.Option("--gathering", hidden=True)] = False,
     dry_run: Annotated[bool, typer.Option(help="Only list the jobs and their largest cost.")] = False,
 ) -> None:
     """LLC curve and stages of your own training run. Prints its plan first; resumable."""
-    from ontogeny.cli import plan
+    from ontogeny.cli import plan, shards
     from ontogeny.cli.given import read_given
     from ontogeny.measurement import measure as measure_run
     from ontogeny.measurement import write_report
@@ -58,22 +61,24 @@ def measure(
         for line in plan.jobs(steps, given, chosen):
             typer.echo(f"  {line}")
         return
-    trajectory = measure_run(
-        run,
-        given.model_fn,
-        given.samples,
-        given.loss_fn,
-        components=given.components,
-        datasets=given.datasets,
-        behaviour=given.behaviour,
-        posterior=chosen.posterior,
-        sampler=chosen.sampler,
-        steps=step,
-        seed=seed,
-        store=out / "measurements",
-        executor=options.executor(jobs),
-        progress=True,
-    )
+    shards.record(out)
+    with shards.told(out, gathering):
+        trajectory = measure_run(
+            run,
+            given.model_fn,
+            given.samples,
+            given.loss_fn,
+            components=given.components,
+            datasets=given.datasets,
+            behaviour=given.behaviour,
+            posterior=chosen.posterior,
+            sampler=chosen.sampler,
+            steps=step,
+            seed=seed,
+            store=out / "measurements",
+            executor=shards.gatherer() if gathering else options.executor(jobs, shard, ray),
+            progress=True,
+        )
     write_tree(out / "trajectory.zarr", trajectory)
     page = write_report(
         trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ontogeny.core.protocols import Progress, WeightedProgress, reporting
-from ontogeny.execution import Executor, Job
+from ontogeny.execution import Executor, Failures, Job, failed_jobs
 from ontogeny.stores import Checkpoints
 
 
@@ -26,7 +26,7 @@ def run_by_step(
         steps: of each job.
     """
     total, done = sum(job.weight for job in jobs), 0.0
-    errors: list[Exception] = []
+    failures = Failures(jobs)
     ordered = checkpoints.in_order(list(dict.fromkeys(steps)))
     with reporting(progress, task, len(jobs)), checkpoints.visiting(ordered):
         for step in ordered:
@@ -42,12 +42,14 @@ def run_by_step(
                 checkpoints.visit(step)
                 executor.run([jobs[index] for index in mine], part, deliver, shared=shared, task=task)
             except Exception as error:
-                errors.append(error)
+                inside = failed_jobs(error)
+                if not inside:  # the checkpoint cannot be had, so that all jobs of its step fail
+                    for index in mine:
+                        failures.add(index, error)
+                for failed in inside:
+                    failures.add_text(mine[failed.index], failed, error)
             done += weight
-    if errors:
-        for other in errors[1:6]:
-            errors[0].add_note(f"Also failed: {type(other).__name__}: {' '.join(str(other).split())[:200]}")
-        raise errors[0]
+    failures.raise_first()
 
 
 class _Part:

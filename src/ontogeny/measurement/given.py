@@ -11,7 +11,7 @@ from torch import nn
 from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.samples import Samples
-from ontogeny.execution import Executor
+from ontogeny.execution import Executor, Shard
 from ontogeny.measurement.jobs import Run
 from ontogeny.stores import Checkpoints
 
@@ -51,6 +51,11 @@ def checked_executor(executor: Any) -> Executor | None:
         found = arguments.show(executor)
         raise InvalidArgument("executor", expected="an executor", found=found, instead=instead)
     return executor
+
+
+def undivided(executor: Executor | None) -> Executor | None:
+    """Who runs jobs of which every shard needs all results."""
+    return executor.executor if isinstance(executor, Shard) else executor
 
 
 def names_of(components: object) -> list[str]:

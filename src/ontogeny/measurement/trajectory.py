@@ -24,6 +24,7 @@ from ontogeny.measurement.given import (
     datasets_of,
     names_of,
     steps_of,
+    undivided,
 )
 from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
@@ -91,8 +92,8 @@ def measure(
             data, settings, component, your own code that it calls, and library versions. A killed measurement resumes
             when it is started again, and ends with the same numbers. Only what has changed is measured again. Several
             processes may share a store.
-        executor: runs the jobs: `execution.Serial()` or `execution.Processes(n)`; default one process per core. The
-            numbers are the same, bit for bit.
+        executor: runs the jobs: `execution.Serial()`, `execution.Processes(n)`, `execution.Ray()`, or one part of them,
+            `execution.Shard(2, 4)`; default one process per core. The numbers are the same, bit for bit.
         steps: checkpoints to measure; default all.
         progress: a `Progress`, or True for a bar in the terminal.
         num_samples: n of `data`, if the data have no length. For `datasets` use `Samples(each, num_samples)`.
@@ -111,6 +112,9 @@ def measure(
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is not an error:
             see `llc_outcome`.
         CorruptFile: for a damaged checkpoint or stored result, named in the message. Earlier results are kept.
+        OtherShards: from a `Shard` that has done its own jobs, while others are left.
+        Exception: the first error of a job, after all others have run; `execution.failed_jobs` lists them all. Started
+            again with the same store, only those that failed run.
     """
     network, place = as_run(run, model_fn), as_store(store)
     wanted, named = steps_of(run, steps), datasets_of(data, num_samples, datasets)
@@ -133,7 +137,8 @@ def measure(
                     config.nbeta, config.localization
                 )  # both values are given, and a mass would not be used
             else:
-                choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **common)
+                whole: dict[str, Any] = common | {"executor": undivided(executor)}
+                choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **whole)
             config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
             asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
         found = measure_cells(network, wanted, asked, **common)

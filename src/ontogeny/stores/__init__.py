@@ -16,6 +16,8 @@ from ontogeny.stores.manifest import seal as seal
 from ontogeny.stores.manifest import sha256 as sha256
 from ontogeny.stores.opening import open_checkpoints as open_checkpoints
 from ontogeny.stores.repository import HubUnreachable as HubUnreachable
+from ontogeny.stores.temporaries import is_stale as is_stale
+from ontogeny.stores.temporaries import process_name as process_name
 from ontogeny.stores.temporaries import remove as remove
 from ontogeny.stores.trees import ZarrSink as ZarrSink
 from ontogeny.stores.trees import read_tree as read_tree

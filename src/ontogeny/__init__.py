@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ontogeny.sampling import estimate_llc as estimate_llc
     from ontogeny.sampling import sample as sample
     from ontogeny.sampling import weight_noise as weight_noise
+    from ontogeny.stores import Hub as Hub
     from ontogeny.stores import open_checkpoints as open_checkpoints
     from ontogeny.studies.runner import Run as Run
     from ontogeny.studies.runner import study as study
@@ -103,7 +104,7 @@ _HOMES = {
         "sample",
         "weight_noise",
     ),
-    "ontogeny.stores": ("open_checkpoints",),
+    "ontogeny.stores": ("Hub", "open_checkpoints"),
     "ontogeny.studies.runner": ("Run", "study"),
     "ontogeny.training": ("Stage", "TrainingConfig", "train", "train_instances"),
 }

@@ -4,10 +4,12 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch as patch_of
 
 import pytest
 from tests.advice import Mistake, follow, mistakes
 
+from ontogeny.cli.app import app
 from ontogeny.cli.given import Given, read_given
 from ontogeny.cli.hugging_face import from_text
 from ontogeny.cli.options import pairs
@@ -56,6 +58,23 @@ def language_model(tokenizer: bool = True, config: bool = True, broken: bool = F
     return folder
 
 
+def shell(line: str) -> bool:
+    """Run `ontogeny …` in this process, on small checkpoints in the folder; names in capitals stand for paths there."""
+    import torch
+
+    for step in (1, 2):
+        torch.manual_seed(step)
+        torch.save(torch.nn.Linear(3, 2).state_dict(), FOLDER / f"model_{step}.pt")
+    written(SETUP)
+    paths = {"CHECKPOINTS": "model_{N}.pt", "SETUP": "setup.py", "OUT": "out", "OTHERS": "other"}
+    words = [str(FOLDER / paths[word]) if word in paths else word for word in line.split()]
+    if words[1] == "measure":
+        words += ["--nbeta", "5", "--localization", "10", "--set", "sampler=fixed", "--jobs", "1"]
+        words += ["--set", "sampler.num_chains=2", "--set", "sampler.num_draws=2", "--set", "sampler.num_warmup=2"]
+    with patch_of("sys.argv", words):
+        return app(words[1:], standalone_mode=False) in (None, 0)
+
+
 def text(content: str | bytes = "a b " * 40, weights: Path | None = None, context: int | None = 8) -> Given:
     return from_text(written(content, "text.txt"), weights or language_model(), context)
 
@@ -85,6 +104,12 @@ MISTAKES = (
      "(written('a b ' * 40, 'code.txt'), including('ADVICE'))"),
     (GIVEN + "read_given", "read_given(FOLDER / 'nothing.py')", "SETUP",
      "the path of a file that defines model_fn(), data and loss_fn", "given(SETUP)"),
+    ("cli/shards.py:_command", "shell('ontogeny gather OUT')", "OUT",
+     "ontogeny measure CHECKPOINTS SETUP --shard 1/4 --out OUT, before ontogeny gather OUT",
+     "shell('ADVICE'.split(', before ')[0]) and shell('ontogeny gather OUT --rerun')"),
+    ("cli/shards.py:_merge", "shell('ontogeny gather OUT OTHERS')", "OTHERS",
+     "the folder that --out named for the shard",
+     "shell('ontogeny measure CHECKPOINTS SETUP --out OTHERS') and shell('ontogeny gather OUT OTHERS')"),
     (GIVEN + "_from_file", "given('import torch')", "SETUP", "loss_fn = og.losses.cross_entropy", "given(SETUP)"),
     (GIVEN + "_from_file#2", "given(NAMELESS)", "SETUP", "def model_fn(): return ...", "given(SETUP)"),
     (FOLDERS + "from_text", "text(context=99)", "--context", "--context 16", "text(context=int('ADVICE'[10:]))"),

@@ -11,7 +11,7 @@ from torch import nn
 
 import ontogeny as og
 from ontogeny.core.protocols import Silent
-from ontogeny.measurement import HeadCircuits, Run
+from ontogeny.measurement import HeadCircuits, Run, jobs_in
 from ontogeny.measurement.given import (
     as_run,
     as_store,
@@ -73,6 +73,9 @@ def responses(probes: dict[str, Any]) -> Responses:
 
 # fmt: off
 MISTAKES = (
+    ("measurement/record.py:jobs_in", "jobs_in('elsewhere')", "store", "the folder that was given as store=",
+     "og.measure(run, linear, code, loss, components=[], store='here', executor=og.execution.Serial()) is not None "
+     "and jobs_in('here')"),
     ("measurement/head_circuits.py:HeadCircuits.__post_init__", "HeadCircuits(half)", "repeats",
      "torch.cat([half, half], dim=1)", "HeadCircuits(ADVICE).repeats.shape == (2, 6)"),
     ("measurement/anomalies.py:anomaly", "scored(code, code)", "trusted", "20 or more samples",

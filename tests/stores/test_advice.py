@@ -1,6 +1,8 @@
 """What errors of this room say to write instead."""
 
+import sys
 from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.advice import Mistake, follow, mistakes
+from tests.hub_server import HubServer, branches
+from tests.hub_server import whole as hub_files
 from torch import nn
 
 import ontogeny as og
-from ontogeny.stores import Checkpoints, load_into, locked, open_checkpoints
+from ontogeny.stores import Checkpoints, Hub, load_into, locked, open_checkpoints
 from ontogeny.stores.manifest import require_replaceable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -138,8 +142,69 @@ def within(*folders: str) -> bool:
         return True
 
 
+@cache
+def server() -> HubServer:
+    found = HubServer().start()
+    steps = ["step1", "step2", "step4"]
+    two_lines = [f"{stage}-step{step}" for stage in ("a", "b") for step in (1, 2)]
+    found.repos = {"org/net": branches(steps), "org/lines": branches(two_lines), "org/moved": branches(steps)}
+    found.repos["org/pickle"] = branches(steps, lambda step: {"pytorch_model.bin": b""})
+    found.repos["org/empty"] = branches([], empty_main=True)
+    found.repos["org/empty"].add("with-weights", lambda: hub_files(1))
+    found.repos["org/twice"] = branches(["a-step1", "b-step1", "b-step2"])
+    return found
+
+
+def remote(source: str, **options: Any) -> Checkpoints:
+    """Opened on the server."""
+    hub = options.pop("hub", Hub)
+    return open_checkpoints(source, hub=hub(endpoint=server().endpoint, cache=FOLDER), **options)
+
+
+def after_a_move(**options: Any) -> Checkpoints:
+    remote("hf://org/moved", hub=partial(Hub, moved="take"))
+    server().repos["org/moved"].add("step2", lambda: hub_files(3))
+    return remote("hf://org/moved", **options)
+
+
+def pickled(**options: Any) -> Checkpoints:
+    return remote("hf://org/pickle", **options)
+
+
+def without_the_library(patch: pytest.MonkeyPatch, installed: bool) -> Checkpoints:
+    if not installed:
+        patch.setitem(sys.modules, "huggingface_hub", None)
+    return remote("hf://org/net") if installed else open_checkpoints("hf://org/net", hub=Hub("http://x", FOLDER))
+
+
 # fmt: off
 MISTAKES = (
+    ("stores/grid.py:on_grid", "open_checkpoints({5: state(), 7: state()}, every=4)", "every", 'every="log:24"',
+     "open_checkpoints([state(), state()], ADVICE)"),
+    ("stores/grid.py:on_grid#2", "open_checkpoints([state()], every='24')", "every", 'every="log:24"',
+     "open_checkpoints([state()], ADVICE)"),
+    ("stores/hub_opening.py:open_hub", "remote('hf://net')", "source", '"hf://EleutherAI/pythia-70m"',
+     "remote(ADVICE.replace('EleutherAI/pythia-70m', 'org/net'))"),
+    ("stores/hub_opening.py:_Listing.choose", "pickled()", "source", "pickle=True", "pickled(ADVICE)"),
+    ("stores/hub_opening.py:_Listing.choose", "remote('hf://org/empty')", "source", '"hf://org/empty@REVISION"',
+     "remote(ADVICE.replace('REVISION', 'with-weights'))"),
+    ("stores/hub_series.py:_matching", "remote('hf://org/twice@*-step{N}')", "source", '"hf://org/twice@b"',
+     "remote(ADVICE)"),
+    ("stores/hub_series.py:_matching#2", "remote('hf://org/net@stage{N}')", "source", '"hf://org/net"',
+     "remote(ADVICE)"),
+    ("stores/hub_series.py:_refuse", "remote('hf://org/lines')", "source", '"hf://org/lines@b"', "remote(ADVICE)"),
+    ("stores/pins.py:Pins.require_unmoved", "after_a_move()", "source", 'hub=Hub(moved="keep")',
+     "(lambda Hub: after_a_move(ADVICE))(partial(partial, Hub))"),
+    ("stores/pins.py:Pins.require_unmoved", "after_a_move()", "source", 'hub=Hub(moved="take")',
+     "(lambda Hub: after_a_move(ADVICE))(partial(partial, Hub))"),
+    ("stores/repository.py:Repository._ask", "without_the_library(patch, installed=False)", "source",
+     'pip install "ontogeny[hf]"', "without_the_library(patch, installed=True)"),
+    ("stores/repository.py:Repository._ask#2", "remote('hf://org/nothing')", "source", '"hf://organisation/name"',
+     "remote(ADVICE.replace('organisation/name', 'org/net'))"),
+    ("stores/repository.py:Repository._ask#3", "remote('hf://org/net@step9')", "source", '"hf://org/net"',
+     "remote(ADVICE)"),
+    (OPENING + "open_checkpoints", "open_checkpoints([state()], pickle=True)", "pickle", "no pickle=",
+     "open_checkpoints([state()])"),
     ("stores/locks.py:locked", "within('a', 'a')", "out", "another folder", "within('a', 'b')"),
     ("stores/locks.py:locked", "within('a', 'a')", "out", "the same when that process has ended",
      "within('a') and within('a')"),
@@ -186,16 +251,16 @@ MISTAKES = (
      "key='a').load(0))"),
     ("stores/manifest.py:require_replaceable", "require_replaceable(written('mine'))", "path", "another path",
      "require_replaceable(FOLDER / 'other')"),
-    (OPENING + "open_checkpoints", "open_checkpoints([state()], load=torch.load)", "load", "no load=",
+    (OPENING + "open_checkpoints#2", "open_checkpoints([state()], load=torch.load)", "load", "no load=",
      "open_checkpoints([state()])"),
-    (OPENING + "open_checkpoints#2", "open_checkpoints(3)", "source", "a list", "open_checkpoints([state()])"),
-    (OPENING + "open_checkpoints#5", "open_checkpoints({'3': state()})", "source", "{0: model.state_dict()}",
+    (OPENING + "open_checkpoints#3", "open_checkpoints(3)", "source", "a list", "open_checkpoints([state()])"),
+    (OPENING + "open_checkpoints#6", "open_checkpoints({'3': state()})", "source", "{0: model.state_dict()}",
      "(lambda model: open_checkpoints(ADVICE))(linear())"),
-    (OPENING + "open_checkpoints#3", "open_checkpoints([])", "source", "[model.state_dict()]",
+    (OPENING + "open_checkpoints#4", "open_checkpoints([])", "source", "[model.state_dict()]",
      "(lambda model: opened(ADVICE))(linear())"),
-    (OPENING + "open_checkpoints#4", "open_checkpoints([linear()])", "source", "[model.state_dict()]",
+    (OPENING + "open_checkpoints#5", "open_checkpoints([linear()])", "source", "[model.state_dict()]",
      "(lambda model: opened(ADVICE))(linear())"),
-    (OPENING + "open_checkpoints#4", "open_checkpoints([series('model_3.pt') / 'model_3.pt'])", "source",
+    (OPENING + "open_checkpoints#5", "open_checkpoints([series('model_3.pt') / 'model_3.pt'])", "source",
      "the folder or pattern of files", "opened(series('model_3.pt'))"),
     (OPENING + "_on_disk", "open_checkpoints(series('final.pt'))", "source", "final.pt", "opened(FOLDER / 'ADVICE')"),
     (OPENING + "_on_disk", "open_checkpoints(FOLDER / 'nothing')", "source", '"model_{N}.pt"',
@@ -229,4 +294,15 @@ def test_advice(mistake: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names = dict(globals())
     if "adapter" in mistake.wrong:
         names["peft"] = pytest.importorskip("peft")
+    names["patch"] = monkeypatch
+    if "without_the_library" in mistake.wrong:
+        with monkeypatch.context() as patch:
+            names["patch"] = patch
+            follow(_undone(mistake), names)
+        return
     follow(mistake, names)
+
+
+def _undone(mistake: Mistake) -> Mistake:
+    """The mistake with what it patched undone before what is right."""
+    return Mistake(**(vars(mistake) | {"right": f"(patch.undo(), {mistake.right})[1]"}))

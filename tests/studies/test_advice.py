@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.advice import Mistake, follow, mistakes
 
+from ontogeny.execution import Shard
 from ontogeny.studies.language import STUDY
-from ontogeny.studies.runner import _claim_directory
+from ontogeny.studies.runner import _claim_directory, _dealt
 from ontogeny.studies.study import override
 from ontogeny.studies.superposition_phases.free_energies import critical_n, phase
 from ontogeny.studies.superposition_phases.polygons import polygon
@@ -32,6 +33,8 @@ MISTAKES = (
      "claimed('another', 8)"),
     ("studies/runner.py:_claim_directory", "(claimed('run'), claimed('run', 8))", "out", "--remake",
      "claimed('run', 8, remake=True)"),
+    ("studies/runner.py:_dealt", "_dealt(range(2), Shard(3, 4))", "shard", "Shard(1, 2)",
+     "list(_dealt(range(2), ADVICE)) == [0]"),
     ("studies/superposition_phases/polygons.py:polygon", 'polygon("7")', "name", 'polygon("5+")', "ADVICE"),
     ("studies/superposition_phases/free_energies.py:phase", 'phase("4")', "name", 'phase("5")', "ADVICE"),
     ("studies/superposition_phases/free_energies.py:critical_n", 'critical_n(phase("5"), phase("5"))',

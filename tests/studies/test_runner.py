@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ontogeny as og
-from ontogeny.execution import Serial
+from ontogeny.execution import Serial, Shard
 from ontogeny.stores import locked
 from ontogeny.studies import StudyConfig, pool, read_claims, rewrite_report
 from ontogeny.studies.study import find_study
@@ -86,6 +86,9 @@ def test_seeds_of_two_machines_are_those_of_one(finished: og.Run, tmp_path: Path
     (pooled,) = pool([finished.directory, tmp_path / "there"])
     assert json.loads(json.dumps([claim.record() for claim in pooled.claims])) == here.claims
     assert pooled.title == "toy · quick · seeds 0, 1"
+    for number in (2, 1):
+        sharded = og.study(STUDY, "quick", tmp_path / "shards", seeds=2, executor=Shard(number, 2, Serial()))
+    assert sharded.claims == here.claims
     (single,) = pool([tmp_path / "there" / "seed-1"])
     assert single.title == "toy · quick · seed 1"
     shutil.copytree(tmp_path / "there" / "seed-1", tmp_path / "copied" / "seed-1")

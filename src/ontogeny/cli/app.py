@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ontogeny.cli import coefficients, comparing, options
+from ontogeny.cli import coefficients, comparing, options, shards
 from ontogeny.core.errors import OntogenyError
 from ontogeny.core.user_files import mistake
 
@@ -17,7 +17,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for command in (coefficients.llc, coefficients.measure, coefficients.components, comparing.compare):
+for command in (
+    *(coefficients.llc, coefficients.measure, coefficients.components),
+    *(comparing.compare, shards.gather, shards.jobs),
+):
     app.command()(command)
 
 
@@ -42,6 +45,8 @@ def study(
     settings: options.Settings = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; claims are pooled over all that exist.")] = 1,
     jobs: options.Jobs = None,
+    shard: options.SeedShard = None,
+    ray: options.RayAddress = None,
     remake: Annotated[
         bool, typer.Option("--remake", help="Overwrite a folder that was made with another config.")
     ] = False,
@@ -55,7 +60,7 @@ def study(
         out,
         settings=options.pairs(settings),
         seeds=seeds,
-        executor=options.executor(jobs),
+        executor=options.executor(jobs, shard, ray),
         progress=True,
         config=config,
         remake=remake,

@@ -13,8 +13,8 @@ def measure(
     checkpoints: Annotated[
         str,
         typer.Argument(
-            help="Folder of a training run, such as Trainer's output, or a pattern with {N} for the step: "
-            "'ckpt/model_{N}.pt'."
+            help="Folder of a training run, such as Trainer's output; a pattern with {N} for the step: "
+            "'ckpt/model_{N}.pt'; or a series on a hub: hf://EleutherAI/pythia-70m."
         ),
     ],
     setup: options.Setup,
@@ -32,45 +32,53 @@ def measure(
     seed: options.Seed = 0,
     key: options.Key = None,
     context: options.Context = None,
+    every: options.Every = None,
+    keep: options.Keep = "last",
     settings: options.SamplingOptions = None,
     jobs: options.Jobs = None,
+    shard: options.Shard = None,
+    ray: options.RayAddress = None,
+    gathering: Annotated[bool, typer.Option("--gathering", hidden=True)] = False,
     dry_run: Annotated[bool, typer.Option(help="Only list the jobs and their largest cost.")] = False,
 ) -> None:
     """LLC curve and stages of your own training run. Prints its plan first; resumable."""
-    from ontogeny.cli import plan
+    from ontogeny.cli import plan, shards
     from ontogeny.cli.given import read_given
     from ontogeny.measurement import measure as measure_run
     from ontogeny.measurement import write_report
-    from ontogeny.stores import open_checkpoints, write_tree
+    from ontogeny.stores import HubCheckpoints, open_checkpoints, write_tree
 
-    run, given = open_checkpoints(checkpoints, key=key), read_given(setup, Path(checkpoints), context)
-    given = given.including(dataset, component, Path(checkpoints), context)
+    run = open_checkpoints(checkpoints, key=key, every=options.grid(every), keep=keep)
+    folder = run.described() if isinstance(run, HubCheckpoints) and setup.suffix != ".py" else Path(checkpoints)
+    given = read_given(setup, folder, context).including(dataset, component, folder, context)
     named = {"nbeta": nbeta, "localization": localization, "device": device}
     pairs = options.pairs(settings, **named, sampler_budget=budget, sampler_error=error)
     chosen = plan.settings_for_curve(given, pairs)
     steps = step or run.steps
-    for line in plan.summary(steps, given, chosen):
+    for line in [*plan.of_the_hub(run), *plan.summary(steps, given, chosen)]:
         typer.echo(line)
     if dry_run:
         for line in plan.jobs(steps, given, chosen):
             typer.echo(f"  {line}")
         return
-    trajectory = measure_run(
-        run,
-        given.model_fn,
-        given.samples,
-        given.loss_fn,
-        components=given.components,
-        datasets=given.datasets,
-        behaviour=given.behaviour,
-        posterior=chosen.posterior,
-        sampler=chosen.sampler,
-        steps=step,
-        seed=seed,
-        store=out / "measurements",
-        executor=options.executor(jobs),
-        progress=True,
-    )
+    shards.record(out)
+    with shards.told(out, gathering):
+        trajectory = measure_run(
+            run,
+            given.model_fn,
+            given.samples,
+            given.loss_fn,
+            components=given.components,
+            datasets=given.datasets,
+            behaviour=given.behaviour,
+            posterior=chosen.posterior,
+            sampler=chosen.sampler,
+            steps=step,
+            seed=seed,
+            store=out / "measurements",
+            executor=shards.gatherer() if gathering else options.executor(jobs, shard, ray),
+            progress=True,
+        )
     write_tree(out / "trajectory.zarr", trajectory)
     page = write_report(
         trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)

@@ -35,7 +35,22 @@ Error = Annotated[float | None, typer.Option(help="Relative Monte Carlo error at
 Device = Annotated[str | None, typer.Option(help="Device of the chains: cpu, cuda, mps.")]
 Seed = Annotated[int, typer.Option(help="Root of the seed tree.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one per core.")]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="i/n: run only shard i of n; `ontogeny gather` puts the results together. For SLURM arrays."),
+]
+SeedShard = Annotated[
+    str | None, typer.Option("--shard", help="i/n: make only every n-th seed, from the i-th on. For SLURM arrays.")
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray", help="Run the jobs on a Ray cluster: its address, or auto, or local.")
+]
 Key = Annotated[str | None, typer.Option(help="Entry of each file with the weights; default: found automatically.")]
+Every = Annotated[
+    str | None,
+    typer.Option(help="Checkpoints to take: log:24, linear:24, or a number of which steps are multiples; default all."),
+]
+Keep = Annotated[str, typer.Option(help="Checkpoints of a hub that stay on disk: none, last or all.")]
 Context = Annotated[int | None, typer.Option(help="Tokens per sample of a text; default 128, or the model's maximum.")]
 Components = Annotated[
     list[str] | None,
@@ -53,10 +68,18 @@ def pairs(settings: Sequence[str] | None, **named: object) -> dict[str, str]:
     return {name: value for name, _, value in split} | shorts
 
 
-def executor(jobs: int | None) -> "Executor | None":
-    """The executor of the jobs; None is the default of `ontogeny.measure`."""
-    from ontogeny.execution import Processes, Serial
+def grid(every: str | None) -> str | int | None:
+    """`--every` as `open_checkpoints` takes it."""
+    return int(every) if every is not None and every.isdigit() else every
 
-    if jobs is None:
-        return None
-    return Processes(jobs) if jobs > 1 else Serial()
+
+def executor(jobs: int | None, shard: str | None = None, ray: str | None = None) -> "Executor | None":
+    """The executor of the jobs; None is the default of `ontogeny.measure`."""
+    from ontogeny.execution import Processes, Ray, Serial, Shard
+
+    chosen: Executor | None = None
+    if ray is not None:
+        chosen = Ray(address=None if ray == "local" else ray)
+    elif jobs is not None:
+        chosen = Processes(jobs) if jobs > 1 else Serial()
+    return chosen if shard is None else Shard.of(shard, chosen)

@@ -13,6 +13,7 @@ from ontogeny.measurement.search import MOST_TRIALS
 from ontogeny.measurement.trajectory import MAIN, curve_sampler
 from ontogeny.models import restrict
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from ontogeny.stores import Checkpoints, HubCheckpoints
 from ontogeny.studies import override
 
 
@@ -77,6 +78,18 @@ def summary(steps: Sequence[int], given: Given, settings: SamplingSettings) -> I
         pilots = min(NUM_PILOTS, count)
         most = pilots * (MOST_TRIALS + 1) * int(PILOT[0] * each)
         yield f"first, nβ and γ are chosen at {pilots} pilot checkpoints, with at most {most:,} more"
+
+
+def of_the_hub(run: Checkpoints) -> Iterator[str]:
+    """What a series on a hub would cost to fetch, what it lacks, and what else the repository holds."""
+    if not isinstance(run, HubCheckpoints):
+        return
+    yield f"to fetch: {run.size / 1e9:,.3g} GB, with at most {run.most_on_disk / 1e9:,.3g} GB on disk at a time"
+    if run.missing:
+        shown = [f"{step} ({why})" for step, why in list(run.missing.items())[:10]]
+        yield f"missing: {', '.join(shown)}" + (f" and {len(run.missing) - 10} more" if len(run.missing) > 10 else "")
+    if run.others:
+        yield "other series: " + ", ".join(f"{source} ({count})" for source, count in run.others.items())
 
 
 def gradients(settings: SamplingSettings) -> int:

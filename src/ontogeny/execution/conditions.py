@@ -57,14 +57,23 @@ class Settings:
             filters=tuple(cloudpickle.dumps(entry) for entry in warnings.filters),
         )
 
-    def take_over(self) -> None:
-        """Apply these settings to this process, except the warning filters."""
+    def take_over(self, elsewhere: bool = False) -> None:
+        """Apply these settings to this process, except the warning filters.
+
+        Args:
+            elsewhere: whether the process may be on a machine with other folders. Its own search path then comes first.
+        """
         torch.set_default_dtype(self.dtype)
         if torch.are_deterministic_algorithms_enabled() != self.deterministic:  # setting it takes seconds of imports
             torch.use_deterministic_algorithms(self.deterministic)
         torch.set_float32_matmul_precision(self.precision)
-        os.chdir(self.folder)
-        sys.path[:] = self.path
+        if elsewhere:
+            with contextlib.suppress(OSError):
+                os.chdir(self.folder)
+            sys.path.extend(place for place in self.path if place not in sys.path)
+        else:
+            os.chdir(self.folder)
+            sys.path[:] = self.path
 
     @contextlib.contextmanager
     def recorded_warnings(self) -> Generator[list[warnings.WarningMessage]]:

@@ -7,12 +7,14 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ontogeny.execution.conditions import Settings, job_conditions
-from ontogeny.execution.reports import JobProgress
+from ontogeny.execution.reports import JobProgress, Report
 from ontogeny.execution.shipping import Answer, pack, read_shared
 
 # Set before a worker imports anything: some libraries read their number of threads only on import.
@@ -44,16 +46,23 @@ _folders: list[str] = []
 
 
 def work(function: bytes, index: int, folder: str, settings: Settings) -> Answer:
-    """Run one job. Its function arrives pickled, so that a failure to load it is the job's, not the worker's."""
+    """Run one job on this machine, with shared state and reports in a folder."""
     _folders[:] = [folder]
     report = partial(_write_report, Path(folder) / f"{_REPORTS}{index}")
+    return perform(function, partial(read_shared, Path(folder)), report, settings)
+
+
+def perform(
+    function: bytes, shared: Callable[[], Any], report: Report, settings: Settings, elsewhere: bool = False
+) -> Answer:
+    """Run one job. Its function arrives pickled, so that a failure to load it is the job's, not the worker's."""
     report(0.0, "")
     result, error = None, None
     with settings.recorded_warnings() as recorded:
         try:
-            settings.take_over()
+            settings.take_over(elsewhere)
             with job_conditions():
-                result = pickle.loads(function)(read_shared(Path(folder)), JobProgress(report))
+                result = pickle.loads(function)(shared(), JobProgress(report))
         except Exception as raised:
             error = raised
     return pack(result, error, recorded)

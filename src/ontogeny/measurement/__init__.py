@@ -14,6 +14,9 @@ from ontogeny.measurement.quantities import LLC as LLC
 from ontogeny.measurement.quantities import Behaviour as Behaviour
 from ontogeny.measurement.quantities import Losses as Losses
 from ontogeny.measurement.quantities import settings_in as settings_in
+from ontogeny.measurement.record import JobState as JobState
+from ontogeny.measurement.record import jobs_in as jobs_in
+from ontogeny.measurement.record import working_in as working_in
 from ontogeny.measurement.responses import Responses as Responses
 from ontogeny.measurement.text_probes import TextProbes as TextProbes
 from ontogeny.measurement.text_probes import language_behaviour as language_behaviour

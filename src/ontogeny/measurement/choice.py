@@ -105,6 +105,8 @@ def choose(
        complexity, to a quarter of the largest complexity, or to one nat, whichever is largest. A smaller ρ has a
        smaller complexity. Rule 1 then gives a smaller nβ, with less minibatch noise.
 
+    Of a remote run that keeps only some of its checkpoints on disk, so many are pilots: the first and the last of two.
+
     The choice is then tried itself, and again at a smaller ρ if the budget does not suffice after all.
 
     Trials vary ρ by factors of four, starting from 0.1, until the last two rules are bracketed. Between trials,
@@ -118,7 +120,7 @@ def choose(
         The choice, with the masses of a last trial at the chosen values. A stored choice for the same network, data and
         first checkpoint is reused, so that a run that has grown is measured at its original values.
     """
-    pilots = pilot_steps(run.checkpoints.steps)
+    pilots = pilot_steps(run.checkpoints.steps, run.checkpoints.at_once)
     kept = _kept(store, keys.of("choice", _RULE, data, loss_fn, posterior, budget, seed, *_origin(run)))
     before = _read(kept, run)
     if before is not None:
@@ -175,9 +177,13 @@ def _read(kept: Path | None, run: Run) -> xr.Dataset | None:
     return found if set(found["pilot"].values.tolist()) <= set(run.checkpoints.steps) else None
 
 
-def pilot_steps(steps: Sequence[int]) -> list[int]:
-    """Checkpoints evenly spaced by index, including the first and the last."""
-    places = np.linspace(0, len(steps) - 1, NUM_PILOTS).round().astype(int)
+def pilot_steps(steps: Sequence[int], at_once: int | None = None) -> list[int]:
+    """Checkpoints evenly spaced by index, including the first and the last: four, or as many as are within reach.
+
+    Trials go round all pilots again and again, so pilots beyond that number would be fetched at every trial.
+    """
+    number = NUM_PILOTS if at_once is None else min(NUM_PILOTS, at_once)
+    places = np.linspace(0, len(steps) - 1, number).round().astype(int)
     return [steps[place] for place in dict.fromkeys(places.tolist())]
 
 

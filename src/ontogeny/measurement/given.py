@@ -11,10 +11,9 @@ from torch import nn
 from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.samples import Samples
-from ontogeny.execution import Executor
+from ontogeny.execution import Executor, Shard
 from ontogeny.measurement.jobs import Run
 from ontogeny.stores import Checkpoints
-from ontogeny.stores.layouts import Adapter
 
 MAIN = "data"
 
@@ -54,6 +53,11 @@ def checked_executor(executor: Any) -> Executor | None:
     return executor
 
 
+def undivided(executor: Executor | None) -> Executor | None:
+    """Who runs jobs of which every shard needs all results."""
+    return executor.executor if isinstance(executor, Shard) else executor
+
+
 def names_of(components: object) -> list[str]:
     """Components, as a list."""
     if isinstance(components, str) or not isinstance(components, Sequence):
@@ -88,7 +92,7 @@ def datasets_of(data: Any, num_samples: int | None, datasets: Any) -> dict[str, 
 
 def check_base(network: Run, step: int) -> None:
     """Refuse an adapter over a base model that `model_fn` draws at random: the checkpoint does not hold the base."""
-    if "peft" not in sys.modules or not isinstance(network.checkpoints.load(step), Adapter):
+    if "peft" not in sys.modules or not network.checkpoints.holds_adapter(step):
         return  # an adapter loads into a model of peft alone; without it no checkpoint is loaded once more
     states = []
     for seed in range(2):

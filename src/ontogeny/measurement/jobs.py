@@ -12,9 +12,11 @@ import xarray as xr
 from torch import nn
 
 from ontogeny.core.protocols import Progress
-from ontogeny.execution import Executor, Job, default_executor
+from ontogeny.execution import Executor, Job, Shard, default_executor
+from ontogeny.measurement.by_step import run_by_step
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Cell, Measurement
+from ontogeny.measurement.record import Record
 from ontogeny.stores import Checkpoints, load_into, read_tree, write_tree
 
 _LABEL = "cell"  # attribute of a stored cell that describes it to people
@@ -54,6 +56,17 @@ class Run:
             for module, training in modes.items():
                 module.training = training
 
+    @contextlib.contextmanager
+    def bare(self, step: int) -> Generator[nn.Module]:
+        """The network as at a step, for its names and shapes alone: weights that are far away are not fetched."""
+        if self.checkpoints.at_once is None:
+            with self.at(step) as model:
+                yield model
+            return
+        with torch.random.fork_rng(devices=[]):
+            model = self.model_fn()
+        yield model
+
 
 def measure_cells(
     run: Run,
@@ -75,17 +88,21 @@ def measure_cells(
     cells = [(measurement, cell) for measurement in measurements for cell in measurement.cells()]
     found: dict[tuple[int, int], xr.Dataset] = {}
     wanted: list[tuple[int, int, Path | None]] = []
-    for step in steps:
+    listed: list[tuple[str, Path]] = []
+    jobs: list[Job] = []
+    places = _dealt(len(steps), [cell.weight for _, cell in cells], whole_steps=run.checkpoints.at_once is not None)
+    for at, step in enumerate(steps):
         for number, (measurement, cell) in enumerate(cells):
             place = None if store is None else _place(store, run, step, measurement, cell, keys)
+            name = f"step {step} {cell.name}".strip()
+            if place is not None:
+                listed.append((f"{measurement.name} {name}", place))
             if place is not None and place.exists():
                 found[step, number] = read_tree(place).to_dataset()
             else:
                 wanted.append((step, number, place))
-    jobs = [
-        Job(f"step {step} {cells[number][1].name}".strip(), partial(_perform, step, number), cells[number][1].weight)
-        for step, number, _ in wanted
-    ]
+                jobs.append(Job(name, partial(_perform, step, number), cell.weight, places[at, number]))
+    record = Record(store, task, listed)
 
     def keep(index: int, result: xr.Dataset) -> None:
         step, number, place = wanted[index]
@@ -93,11 +110,42 @@ def measure_cells(
         if place is not None:
             measurement, cell = cells[number]
             write_tree(place, result.assign_attrs({_LABEL: f"{measurement.name} {cell.name} at step {step}"}))
+            record.done(place)
 
     if jobs:
         shared = run, [cell.at for _, cell in cells]
-        (executor or default_executor(len(jobs))).run(jobs, progress, keep, shared=shared, task=task)
+        chosen = executor or default_executor(len(jobs))
+        mine = chosen.mine(jobs) if isinstance(chosen, Shard) else list(range(len(jobs)))
+        own = [jobs[index] for index in mine]
+        runner = chosen.within(own) if isinstance(chosen, Shard) else chosen
+
+        def deliver(index: int, result: xr.Dataset) -> None:
+            keep(mine[index], result)
+
+        with record.kept(own, [wanted[index][2] for index in mine], progress, _name_of(chosen)) as shown:
+            if run.checkpoints.at_once is None:
+                runner.run(own, shown, deliver, shared=shared, task=task)
+            else:
+                steps_of = [wanted[index][0] for index in mine]
+                run_by_step(run.checkpoints, steps_of, own, runner, shown, deliver, shared, task)
+        if isinstance(chosen, Shard):
+            chosen.require_all(jobs)
     return _with_divergence(_together(steps, cells, found), run.checkpoints)
+
+
+def _dealt(num_steps: int, weights: Sequence[float], whole_steps: bool) -> dict[tuple[int, int], int]:
+    """The place of each cell at each step, by which shards divide them: the costly first, so that all have their share.
+
+    Of a run of which few checkpoints are within reach, shards take whole steps, so that each is fetched once.
+    """
+    cells = [(at, number) for at in range(num_steps) for number in range(len(weights))]
+    if whole_steps:
+        return {cell: cell[0] for cell in cells}
+    return {cell: place for place, cell in enumerate(sorted(cells, key=lambda cell: (-weights[cell[1]], cell)))}
+
+
+def _name_of(executor: Executor) -> str:
+    return f"shard {executor.number}/{executor.count}" if isinstance(executor, Shard) else ""
 
 
 def _with_divergence(found: xr.Dataset, run: Checkpoints) -> xr.Dataset:

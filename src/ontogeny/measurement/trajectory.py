@@ -24,6 +24,7 @@ from ontogeny.measurement.given import (
     datasets_of,
     names_of,
     steps_of,
+    undivided,
 )
 from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
@@ -91,8 +92,8 @@ def measure(
             data, settings, component, your own code that it calls, and library versions. A killed measurement resumes
             when it is started again, and ends with the same numbers. Only what has changed is measured again. Several
             processes may share a store.
-        executor: runs the jobs: `execution.Serial()` or `execution.Processes(n)`; default one process per core. The
-            numbers are the same, bit for bit.
+        executor: runs the jobs: `execution.Serial()`, `execution.Processes(n)`, `execution.Ray()`, or one part of them,
+            `execution.Shard(2, 4)`; default one process per core. The numbers are the same, bit for bit.
         steps: checkpoints to measure; default all.
         progress: a `Progress`, or True for a bar in the terminal.
         num_samples: n of `data`, if the data have no length. For `datasets` use `Samples(each, num_samples)`.
@@ -103,12 +104,17 @@ def measure(
         `llc_gradients` (see `Estimate`); `llc_trace` and `llc_warmup_trace`, thinned, with dimensions chain and draw as
         well; `llc_nbeta` and `llc_localization` (step), equal at every step; the results of other measurements.
         Attributes hold the settings, and under `choice` how nβ and γ were chosen (JSON).
+        `tokens` (step) are those that training had seen, where the run knows them; the attribute `missing` has the
+        steps that the run lacks, with the reason of each (JSON).
         If training diverged, `training_diverged` (step) is the step at which it did, equal at every step.
 
     Raises:
         InvalidArgument: for a component, step or dataset that does not exist or fit. Numerical trouble is not an error:
             see `llc_outcome`.
         CorruptFile: for a damaged checkpoint or stored result, named in the message. Earlier results are kept.
+        OtherShards: from a `Shard` that has done its own jobs, while others are left.
+        Exception: the first error of a job, after all others have run; `execution.failed_jobs` lists them all. Started
+            again with the same store, only those that failed run.
     """
     network, place = as_run(run, model_fn), as_store(store)
     wanted, named = steps_of(run, steps), datasets_of(data, num_samples, datasets)
@@ -119,25 +125,39 @@ def measure(
     others = [*([Behaviour(behaviour)] if behaviour else []), *measurements]
     asked: list[Measurement] = [Losses(named, loss_fn, seed=seed), *others]
     choice: Choice | None = None
-    if restrictions and behaviour:  # what it returns is refused now, and not after the coefficients
-        measure_cells(network, wanted[:1], [Behaviour(behaviour)], **{**common, "executor": Serial()})
-    if restrictions:
-        config = _posterior(posterior, nbeta, localization)
-        chosen = curve_sampler(size) if sampler is None else as_sampler(sampler)
-        budget: int = getattr(chosen, "budget", None) or curve_budget(size)
-        if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
-            choice = Choice(config.nbeta, config.localization)  # both values are given, and a mass would not be used
-        else:
-            choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **common)
-        config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
-        asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
-    found = measure_cells(network, wanted, asked, **common)
+    with network.checkpoints.visiting([]):  # what was fetched for the choice is there for the measurement
+        if restrictions and behaviour:  # what it returns is refused now, and not after the coefficients
+            measure_cells(network, wanted[:1], [Behaviour(behaviour)], **{**common, "executor": Serial()})
+        if restrictions:
+            config = _posterior(posterior, nbeta, localization)
+            chosen = curve_sampler(size) if sampler is None else as_sampler(sampler)
+            budget: int = getattr(chosen, "budget", None) or curve_budget(size)
+            if config.nbeta is not None and config.localization is not None and not isinstance(chosen, Calibrated):
+                choice = Choice(
+                    config.nbeta, config.localization
+                )  # both values are given, and a mass would not be used
+            else:
+                whole: dict[str, Any] = common | {"executor": undivided(executor)}
+                choice = choose(network, named[MAIN], loss_fn, config, budget=budget, seed=seed, **whole)
+            config = config.model_copy(update={"nbeta": choice.nbeta, "localization": choice.localization})
+            asked.insert(1, LLC(named, loss_fn, config, chosen, restrictions, choice.masses, choice.largest, seed))
+        found = measure_cells(network, wanted, asked, **common)
     if choice is not None:
         # As variables, because `xr.concat` keeps only the attributes of the first run.
         along = xr.ones_like(found["step"], dtype=float).reset_coords(drop=True)
         found = found.assign(llc_nbeta=choice.nbeta * along, llc_localization=choice.localization * along)
     if choice is not None and choice.trials is not None:
         found.attrs["choice"] = json.dumps(choice.trials.to_dict())
+    return _described(found, run)
+
+
+def _described(found: xr.Dataset, run: Checkpoints) -> xr.Dataset:
+    """Add what the run says of itself: the tokens seen by each step, and the steps that are missing."""
+    if run.missing:
+        found.attrs["missing"] = json.dumps({str(step): why for step, why in run.missing.items()})
+    steps = found["step"].values.tolist()
+    if set(steps) <= run.tokens.keys():
+        found = found.assign(tokens=("step", [float(run.tokens[step]) for step in steps]))
     return found
 
 
@@ -175,7 +195,7 @@ def _restrictions(network: Run, step: int, components: Sequence[str]) -> tuple[d
 
     A misspelt component raises here, before anything is measured.
     """
-    with network.at(step) as model:
+    with network.bare(step) as model:
         shapes = shapes_of(model)
         parts = {} if set(components) <= {WHOLE} else components_of(model)
     found = {name: None if name == WHOLE else matching(name, parts, shapes) for name in components}

@@ -1,5 +1,6 @@
 """The report of a user's own trajectory."""
 
+import json
 import platform
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def write_report(
     """
     runs = runs_of(trajectory)
     facts = {"Runs": ", ".join(runs)} if len(runs) > 1 else {}
+    facts |= _of_the_series(trajectory)
     facts |= {"Versions": f"Python {platform.python_version()}, torch {torch.__version__}"}
     found, unstaged = None, ""
     if "llc" in trajectory:
@@ -64,6 +66,27 @@ def write_report(
     panels = trajectory_panels(trajectory, stages=found, unstaged=unstaged, pca=pca, choice=choice_of(trajectory))
     page = Page(title, verdict(trajectory, found, (), unstaged), facts, panels, command, summary(trajectory))
     return write_page(path, page)
+
+
+def _of_the_series(trajectory: xr.Dataset) -> dict[str, str]:
+    """What a public series says of itself: the tokens that it saw, and the checkpoints that it lacks."""
+    facts = {}
+    if "tokens" in trajectory and trajectory["tokens"].ndim == 1:
+        steps, tokens = trajectory["step"].values, trajectory["tokens"].values
+        ends = [f"{_count(tokens[at])} tokens at step {steps[at]:,}" for at in (steps.argmin(), steps.argmax())]
+        facts["Tokens"] = " to ".join(ends)
+    if "missing" in trajectory.attrs:
+        missing = [f"{int(step):,} ({why})" for step, why in json.loads(trajectory.attrs["missing"]).items()]
+        more = f", and {len(missing) - 20} more" if len(missing) > 20 else ""
+        facts["Missing checkpoints"] = ", ".join(missing[:20]) + more
+    return facts
+
+
+def _count(tokens: float) -> str:
+    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
+        if tokens >= size:
+            return f"{tokens / size:.3g}{word}"
+    return f"{tokens:,.0f}"
 
 
 def _component(trajectory: xr.Dataset) -> str:

@@ -5,6 +5,8 @@ from ontogeny.stores.checkpoints import DirectoryCheckpoints as DirectoryCheckpo
 from ontogeny.stores.checkpoints import MemoryCheckpoints as MemoryCheckpoints
 from ontogeny.stores.files import write_atomically as write_atomically
 from ontogeny.stores.files import write_json as write_json
+from ontogeny.stores.hub_checkpoints import HubCheckpoints as HubCheckpoints
+from ontogeny.stores.hub_opening import Hub as Hub
 from ontogeny.stores.layouts import read_weights as read_weights
 from ontogeny.stores.loading import load_into as load_into
 from ontogeny.stores.locks import locked as locked
@@ -13,6 +15,9 @@ from ontogeny.stores.manifest import read_manifest as read_manifest
 from ontogeny.stores.manifest import seal as seal
 from ontogeny.stores.manifest import sha256 as sha256
 from ontogeny.stores.opening import open_checkpoints as open_checkpoints
+from ontogeny.stores.repository import HubUnreachable as HubUnreachable
+from ontogeny.stores.temporaries import is_stale as is_stale
+from ontogeny.stores.temporaries import process_name as process_name
 from ontogeny.stores.temporaries import remove as remove
 from ontogeny.stores.trees import ZarrSink as ZarrSink
 from ontogeny.stores.trees import read_tree as read_tree

@@ -4,7 +4,8 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from ontogeny.core.fingerprint import fingerprint
 from ontogeny.core.outcome import TrainingOutcome
 from ontogeny.stores.entries import Weights, state_dict_in
 from ontogeny.stores.files import write_atomically, write_json
-from ontogeny.stores.layouts import files_of, read_weights
+from ontogeny.stores.layouts import Adapter, files_of, read_weights
 from ontogeny.stores.manifest import sha256
 
 _TRAINING = "training.json"
@@ -33,11 +34,17 @@ class Checkpoints(ABC):
         steps: those with weights.
         stages: the first step of each stage of training by its name, in order; empty for runs of other tools.
         outcome: how training ended; None if it has not, and for runs of other tools.
+        tokens: seen by each step, as far as they are known.
+        missing: steps that the run should have and that are not there, with the reason.
+        at_once: how many checkpoints are within reach at a time; None if all are.
     """
 
     steps: list[int]
     stages: Mapping[str, int] = MappingProxyType({})
     outcome: TrainingOutcome | None = None
+    tokens: Mapping[int, int] = MappingProxyType({})
+    missing: Mapping[int, str] = MappingProxyType({})
+    at_once: int | None = None
 
     @abstractmethod
     def load(self, step: int) -> Weights:
@@ -51,6 +58,23 @@ class Checkpoints(ABC):
     @abstractmethod
     def checksum(self, step: int) -> str:
         """The identity of the content at `step`, used in the keys of cached measurements."""
+
+    def holds_adapter(self, step: int) -> bool:
+        """Whether the weights at a step are those of a PEFT adapter alone."""
+        return isinstance(self.load(step), Adapter)
+
+    @contextmanager
+    def visiting(self, steps: Sequence[int]) -> Generator[None]:
+        """Say that these steps are going to be loaded, in this order. A remote run fetches ahead meanwhile."""
+        yield
+
+    def visit(self, step: int) -> None:
+        """Bring a checkpoint within reach, before it is loaded here or in other processes."""
+        self._require(step)
+
+    def in_order(self, steps: Sequence[int]) -> list[int]:
+        """The order in which steps cost least to load."""
+        return list(steps)
 
     def __fingerprint__(self) -> tuple[Any, ...]:
         """The part that counts in a key: the weights, wherever they are stored, and a divergence of the training."""

@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.stores.checkpoints import Checkpoints, DirectoryCheckpoints, FileCheckpoints, MemoryCheckpoints
 from ontogeny.stores.entries import state_dict_in
+from ontogeny.stores.grid import on_grid
+from ontogeny.stores.hub_opening import SCHEME, Hub, open_hub
 from ontogeny.stores.layouts import SUFFIXES, is_checkpoint, weights_in
 from ontogeny.stores.series import find_series, paths_by_step
 
@@ -19,6 +22,10 @@ def open_checkpoints(
     *,
     key: str | None = None,
     load: Callable[[Path], Any] | None = None,
+    every: str | int | None = None,
+    keep: str = "last",
+    pickle: bool = False,
+    hub: Hub | None = None,
 ) -> Checkpoints:
     """Open the checkpoints of a training run, wherever they are. Nothing in a file is executed.
 
@@ -32,19 +39,42 @@ def open_checkpoints(
             in its subfolder `checkpoints` (see `find_series`); a pattern with `{N}` for the step and `*` for anything
             else that varies, such as `"out/checkpoint-{N}"` or `"weights/model_{N}.pt"`; one file, or a folder of
             `save_pretrained` and the like, which is step 0; a list of state dicts (steps 0, 1, …) or a mapping from
-            step to state dict.
+            step to state dict; or "hf://organisation/name", a series on a Hugging Face hub.
         key: the entry with the weights, such as "ema" or "state_dict". A dotted key descends further, and selects by
             prefix within a state dict ("state_dict.student"). Default: found automatically; ambiguity raises.
         load: reads a checkpoint instead: a function from its path to a state dict, or to a dict that contains one.
+        every: takes the checkpoints nearest to a grid: "log:24" or "linear:24" for so many, always with the first and
+            the last, or a number of which steps are multiples. Default: all.
+        keep: of a series on a hub, what stays on disk: "none" of it, the "last" checkpoints, or "all". Unless all are
+            kept, at most two are on disk at a time.
+        pickle: of a series on a hub, whether revisions without safetensors are taken too.
+        hub: address and cache of the hub, and what becomes of revisions that moved; default `Hub()`.
+
+    A series on a hub is listed, put on the grid and checked for weights before anything is downloaded. Its revisions
+    are branches, tags, commits, or folders and files within one revision. Lines of training are told apart: a source
+    opens the longest, and `@` names another ("hf://allenai/OLMo-2-1124-7B@stage2-ingredient1"), a pattern of names
+    ("@step{N}-tokens*B"), or one revision. `run.others` lists the other lines, `run.missing` the steps without a
+    revision or without weights, `run.tokens` the tokens by step where they are known.
 
     Raises:
         InvalidArgument: if nothing is found, or several series, whose patterns are listed; or if the state dicts of two
-            steps are the same tensors in memory. Content is read only when a step is loaded.
+            steps are the same tensors in memory; or if revisions moved since they were first opened. Content is read
+            only when a step is loaded.
+        HubUnreachable: if the hub does not answer.
     """
     if load is not None and not callable(load):
         raise InvalidArgument("load", expected="a function from a path to a state dict", found=repr(load))
+    if isinstance(source, str) and source.startswith(SCHEME):
+        return open_hub(source, every, keep, pickle, hub or Hub(), key, load)
+    if pickle or hub is not None:
+        name = "pickle" if pickle else "hub"
+        raise InvalidArgument(
+            name, expected='a source on a hub, "hf://…"', found=arguments.show(source), instead=f"no {name}="
+        )
     if isinstance(source, (str, Path)):
-        return _on_disk(source, key, load)
+        run = _on_disk(source, key, load)
+        run.steps = on_grid(run.steps, every)
+        return run
     if load is not None:
         raise InvalidArgument("load", expected="files to load", found="state dicts in memory", instead="no load=")
     if not isinstance(source, (Mapping, Sequence)):
@@ -70,7 +100,8 @@ def open_checkpoints(
             )
     weights = {step: state_dict_in(saved, key, f"step {step}") for step, saved in steps.items()}
     _refuse_aliases(weights)
-    return MemoryCheckpoints(weights)
+    taken = on_grid(list(weights), every)
+    return MemoryCheckpoints({step: weights[step] for step in taken})
 
 
 _IN_MEMORY = "[model.state_dict()] with the state dict of each module, or the folder or pattern of files"

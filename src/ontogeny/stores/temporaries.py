@@ -16,7 +16,7 @@ _WEEK = 7 * 24 * 3600.0
 
 def temporary_name(place: Path) -> Path:
     """A hidden name beside `place` that no other process or call uses."""
-    return place.with_name(f".{place.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    return place.with_name(f".{place.name}.{process_name()}-{secrets.token_hex(4)}.part")
 
 
 def remove_stale(place: Path) -> None:
@@ -26,8 +26,7 @@ def remove_stale(place: Path) -> None:
         found = name.fullmatch(path.name)
         if found is None:
             continue
-        dead_here = found[1] == _machine() and not _is_alive(int(found[2]))
-        if dead_here or _age(path) > _WEEK:
+        if is_stale(f"{found[1]}-{found[2]}", path):
             remove(path)
 
 
@@ -37,6 +36,18 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def process_name() -> str:
+    """A name of this process that others can ask about."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def is_stale(name: str, path: Path) -> bool:
+    """Whether the process of that name is known to be dead, or `path`, which it left, is a week old."""
+    machine, _, process = name.rpartition("-")
+    dead_here = machine == _machine() and not (process.isdigit() and _is_alive(int(process)))
+    return dead_here or _age(path) > _WEEK
 
 
 def _is_alive(process: int) -> bool:

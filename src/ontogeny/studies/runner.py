@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
-from ontogeny.execution import Executor
+from ontogeny.execution import Executor, Shard
 from ontogeny.stores import locked, write_json
 from ontogeny.studies.artefacts import read_steps, stored_findings
 from ontogeny.studies.pages import write_study_page
@@ -64,8 +64,9 @@ def study(
         out: folder of the study; default `runs/NAME-PRESET`.
         settings: overrides of the config by dotted name, such as `{"training.num_steps": 500}`.
         seeds: how many to run, counted up from the config's own.
-        executor: who runs the measurements: `execution.Serial()` or `execution.Processes(n)`; default one process a
-            core. The numbers are the same, bit for bit.
+        executor: who runs the measurements: `execution.Serial()`, `execution.Processes(n)` or `execution.Ray()`;
+            default one process a core. The numbers are the same, bit for bit. `execution.Shard(2, 4)` makes every
+            fourth of the seeds from the second on.
         progress: a `Progress`, or True for bars in the terminal.
         config: settings that come before `settings`: a TOML file, nested tables, or a whole config.
         remake: whether a folder with a run of another config is taken: what the change reaches is made anew.
@@ -82,7 +83,8 @@ def study(
     KNOWN[chosen.name] = chosen
     settled = _settled(chosen, preset, config, settings or {})
     directory = Path(out or f"runs/{chosen.name}-{settled.preset}")
-    numbers = range(settled.seed, settled.seed + seeds)
+    numbers = _dealt(range(settled.seed, settled.seed + seeds), executor)
+    executor = executor.executor if isinstance(executor, Shard) else executor
     reporter, errors = as_progress(progress), list[Exception]()
     with ExitStack() as held:
         for number in numbers:
@@ -92,9 +94,23 @@ def study(
             place = directory / f"seed-{number}"
             work = Workspace(place, number, cache=directory / "cache", executor=executor, progress=reporter)
             errors += _make(chosen, settled.model_copy(update={"seed": number}), work)
-    if len(errors) >= seeds and not any(stored_findings(place) for place in seed_folders(directory)):
+    if len(errors) >= len(numbers) and not any(stored_findings(place) for place in seed_folders(directory)):
         raise errors[0]
     return _reported(directory)
+
+
+def _dealt(numbers: Sequence[int], executor: Executor | None) -> Sequence[int]:
+    """The seeds to make here. A study is divided by its seeds, so that what a seed trains is measured where it is."""
+    if not isinstance(executor, Shard):
+        return numbers
+    if not (own := numbers[(executor.number - 1) % executor.count :: executor.count]):
+        raise InvalidArgument(
+            "shard",
+            expected=f"no more shards than seeds, {len(numbers)}",
+            found=f"{executor.number}/{executor.count}",
+            instead=f"Shard(1, {len(numbers)})",
+        )
+    return own
 
 
 def _make(chosen: Study, config: StudyConfig, work: Workspace) -> list[Exception]:

@@ -124,8 +124,8 @@ def calibrate(
     then set so that minibatch noise, measured on halves of batches, adds 3 % to the complexity (10 % under a budget).
     If the batch would exceed half of the samples, all of them are used. Minibatch gradients use a control variate at
     w*, unless it adds noise where the chains are. One window is tempered to reach soft directions sooner: the
-    temperature is doubled, or multiplied by nine where equipartition shows that the chains have not mixed. The last two windows return to the caller's nβ and γ, at which
-    all draws are made. Deterministic given the seed.
+    temperature is doubled, or multiplied by nine where equipartition shows that the chains have not mixed. The last
+    two windows return to the caller's nβ and γ, at which all draws are made. Deterministic given the seed.
 
     Args:
         posterior: the posterior to sample; its batch size is used only with `fixed_batch`.

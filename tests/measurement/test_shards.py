@@ -1,6 +1,8 @@
 """Shards of a measurement, gathered: the same as one process; and jobs that fail, listed and rerun alone."""
 
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ FIXED: dict[str, Any] = {"nbeta": 10.0, "localization": 1.0}
 FIXED["sampler"] = og.Fixed(kernel=og.SGLD(1e-3), num_chains=2, num_draws=4, num_warmup=2)
 X = torch.randn(16, 3, generator=torch.Generator().manual_seed(3))
 DATA = (X, X.sum(1, keepdim=True).expand(-1, 2) + 1)
+from ontogeny.measurement.record import Record
+from ontogeny.stores import process_name
 
 
 def loss(model: nn.Module, batch: Any) -> torch.Tensor:
@@ -113,3 +117,15 @@ def test_shards_are_dealt_by_place() -> None:
     jobs = [og.execution.Job(str(number), lambda *_: None, place=number) for number in (4, 5, 9)]
     assert Shard(1, 4).mine(jobs) == [1, 2]
     assert Shard(0, 4).mine(jobs) == Shard(4, 4).mine(jobs) == [0]
+
+
+def test_reports_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    working = tmp_path / "working"
+    working.mkdir()
+    machine, _, own = process_name().rpartition("-")
+    for process in (str(ended.pid), own):
+        (working / f"{machine}-{process}.json").write_text("{}")
+    Record(tmp_path, "measuring", [])
+    assert [path.stem for path in working.iterdir()] == [process_name()]

@@ -70,6 +70,9 @@ class Record:
     def __init__(self, store: Path | None, task: str, listed: Sequence[tuple[str, Path]]) -> None:
         self._store, self._task = store, task
         if store is not None:
+            for left in (store / "working").glob("*.json"):  # by processes that were killed
+                if is_stale(left.stem, left):
+                    left.unlink(missing_ok=True)
             entries = [[name, place.relative_to(store).as_posix()] for name, place in listed]
             write_json(store / "jobs" / f"{task.replace(' ', '-')}.json", entries)
 

@@ -15,14 +15,13 @@ from torch import nn
 import ontogeny as og
 from ontogeny.execution import Gather, OtherShards, Serial, Shard, failed_jobs
 from ontogeny.measurement import jobs_in
-from ontogeny.stores import Checkpoints
+from ontogeny.measurement.record import Record
+from ontogeny.stores import Checkpoints, process_name
 
 FIXED: dict[str, Any] = {"nbeta": 10.0, "localization": 1.0}
 FIXED["sampler"] = og.Fixed(kernel=og.SGLD(1e-3), num_chains=2, num_draws=4, num_warmup=2)
 X = torch.randn(16, 3, generator=torch.Generator().manual_seed(3))
 DATA = (X, X.sum(1, keepdim=True).expand(-1, 2) + 1)
-from ontogeny.measurement.record import Record
-from ontogeny.stores import process_name
 
 
 def loss(model: nn.Module, batch: Any) -> torch.Tensor:

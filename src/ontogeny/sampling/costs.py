@@ -156,9 +156,10 @@ class _Trial:
 def _tried(posterior: LocalPosterior, kernel: Kernel, num_chains: int, control: bool) -> _Trial:
     size = min(posterior.batch_size, posterior.samples.stored)
     recorder = Recorder(posterior, MemorySink(), {}, None)
+    # the largest pass is that over samples whose losses are compared at w* and the minimum
+    most = torch.arange(min(posterior.pass_size, posterior.samples.stored, max(size, TUNING.compared_samples)))
     with peak_of(posterior.device) as passed:
-        indices = None if posterior.full_batch else torch.arange(size)
-        posterior.gradients(posterior.center[None], indices, torch.empty_like(posterior.center[None]), paired=False)
+        posterior.gradients(posterior.center[None], most, torch.empty_like(posterior.center[None]), paired=False)
     with peak_of(posterior.device) as peak:
         chains = Chains(posterior, kernel, num_chains, 0, control_variate=control)
         recorder.open(num_chains, _TRIED[1] + 1, 0, chains.control_variate)

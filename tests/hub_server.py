@@ -90,6 +90,7 @@ class HubServer:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
+        self._http.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that were killed
 
     @property
     def endpoint(self) -> str:

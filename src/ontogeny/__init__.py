@@ -48,12 +48,14 @@ if TYPE_CHECKING:
     from ontogeny.sampling import Calibrated as Calibrated
     from ontogeny.sampling import Calibration as Calibration
     from ontogeny.sampling import Fixed as Fixed
+    from ontogeny.sampling import Forecast as Forecast
     from ontogeny.sampling import LocalPosterior as LocalPosterior
     from ontogeny.sampling import PosteriorConfig as PosteriorConfig
     from ontogeny.sampling import PreconditionedSGLD as PreconditionedSGLD
     from ontogeny.sampling import RMSPropSGLD as RMSPropSGLD
     from ontogeny.sampling import calibrate as calibrate
     from ontogeny.sampling import estimate_llc as estimate_llc
+    from ontogeny.sampling import forecast as forecast
     from ontogeny.sampling import sample as sample
     from ontogeny.sampling import weight_noise as weight_noise
     from ontogeny.stores import Hub as Hub
@@ -93,6 +95,7 @@ _HOMES = {
         "LocalPosterior",
         "MALA",
         "MCLMC",
+        "Forecast",
         "PosteriorConfig",
         "PreconditionedSGLD",
         "RMSPropSGLD",
@@ -101,6 +104,7 @@ _HOMES = {
         "SGNHT",
         "calibrate",
         "estimate_llc",
+        "forecast",
         "sample",
         "weight_noise",
     ),

@@ -91,11 +91,13 @@ def test_measure_says_what_it_will_do_and_writes_a_report(
     code, output, _ = ontogeny("measure", run, setup, "--out", out, "--dry-run", *QUICK)
     assert code == 0
     count = len(list(run.glob("checkpoints/*.safetensors")))
-    first, budget, *jobs = output.splitlines()
+    first, budget, *jobs, each, together = output.splitlines()
     assert first == f"{count} checkpoints, steps 0 to 50: {3 * count} jobs"
     assert budget == f"at most 6,000 per-sample gradients per coefficient, {6000 * count:,} in all"
     assert jobs[:3] == ["  step 0: loss data", "  step 0: llc whole network", "  step 0: behaviour"]
     assert len(jobs) == 3 * count
+    assert re.match(r"  all: at most .* per-sample gradients, .* GB at the peak on cpu for each coefficient", each)
+    assert re.match(r"  all coefficients: .* on one process, .* GB for each process", together)
     assert not out.exists()
     code, output, errors = ontogeny("measure", run, setup, "--out", out, *QUICK)
     assert code == 0, errors

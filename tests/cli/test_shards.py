@@ -62,6 +62,7 @@ def test_shards_of_one_folder(ontogeny: Command, given: list[object], tmp_path: 
     xr.testing.assert_identical(trajectory(out), trajectory(tmp_path / "one"))
 
 
+@pytest.mark.slow
 def test_shards_of_folders_of_their_own(ontogeny: Command, given: list[object], tmp_path: Path) -> None:
     for number in (1, 2):
         ontogeny("measure", *given, "--shard", f"{number}/2", "--out", tmp_path / str(number))

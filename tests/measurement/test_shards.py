@@ -42,7 +42,7 @@ def measured(executor: Any, store: Path | None, **options: Any) -> xr.Dataset:
     )
 
 
-@pytest.mark.parametrize("order", [(1, 2, 3, 4), (3, 1, 4, 2)])
+@pytest.mark.parametrize("order", [(3, 1, 4, 2), pytest.param((1, 2, 3, 4), marks=pytest.mark.slow)])
 def test_four_shards_in_any_order_are_one_process(tmp_path: Path, order: tuple[int, ...]) -> None:
     for number in order[:3]:
         with pytest.raises(OtherShards, match=rf"shard {number}/4 has done its 2 jobs; \d are left"):

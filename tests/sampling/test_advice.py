@@ -1,6 +1,7 @@
 """What errors of this room say to write instead."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +20,19 @@ data = (x, y)
 cross_entropy, SGLD = og.losses.cross_entropy, og.SGLD
 short = {"num_chains": 1, "num_draws": 2, "num_warmup": 0}
 directions = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+
+
+class OfTheirOwn:
+    """A sampler of the caller's."""
+
+    def draw(self, posterior: og.LocalPosterior, **options: Any) -> Any: ...
+
+
+def fits(num_chains: int) -> bool:
+    """Whether chains of a megabyte each fit into eight."""
+    told = og.forecast(posterior(), og.Fixed(num_draws=5, num_warmup=5, num_chains=num_chains))
+    replace(told, memory=num_chains * 2**20, available=8 * 2**20).require_fit()
+    return True
 
 
 class Jittered(Dataset[Any]):
@@ -173,6 +187,9 @@ PROBE, GRADIENTS = "sampling/probe.py:", "sampling/probe_gradients.py:"
 
 # fmt: off
 MISTAKES = (
+    ("sampling/costs.py:Forecast.require_fit", "fits(num_chains=40)", "device", "fewer chains", "fits(num_chains=4)"),
+    ("sampling/costs.py:forecast", "og.forecast(posterior(), OfTheirOwn())", "sampler", "og.forecast(posterior)",
+     "(lambda posterior: ADVICE.at_most)(posterior())"),
     ("sampling/calibration.py:Mass.on", "og.calibrate(deep(), budget=20_000, start=mass('0'))", "start",
      "start=None", "og.calibrate(deep(), budget=20_000, ADVICE)"),
     (PRECONDITIONED, "og.PreconditionedSGLD(1e-3, torch.ones(3), directions=directions)", "directions, factors",

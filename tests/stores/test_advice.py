@@ -4,6 +4,7 @@ import sys
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,12 @@ def pickled(**options: Any) -> Checkpoints:
     return remote("hf://org/pickle", **options)
 
 
+def on_a_full_disk(patch: pytest.MonkeyPatch) -> Checkpoints:
+    run = remote("hf://org/net")
+    patch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=0))
+    return run
+
+
 def without_the_library(patch: pytest.MonkeyPatch, installed: bool) -> Checkpoints:
     if not installed:
         patch.setitem(sys.modules, "huggingface_hub", None)
@@ -188,6 +195,9 @@ MISTAKES = (
     ("stores/hub_opening.py:_Listing.choose", "pickled()", "source", "pickle=True", "pickled(ADVICE)"),
     ("stores/hub_opening.py:_Listing.choose", "remote('hf://org/empty')", "source", '"hf://org/empty@REVISION"',
      "remote(ADVICE.replace('REVISION', 'with-weights'))"),
+    ("stores/hub_checkpoints.py:HubCheckpoints._require_room", "on_a_full_disk(patch).load(1)", "hub",
+     'hub=Hub(cache="FOLDER")', "(patch.undo(), (lambda Hub: remote('hf://org/net', "
+     "hub=lambda **given: Hub(endpoint=given['endpoint'], cache=FOLDER / 'larger')))(Hub).load(1))[1]"),
     ("stores/hub_series.py:_matching", "remote('hf://org/twice@*-step{N}')", "source", '"hf://org/twice@b"',
      "remote(ADVICE)"),
     ("stores/hub_series.py:_matching#2", "remote('hf://org/net@stage{N}')", "source", '"hf://org/net"',

@@ -1,5 +1,8 @@
 """Series on a hub, laid out as the published ones are: opened, fetched once, evicted, and refused where damaged."""
 
+import os
+import signal
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -175,6 +178,36 @@ def test_damage_on_this_disk_is_found_at_the_next_reading(hub: HubServer, tmp_pa
     with pytest.raises(CorruptFile, match=r"step2: model.safetensors"):
         run.load(2)
     torch.testing.assert_close(run.load(2), weights(2))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_transfer_that_was_cut_begins_again_and_whole_files_stay(hub: HubServer, tmp_path: Path) -> None:
+    hub.repos["org/net"] = branches(["step1", "step2", "step3"], sharded)
+    reached, go_on = threading.Event(), threading.Event()
+
+    def pause(path: str) -> None:
+        if path == "model-00002-of-00002.safetensors":
+            reached.set()
+            go_on.wait(10)
+
+    hub.pause = pause
+    child = os.fork()
+    if not child:
+        opened(hub, tmp_path).load(2)
+        os._exit(0)
+    assert reached.wait(20)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    hub.pause = lambda path: None
+    go_on.set()
+    run = opened(hub, tmp_path)
+    torch.testing.assert_close(run.load(2), weights(2))
+    commit = hub.repos["org/net"].branches["step2"][-1]
+    assert hub.sent["org/net", commit, "model-00001-of-00002.safetensors"] == 1
+    run.load(3)
+    run.load(1)
+    assert on_disk(tmp_path) <= 2
+    assert not list(tmp_path.rglob("*.incomplete"))
 
 
 def test_a_moved_revision_is_refused_by_name(hub: HubServer, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def measure(
     shard: options.Shard = None,
     ray: options.RayAddress = None,
     gathering: Annotated[bool, typer.Option("--gathering", hidden=True)] = False,
-    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and their largest cost.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list the jobs and forecast what they cost.")] = False,
 ) -> None:
     """LLC curve and stages of your own training run. Prints its plan first; resumable."""
     from ontogeny.cli import plan, shards
@@ -58,7 +58,7 @@ def measure(
     for line in [*plan.of_the_hub(run), *plan.summary(steps, given, chosen)]:
         typer.echo(line)
     if dry_run:
-        for line in plan.jobs(steps, given, chosen):
+        for line in [*plan.jobs(steps, given, chosen), *plan.forecasts(steps, given, chosen)]:
             typer.echo(f"  {line}")
         return
     shards.record(out)

@@ -12,7 +12,8 @@ from ontogeny.measurement.quantities import WHOLE
 from ontogeny.measurement.search import MOST_TRIALS
 from ontogeny.measurement.trajectory import MAIN, curve_sampler
 from ontogeny.models import restrict
-from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from ontogeny.sampling import Calibrated, Fixed, LocalPosterior, PosteriorConfig, forecast
+from ontogeny.sampling.costs import duration
 from ontogeny.stores import Checkpoints, HubCheckpoints
 from ontogeny.studies import override
 
@@ -78,6 +79,25 @@ def summary(steps: Sequence[int], given: Given, settings: SamplingSettings) -> I
         pilots = min(NUM_PILOTS, count)
         most = pilots * (MOST_TRIALS + 1) * int(PILOT[0] * each)
         yield f"first, nβ and γ are chosen at {pilots} pilot checkpoints, with at most {most:,} more"
+
+
+def forecasts(steps: Sequence[int], given: Given, settings: SamplingSettings) -> Iterator[str]:
+    """Time and memory of all coefficients on this device, from a few steps of the chains of each component.
+
+    Raises:
+        InvalidArgument: if there is no memory for them.
+    """
+    model, total, peak = given.model_fn(), 0.0, 0
+    for name in [WHOLE] if given.components is None else given.components:
+        part = None if name == WHOLE else name
+        options = settings.posterior.options()
+        posterior = LocalPosterior(model, given.samples, given.loss_fn, restriction=part, **options)
+        one = forecast(posterior, settings.sampler)
+        one.require_fit()
+        total, peak = total + one.seconds, max(peak, one.memory)
+        yield f"{name}: {one} for each coefficient"
+    seconds = total * len(steps) * (1 + len(given.datasets or {}))
+    yield f"all coefficients: {duration(seconds)} on one process, {peak / 1e9:.3g} GB for each process"
 
 
 def of_the_hub(run: Checkpoints) -> Iterator[str]:

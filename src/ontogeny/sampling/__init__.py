@@ -4,6 +4,8 @@ from ontogeny.sampling.calibration import Calibration as Calibration
 from ontogeny.sampling.calibration import Mass as Mass
 from ontogeny.sampling.calibration import calibrate as calibrate
 from ontogeny.sampling.config import PosteriorConfig as PosteriorConfig
+from ontogeny.sampling.costs import Forecast as Forecast
+from ontogeny.sampling.costs import forecast as forecast
 from ontogeny.sampling.kernels import HMC as HMC
 from ontogeny.sampling.kernels import MALA as MALA
 from ontogeny.sampling.kernels import MCLMC as MCLMC

@@ -154,19 +154,19 @@ class Fixed(Settings):
         draws = sample_fixed(posterior, self.kernel, minimum=found.position, **lengths, **common)
         return with_descent(draws, found.value, found.error, found.gradient_evaluations)
 
-    def _descend(self, posterior: LocalPosterior, seed: int) -> Descent:
+    def descent_lengths(self, posterior: LocalPosterior) -> tuple[int, int]:
+        """Samples of each gradient of the descent from w*, and the largest number of gradients."""
         stored = posterior.samples.stored
         steps = self.num_chains * (self.num_warmup + self.num_draws) * self.thinning
         spend = int(TUNING.fixed_share * steps * min(posterior.batch_size, stored))
         size = min(max(spend // TUNING.fixed_gradients, TUNING.fixed_samples[0]), TUNING.fixed_samples[1])
         size = stored if stored < TUNING.fixed_whole * size else size
+        return size, min(max(spend // size, TUNING.fewest_gradients), TUNING.descent_iterations)
+
+    def _descend(self, posterior: LocalPosterior, seed: int) -> Descent:
+        size, iterations = self.descent_lengths(posterior)
         scale = torch.full_like(posterior.center, self.kernel.step_size**0.5)
-        return descend(
-            posterior.at(batch_size=size),
-            scale,
-            seed,
-            min(max(spend // size, TUNING.fewest_gradients), TUNING.descent_iterations),
-        )
+        return descend(posterior.at(batch_size=size), scale, seed, iterations)
 
 
 def _untouched(

@@ -1,13 +1,14 @@
 """Checkpoints of a public series on a Hugging Face hub: fetched when needed, verified, and removed again."""
 
 import re
+import shutil
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ontogeny.core.errors import CorruptFile
+from ontogeny.core.errors import CorruptFile, InvalidArgument
 from ontogeny.core.fingerprint import fingerprint
 from ontogeny.stores.checkpoints import Checkpoints
 from ontogeny.stores.entries import Weights, state_dict_in
@@ -175,6 +176,7 @@ class HubCheckpoints(Checkpoints):
             fresh = not self._is_there(step)
             if fresh:
                 folder = self._shelf.place(name)
+                self._require_room(step)
                 remove(folder / ".cache")  # what a killed process had fetched half
                 for file in self._files[step]:
                     place = folder / file.path
@@ -183,6 +185,17 @@ class HubCheckpoints(Checkpoints):
                 remove(folder / ".cache")
                 self._verify(step)
         return fresh, self._place(step)
+
+    def _require_room(self, step: int) -> None:
+        size = sum(file.size for file in self._files[step])
+        free = shutil.disk_usage(self._shelf.root).free
+        if size > free:
+            raise InvalidArgument(
+                "hub",
+                expected=f"{size / 1e9:.3g} GB of free disk for {self.shown(step)}",
+                found=f"{free / 1e9:.3g} GB in {self._shelf.root}",
+                instead='hub=Hub(cache="FOLDER") with a folder on a larger disk',
+            )
 
     def _verify(self, step: int) -> None:
         folder = self._shelf.place(self._name(step))

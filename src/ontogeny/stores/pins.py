@@ -54,4 +54,7 @@ class Pins:
 
     def write(self, refs: Mapping[str, str]) -> None:
         """Keep what was found."""
+        with suppress(OSError, ValueError):  # what another process has pinned meanwhile
+            there = json.loads(self._path.read_text(encoding="utf-8"))["pinned"]
+            self._said["pinned"] = there | self._said["pinned"]
         write_json(self._path, self._said | {"refs": dict(refs)})

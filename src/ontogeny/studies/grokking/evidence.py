@@ -1,0 +1,2 @@
+from ontogeny.studies.claims import Claims
+claims = Claims(source="x")

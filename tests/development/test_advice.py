@@ -7,6 +7,7 @@ import xarray as xr
 from tests.advice import Mistake, follow, mistakes
 
 import ontogeny as og
+from ontogeny.development.correlations import partial_correlation
 
 
 def trajectory(outcome: str = "converged", components: int = 6, points: int = 12, runs: int = 1) -> xr.Dataset:
@@ -44,6 +45,8 @@ def grouped(chosen: list[str] | None = None, **settings: Any) -> Any:
 
 # fmt: off
 MISTAKES = (
+    ("development/correlations.py:partial_correlation", "partial_correlation(np.arange(3.0), np.ones(3), np.ones((3, 1)))",
+     "x", "more units or fewer controls", "partial_correlation(np.arange(9.0), np.ones(9), np.ones((9, 1))) is not None"),
     ("development/clusters.py:_too_few", "grouped(['L0H0', 'L0H1'])", "components", 'components=["L0H0", …]',
      "grouped(['L0H0', 'L0H1', 'L0H2', 'L0H3'])"),
     ("development/clusters.py:_too_few#2", "grouped(outcome='too_few_draws_')", "trajectories",

@@ -88,6 +88,28 @@ def permutations(
     return simulated(name, seen, drawn)
 
 
+def exchanged(
+    statistic: Callable[[np.ndarray], float],
+    curves: Float[np.ndarray, "run step"],
+    rng: np.random.Generator,
+    *,
+    count: int = 999,
+) -> Null:
+    """Exchange whole curves between runs that were trained alike. Large statistics count as extreme.
+
+    What depends on the step alone is the same under the null; only what a run's own curve says is lost. With r runs
+    there are r! arrangements, so that no p-value is smaller than about 1/r!.
+
+    Args:
+        statistic: of the curves, rows in the order of the runs.
+        curves: one a run, at the same steps.
+        count: exchanges.
+    """
+    seen = statistic(curves)
+    drawn = np.array([statistic(curves[rng.permutation(len(curves))]) for _ in range(count)])
+    return simulated("curves exchanged between runs", seen, drawn)
+
+
 def simulated(name: str, seen: float, drawn: Float[np.ndarray, " count"]) -> Null:
     """Values of a statistic that were drawn under the null. Large ones count as extreme.
 

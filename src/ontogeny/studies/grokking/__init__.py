@@ -9,8 +9,8 @@ from ontogeny.studies.study import Study
 STUDY = Study(
     "grokking",
     title="Grokking modular addition",
-    shows="Networks memorise pairs of modular addition long before they compute the sum; the coefficient along the way, "
-    "against the modulus, against random labels, and beyond what loss and norm already say.",
+    shows="Networks memorise pairs of modular addition long before they compute the sum; the coefficient along "
+    "the way, against the modulus, against random labels, and beyond what loss and norm already say.",
     presets=PRESETS,
     run=run,
     claims=claims,

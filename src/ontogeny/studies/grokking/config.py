@@ -3,7 +3,7 @@
 from pydantic import PositiveInt
 
 from ontogeny.core.settings import Settings
-from ontogeny.sampling import Calibrated, Fixed
+from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
@@ -22,14 +22,16 @@ class Sweeps(Settings):
         moduli: of networks on the table of sums and on random labels.
         train_share: of the pairs.
         items: with random labels, at the modulus of the main networks; each divides the largest, so that all are
-            trained by full batches of one size.
+            trained by full batches of one size. They are trained without weight decay, as `memorising`.
+        loss: at which these are compared.
         copies: networks of each kind.
-        num_steps: of training, by Adam with weight decay.
+        learning_rate, weight_decay, num_steps: of training over the moduli, by Adam with weight decay in the gradient.
     """
 
     moduli: tuple[int, ...] = (13, 17, 23, 29)
     train_share: float = 0.9
-    items: tuple[int, ...] = (48, 96, 128, 192, 384)
+    items: tuple[int, ...] = (48, 96, 192, 384)
+    loss: float = 0.05
     copies: PositiveInt = 2
     learning_rate: float = 3e-3
     weight_decay: float = 5e-4
@@ -48,7 +50,9 @@ class Config(StudyConfig):
         memorising: of networks on the same pairs without weight decay, which never compute the sum.
         measured: checkpoints whose coefficients are measured, about evenly spaced in log step.
         first_measured: the earliest.
-        sampler: of every coefficient.
+        along: sampler of the run for which nβ and γ are chosen. Trials take a fifth of its budget; with 200,000
+            gradients the masses that they found led chains astray (`step_too_large`).
+        sampler: of every other coefficient.
         per_item, localization: nβ/n and γ where they are fixed: in the sweeps and for pairs of equal loss.
         published: γ of the sweep over moduli at nβ = n / log n.
         sweeps: see there.
@@ -66,15 +70,15 @@ class Config(StudyConfig):
     modulus: PositiveInt = 23
     train_share: float = 0.75
     shape: Shape = Shape()
-    networks: PositiveInt = 5
+    networks: PositiveInt = 4
     training: TrainingConfig = TrainingConfig(
         num_steps=5000,
         batch_size=1,
         optimizer="adam",
         learning_rate=1e-3,
         weight_decay=1e-3,
-        checkpoints_log=30,
-        checkpoints_linear=30,
+        checkpoints_log=24,
+        checkpoints_linear=16,
         state_every=2500,
         log_every=100,
     )
@@ -84,8 +88,8 @@ class Config(StudyConfig):
         optimizer="adamw",
         learning_rate=1e-3,
         weight_decay=1.0,
-        checkpoints_log=30,
-        checkpoints_linear=30,
+        checkpoints_log=24,
+        checkpoints_linear=16,
         state_every=4000,
         log_every=100,
     )
@@ -99,8 +103,9 @@ class Config(StudyConfig):
         state_every=1500,
         log_every=100,
     )
-    measured: PositiveInt = 14
+    measured: PositiveInt = 10
     first_measured: PositiveInt = 50
+    along: Calibrated | Fixed = Calibrated(error=0.1, budget=600_000)
     sampler: Calibrated | Fixed = Calibrated(error=0.1, budget=200_000)
     per_item: float = 1.0
     localization: float = 30.0
@@ -117,6 +122,10 @@ class Config(StudyConfig):
     excluded: float = 0.5
     resamples: PositiveInt = 999
 
+    def fixed(self, count: int) -> PosteriorConfig:
+        """The posterior at fixed nβ/n, of so many items."""
+        return PosteriorConfig(nbeta=self.per_item * count, localization=self.localization)
+
 
 PRESETS = {
     "quick": Preset("3 minutes", Config()),
@@ -125,6 +134,7 @@ PRESETS = {
         Config(
             networks=12,
             measured=24,
+            along=Calibrated(error=0.05),
             sampler=Calibrated(error=0.05, budget=500_000),
             sweeps=Sweeps(moduli=(13, 17, 23, 29, 37), copies=6),
         ),

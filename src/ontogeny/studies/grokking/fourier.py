@@ -25,7 +25,7 @@ class Progress:
 
     | variable | meaning |
     |---|---|
-    | `train_loss`, `test_loss`, `train_accuracy`, `test_accuracy` | on the pairs that are trained on, and on the others |
+    | `train_loss`, `test_loss`, `train_accuracy`, `test_accuracy` | on the pairs trained on, and on the others |
     | `restricted_loss` | on all pairs, of the logits' mean and key frequencies alone |
     | `excluded_loss` | on the pairs that are trained on, of the logits without the key frequencies |
     | `sum_share` | share of the logits' variance over pairs that is a function of a + b |

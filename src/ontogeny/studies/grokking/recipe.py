@@ -1,6 +1,6 @@
 """Networks that learn modular addition, their coefficients along training, and those at the end over p and items."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,10 +12,10 @@ from ontogeny.development.curves import spaced_in_log
 from ontogeny.measurement import LLC, Behaviour, Losses
 from ontogeny.sampling import PosteriorConfig
 from ontogeny.stores import Checkpoints
-from ontogeny.studies.grokking.addition import AdditionMLP, Table, loss, maker
+from ontogeny.studies.grokking.addition import AdditionMLP, Rows, Table, loss, maker
 from ontogeny.studies.grokking.config import Config
 from ontogeny.studies.grokking.fourier import Progress, key_frequencies
-from ontogeny.studies.own_data import MadeWithRows, OfRows, numbers_of, with_rows
+from ontogeny.studies.own_data import MadeWithRows, OfRows, Weights, numbers_of, with_rows
 from ontogeny.studies.workspace import Workspace
 from ontogeny.training import TrainingConfig
 
@@ -50,7 +50,7 @@ def run(work: Workspace, config: Config) -> None:
         loss,
         steps=[0, *steps],
         behaviour=progress(sums[0], tables[0], config),
-        sampler=config.sampler,
+        sampler=config.along,
     )
     chosen = PosteriorConfig(nbeta=float(first["llc_nbeta"][0]), localization=float(first["llc_localization"][0]))
     measured = partial(coefficients, posterior=chosen, config=config, seed=work.seed("sampler"))
@@ -66,10 +66,14 @@ def run(work: Workspace, config: Config) -> None:
 
     memorising = work.train_instances("memorising", make, len(tables), tables, loss, whole(config.memorising, count))
     ends = [network.load(network.steps[-1]) for network in sums]
-    alike = [at_loss(*each, make=make) for each in zip(memorising, ends, [t.rows for t in tables], strict=True)]
+    alike = [
+        at_loss(network, loss_of(make, end, table.rows), table.rows, make)
+        for network, end, table in zip(memorising, ends, tables, strict=True)
+    ]
     held = with_rows([*ends, *alike], [table.rows for table in (*tables, *tables)])
-    fixed = PosteriorConfig(nbeta=config.per_item * count, localization=config.localization)
-    work.measure("pairs", held, MadeWithRows(make, tables[0].rows), measured(tables[0].rows, posterior=fixed))
+    work.measure(
+        "pairs", held, MadeWithRows(make, tables[0].rows), measured(tables[0].rows, posterior=config.fixed(count))
+    )
     sweeps(work, config)
 
 
@@ -84,45 +88,37 @@ def sweeps(work: Workspace, config: Config) -> None:
             for i in range(sizes.copies)
         ]
         settings = whole(sweep_training(config), count)
-        networks = work.train_instances(f"networks-{p}", maker(p, config.shape), len(tables), tables, loss, settings)
-        at_end(work, config, f"moduli-{p}", p, networks, tables, published=True)
-        work.step(f"accuracy-{p}", accuracies, networks, tables, maker(p, config.shape))
+        make = maker(p, config.shape)
+        networks = work.train_instances(f"networks-{p}", make, len(tables), tables, loss, settings)
+        ends, rows = [network.load(network.steps[-1]) for network in networks], [table.rows for table in tables]
+        at_end(work, config, f"moduli-{p}", make, ends, rows, PosteriorConfig(localization=config.published))
+        work.step(f"accuracy-{p}", accuracies, networks, tables, make)
     most, p = max(sizes.items), config.modulus
-    tables = [
-        Table(p, n, True, most // n, work.seed("items", n, i)) for n in sizes.items for i in range(sizes.copies)
-    ]
-    settings = whole(sweep_training(config), most)
-    networks = work.train_instances("networks-items", maker(p, config.shape), len(tables), tables, loss, settings)
+    tables = [Table(p, n, True, most // n, work.seed("items", n, i)) for n in sizes.items for i in range(sizes.copies)]
+    make, settings = maker(p, config.shape), whole(config.memorising, most)
+    networks = work.train_instances("networks-items", make, len(tables), tables, loss, settings)
     for n in sizes.items:
         own = [i for i, table in enumerate(tables) if table.items == n]
-        at_end(work, config, f"labels-{n}", p, [networks[i] for i in own], [tables[i] for i in own])
+        rows = [tables[i].rows for i in own]
+        alike = [at_loss(networks[i], sizes.loss, tables[i].rows, make) for i in own]
+        at_end(work, config, f"labels-{n}", make, alike, rows, config.fixed(n))
 
 
 def at_end(
     work: Workspace,
     config: Config,
     name: str,
-    modulus: int,
-    networks: Sequence[Checkpoints],
-    tables: Sequence[Table],
-    *,
-    published: bool = False,
+    make: Callable[[], AdditionMLP],
+    weights: Sequence[Weights],
+    rows: Sequence[Rows],
+    posterior: PosteriorConfig,
 ) -> None:
-    """Coefficients of the last checkpoints, at fixed nβ/n, and with `published` at nβ = n / log n."""
-    make, rows = maker(modulus, config.shape), [table.rows for table in tables]
-    held = with_rows([network.load(network.steps[-1]) for network in networks], rows)
-    count, seed = len(rows[0][0]), work.seed("sampler", name)
-    fixed = PosteriorConfig(nbeta=config.per_item * count, localization=config.localization)
-    asked = partial(coefficients, rows[0], config=config, seed=seed)
-    work.measure(name, held, MadeWithRows(make, rows[0]), asked(posterior=fixed))
-    if published:
-        posterior = PosteriorConfig(localization=config.published)
-        work.measure(f"{name}-published", held, MadeWithRows(make, rows[0]), asked(posterior=posterior))
+    """Coefficients of networks with as many rows each."""
+    asked = coefficients(rows[0], posterior, config, work.seed("sampler", name))
+    work.measure(name, with_rows(weights, rows), MadeWithRows(make, rows[0]), asked)
 
 
-def coefficients(
-    rows: tuple[torch.Tensor, torch.Tensor], posterior: PosteriorConfig, config: Config, seed: int
-) -> list[LLC | Losses]:
+def coefficients(rows: Rows, posterior: PosteriorConfig, config: Config, seed: int) -> list[LLC | Losses]:
     """Of networks that hold their rows, as many as these."""
     data, own = {ITEMS: numbers_of(rows)}, OfRows(loss)
     return [
@@ -155,37 +151,31 @@ def progress(network: Checkpoints, table: Table, config: Config) -> Progress:
     return Progress(config.modulus, table.rows, table.rest, key_frequencies(model, config.modulus))
 
 
-def at_loss(
-    network: Checkpoints,
-    weights: Mapping[str, torch.Tensor],
-    rows: tuple[torch.Tensor, torch.Tensor],
-    make: Callable[[], AdditionMLP],
-) -> dict[str, torch.Tensor]:
-    """Weights of a run at which the loss is that of `weights`: on the line between the first two checkpoints that have
-    it between them; the last checkpoint if there are none.
+def at_loss(network: Checkpoints, wanted: float, rows: Rows, make: Callable[[], AdditionMLP]) -> Weights:
+    """Weights of a run at which its loss is `wanted`: on the line between the first two checkpoints that have it
+    between them; the last checkpoint if there are none.
     """
-
-    def of(own: Mapping[str, torch.Tensor]) -> float:
-        model = loaded(make, own)
-        with torch.no_grad():
-            return float(F.cross_entropy(model(rows[0]).double(), rows[1]))
-
-    wanted, before = of(weights), network.load(network.steps[0])
+    before = network.load(network.steps[0])
     for step in network.steps[1:]:
         after = network.load(step)
-        if of(after) <= wanted:
+        if loss_of(make, after, rows) <= wanted:
             low, high = 0.0, 1.0
             for _ in range(40):
                 middle = (low + high) / 2
-                low, high = (middle, high) if of(_between(before, after, middle)) > wanted else (low, middle)
+                above = loss_of(make, _between(before, after, middle), rows) > wanted
+                low, high = (middle, high) if above else (low, middle)
             return _between(before, after, high)
         before = after
     return before
 
 
-def _between(
-    before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], share: float
-) -> dict[str, torch.Tensor]:
+@torch.no_grad()
+def loss_of(make: Callable[[], AdditionMLP], weights: Weights, rows: Rows) -> float:
+    """The mean loss of a network on rows."""
+    return float(F.cross_entropy(loaded(make, weights)(rows[0]).double(), rows[1]))
+
+
+def _between(before: Weights, after: Weights, share: float) -> Weights:
     return {name: torch.lerp(before[name], after[name], share) for name in before}
 
 
@@ -205,9 +195,9 @@ def steps_of(steps: list[int]) -> xr.Dataset:
     return xr.Dataset({"at": ("step", steps)})
 
 
-def loaded(make: Callable[[], AdditionMLP], weights: Mapping[str, torch.Tensor]) -> AdditionMLP:
+def loaded(make: Callable[[], AdditionMLP], weights: Weights) -> AdditionMLP:
     """A network with these weights. Global random numbers stay as they were."""
     with torch.random.fork_rng(devices=[]):
         model = make()
-    model.load_state_dict(dict(weights))
+    model.load_state_dict(weights)
     return model

@@ -24,6 +24,9 @@ def rank(*curvatures: float) -> int:
     return hessian_rank(FlatLoss(target.model(), torch.zeros(1, 1), target.loss))
 
 
+ROW, LABEL = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
+
+
 # fmt: off
 MISTAKES = (
     ("testing/aoyagi.py:backdoor", "backdoor((6, 2, 3), 1, -1)", "near_triggers", "near_triggers=0",
@@ -43,8 +46,8 @@ MISTAKES = (
      "rank(1.0, 0.0) == 1"),
     ("testing/induction.py:InductionTransformer.__post_init__", "InductionTransformer(num_heads=2)", "num_heads",
      "num_heads=3", "InductionTransformer(ADVICE).model()"),
-    ("testing/lookup_tables.py:table_coefficients", "table_coefficients(torch.ones(1, 2), torch.ones(1).long(), 1.0, 0)",
-     "localization", "localization=1.0", "table_coefficients(torch.ones(1, 2), torch.ones(1).long(), 1.0, ADVICE)"),
+    ("testing/lookup_tables.py:table_coefficients", "table_coefficients(ROW, LABEL, 1.0, localization=0)",
+     "localization", "localization=1.0", "table_coefficients(ROW, LABEL, 1.0, ADVICE)"),
     ("testing/linear_networks.py:DeepLinear.__post_init__", "DeepLinear((5,))", "widths", "(5, 7)",
      "DeepLinear(ADVICE)"),
     ("testing/linear_networks.py:DeepLinear.__post_init__#2", "DeepLinear((5, 7), rank=6)", "rank", "rank=None",

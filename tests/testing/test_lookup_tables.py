@@ -23,9 +23,6 @@ def test_values_are_those_of_a_grid_over_all_logits(c: float, gamma: float, cent
     truth = by_brute_force(logits, 0, c, gamma, 700 if len(center) == 2 else 130)
     found = float(table_coefficients(logits[None], torch.tensor([0]), c, gamma).value)
     assert found == pytest.approx(truth, rel=1e-5, abs=1e-7)
-    assert table_coefficients(logits[None], torch.tensor([0]), 2 * c, gamma).value.item() != pytest.approx(
-        truth, rel=0.1
-    )
 
 
 def test_items_add_up_whatever_their_order() -> None:

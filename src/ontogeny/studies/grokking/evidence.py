@@ -196,7 +196,11 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     rows, copies = list[tuple[int, float, float]](), config.sweeps.copies
     for p in config.sweeps.moduli:
         value, test = found[f"moduli-{p}"]["llc"].values.ravel(), found[f"accuracy-{p}"]["test"].values
-        rows += [(p, value[i], value[copies + i]) for i in range(copies) if test[i] >= config.learned]
+        rows += [
+            (p, value[i], value[copies + i])
+            for i in range(copies)
+            if test[i] >= config.learned and min(value[i], value[copies + i]) > 0
+        ]
     moduli, sums, labels = np.array(rows).T
     if len(np.unique(moduli)) < 3:
         return NotTested(f"networks on {len(np.unique(moduli))} moduli generalise")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 
+from ontogeny.measurement import settings_in
 from ontogeny.reports import Choice, Column, Figure, Panel, Table
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
@@ -123,7 +124,7 @@ def fig_against_loss(found: Findings) -> go.Figure:
         steps, value, _ = measured(found, name)
         loss = found[f"curves-{name}"]["train_loss"].sel(step=steps).values
         named = number == 0 or not name.startswith(SUMS)
-        drawn.append(Curve(label, loss, np.log10(value), color, named=named, width=1.5))
+        drawn.append(Curve(label, loss, _log(value), color, named=named, width=1.5))
     draw_curves(figure, axes(0), drawn, height=300)
     ticks = [10, 20, 50, 100, 200, 500]
     y = {"title": {"text": "complexity"}, "tickvals": np.log10(ticks), "ticktext": [str(tick) for tick in ticks]}
@@ -139,11 +140,11 @@ def fig_sweeps(found: Findings) -> go.Figure:
     counts = np.array([_count(found[f"moduli-{p}"]) for p in moduli])
     chance = counts / np.log(counts) * np.log(moduli)
     kinds = [
-        Curve(label, np.array(moduli), np.log10(halves[:, i].mean(1)), PALETTE[i])
+        Curve(label, np.array(moduli), _log(halves[:, i].mean(1)), PALETTE[i])
         for i, label in enumerate(("sums", "random"))
     ]
     draw_curves(
-        figure, axes(0), [*kinds, Curve("chance", np.array(moduli), np.log10(chance), NEUTRAL, dash="dash")], height=250
+        figure, axes(0), [*kinds, Curve("chance", np.array(moduli), _log(chance), NEUTRAL, dash="dash")], height=250
     )
     items = sorted(int(name.removeprefix("labels-")) for name in found if name.startswith("labels-"))
     values = np.array([found[f"labels-{n}"]["llc_complexity"].values.ravel() for n in items])
@@ -157,9 +158,12 @@ def fig_sweeps(found: Findings) -> go.Figure:
     return figure
 
 
-def _count(table: object) -> int:
-    from ontogeny.measurement import settings_in
+def _log(values: np.ndarray) -> np.ndarray:
+    """Logarithms to base 10; NaN of what has none."""
+    return np.log10(np.where(values > 0, values, np.nan))
 
+
+def _count(table: object) -> int:
     return int(settings_in(table)["num_samples"])  # type: ignore[arg-type]
 
 

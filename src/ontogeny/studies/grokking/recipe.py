@@ -50,6 +50,7 @@ def run(work: Workspace, config: Config) -> None:
         loss,
         steps=[0, *steps],
         behaviour=progress(sums[0], tables[0], config),
+        posterior=config.posterior,
         sampler=config.along,
     )
     chosen = PosteriorConfig(nbeta=float(first["llc_nbeta"][0]), localization=float(first["llc_localization"][0]))

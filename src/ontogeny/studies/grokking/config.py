@@ -50,7 +50,7 @@ class Config(StudyConfig):
         memorising: of networks on the same pairs without weight decay, which never compute the sum.
         measured: checkpoints whose coefficients are measured, about evenly spaced in log step.
         first_measured: the earliest.
-        posterior: nβ and γ along training; where they are None, those that `ontogeny.measure` chooses for the first run.
+        posterior: nβ and γ along training; where they are None, what `ontogeny.measure` chooses for the first run.
         along: sampler of the run for which nβ and γ are chosen. Trials take a fifth of its budget; with 200,000
             gradients the masses that they found led chains astray (`step_too_large`).
         sampler: of every other coefficient.

@@ -1,5 +1,7 @@
 """Claims of the grokking study."""
 
+from itertools import combinations
+
 import numpy as np
 import xarray as xr
 
@@ -171,10 +173,12 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     apart = (value[count:] - value[:count]) / np.hypot(error[count:], error[:count])
     gap = np.abs(losses[count:] - losses[:count]).max()
     gain = np.mean(value[count:] - value[:count]) * np.log(n)
-    control = (
-        f"λ̂ {value[:count].mean():.0f} against {value[count:].mean():.0f}; losses differ by {gap:.1e} nats at most; "
-    )
-    control += f"so n ΔL + Δλ log n prefers it by {gain:.0f} nats at n = {n}, and at every n"
+    kinds = range(count), range(count, 2 * count)
+    pairs = np.array([(i, j) for kind in kinds for i, j in combinations(kind, 2)]).reshape(-1, 2).T
+    alike = np.abs(value[pairs[0]] - value[pairs[1]]) / np.hypot(error[pairs[0]], error[pairs[1]])
+    control = f"λ̂ {value[:count].mean():.0f} and {value[count:].mean():.0f}; losses differ by {gap:.1e} nats at most; "
+    control += f"so n ΔL + Δλ log n prefers it by {gain:.0f} nats at n = {n}; of networks of one kind "
+    control += f"{np.mean(alike >= config.part):.2f} are as far apart"
     null = nulls.even_odds(int((apart > 0).sum()), count)
     met = bool((apart >= config.part).all() and gap < 0.005)
     return Evidence(float(apart.min()), met, None, control, null)

@@ -126,8 +126,8 @@ def fig_against_loss(found: Findings) -> go.Figure:
         named = number == 0 or not name.startswith(SUMS)
         drawn.append(Curve(label, loss, _log(value), color, named=named, width=1.5))
     draw_curves(figure, axes(0), drawn, height=300)
-    ticks = [10, 20, 50, 100, 200, 500]
-    y = {"title": {"text": "complexity"}, "tickvals": np.log10(ticks), "ticktext": [str(tick) for tick in ticks]}
+    ticks = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500]
+    y = {"title": {"text": "complexity"}, "tickvals": np.log10(ticks), "ticktext": [f"{tick:g}" for tick in ticks]}
     set_axes(figure, 0, {"title": {"text": "training loss (nats)"}, "type": "log", "autorange": "reversed"}, y)
     return figure
 
@@ -152,7 +152,7 @@ def fig_sweeps(found: Findings) -> go.Figure:
     fit = Curve("line", np.array(items), np.polyval(line, items), NEUTRAL, dash="dash")
     draw_curves(figure, axes(1), [fit, Curve("λ̂", np.array(items), mean, PALETTE[1])], include=[0], height=250)
     ticks = [50, 100, 200, 500, 1000]
-    y = {"title": {"text": "λ̂"}, "tickvals": np.log10(ticks), "ticktext": [str(tick) for tick in ticks]}
+    y = {"title": {"text": "λ̂"}, "tickvals": np.log10(ticks), "ticktext": [f"{tick:g}" for tick in ticks]}
     set_axes(figure, 0, {"title": {"text": "modulus p"}, "type": "log", "tickvals": moduli}, y)
     set_axes(figure, 1, {"title": {"text": "items"}}, {"title": {"text": "complexity"}})
     return figure

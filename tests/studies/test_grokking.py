@@ -37,6 +37,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_the_study_runs_to_its_report(tmp_path: Path) -> None:
     run = og.study("grokking", "quick", tmp_path / "run", settings=SMALL, executor=Serial())
     assert run.failures == []

@@ -99,6 +99,9 @@ def test_a_shared_course_alone_is_not_beyond_the_exchange_of_curves() -> None:
     assert correlation(own) > 0.7
     assert nulls.exchanged(correlation, own, rng).p_value > 0.05
     assert nulls.exchanged(correlation, other + 0.1 * own, rng).p_value < 0.01
+    own = np.repeat(np.arange(4.0)[:, None], 8, axis=1)
+    few = nulls.exchanged(lambda each: float(np.corrcoef(each.ravel(), own.ravel())[0, 1]), own, rng)
+    assert few.p_value == pytest.approx(1 / 24)  # every arrangement, once
 
 
 def test_what_is_beyond_chance_has_a_small_p_value() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations as permutations_of
+from math import factorial
 
 import numpy as np
 from jaxtyping import Float
@@ -98,16 +100,19 @@ def exchanged(
     """Exchange whole curves between runs that were trained alike. Large statistics count as extreme.
 
     What depends on the step alone is the same under the null; only what a run's own curve says is lost. With r runs
-    there are r! arrangements, so that no p-value is smaller than about 1/r!.
+    there are r! arrangements, so that no p-value is smaller than 1/r!; all are taken if they are no more than `count`.
 
     Args:
         statistic: of the curves, rows in the order of the runs.
         curves: one a run, at the same steps.
         count: exchanges.
     """
-    seen = statistic(curves)
-    drawn = np.array([statistic(curves[rng.permutation(len(curves))]) for _ in range(count)])
-    return simulated("curves exchanged between runs", seen, drawn)
+    name, seen, runs = "curves exchanged between runs", statistic(curves), len(curves)
+    if factorial(runs) <= count:
+        every = np.array([statistic(curves[list(order)]) for order in permutations_of(range(runs))])
+        return Null(name, float(np.mean(every >= seen - _ROUNDING)), float(np.median(every)))
+    drawn = np.array([statistic(curves[rng.permutation(runs)]) for _ in range(count)])
+    return simulated(name, seen, drawn)
 
 
 def simulated(name: str, seen: float, drawn: Float[np.ndarray, " count"]) -> Null:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import plotly.graph_objects as go
+import xarray as xr
 
 from ontogeny.measurement import settings_in
 from ontogeny.reports import Choice, Column, Figure, Panel, Table
@@ -78,11 +79,11 @@ def fig_curves(found: Findings, name: str) -> go.Figure:
     return figure
 
 
-def _shade(figure: go.Figure, shown: object, first: float, last: float) -> None:
+def _shade(figure: go.Figure, shown: xr.Dataset, first: float, last: float) -> None:
     """Until training accuracy, and from there until test accuracy."""
     ends = [first]
     for key in ("train", "test"):
-        learned = shown["step"].values[shown[f"{key}_accuracy"].values >= 0.95]  # type: ignore[index]
+        learned = shown["step"].values[shown[f"{key}_accuracy"].values >= 0.95]
         ends.append(float(learned[0]) if len(learned) else last)
     for panel in range(3):
         for start, stop, color in ((ends[0], ends[1], PALETTE[0]), (ends[1], max(ends[1:]), PALETTE[1])):
@@ -163,8 +164,8 @@ def _log(values: np.ndarray) -> np.ndarray:
     return np.log10(np.where(values > 0, values, np.nan))
 
 
-def _count(table: object) -> int:
-    return int(settings_in(table)["num_samples"])  # type: ignore[arg-type]
+def _count(table: xr.Dataset) -> int:
+    return int(settings_in(table)["num_samples"])
 
 
 def _pairs(found: Findings) -> Table:

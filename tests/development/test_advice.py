@@ -7,6 +7,7 @@ import xarray as xr
 from tests.advice import Mistake, follow, mistakes
 
 import ontogeny as og
+from ontogeny.development.correlations import partial_correlation
 
 
 def trajectory(outcome: str = "converged", components: int = 6, points: int = 12, runs: int = 1) -> xr.Dataset:
@@ -42,8 +43,15 @@ def grouped(chosen: list[str] | None = None, **settings: Any) -> Any:
     return og.signatures([trajectory(**settings)], components=chosen)
 
 
+def partial(units: int) -> float:
+    x, y, z = np.random.default_rng(0).standard_normal((3, units))
+    return partial_correlation(x, y, z[:, None])
+
+
 # fmt: off
 MISTAKES = (
+    ("development/correlations.py:partial_correlation", "partial(3)", "x", "more units or fewer controls",
+     "partial(9)"),
     ("development/clusters.py:_too_few", "grouped(['L0H0', 'L0H1'])", "components", 'components=["L0H0", …]',
      "grouped(['L0H0', 'L0H1', 'L0H2', 'L0H3'])"),
     ("development/clusters.py:_too_few#2", "grouped(outcome='too_few_draws_')", "trajectories",

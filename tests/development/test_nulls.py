@@ -66,7 +66,14 @@ def error_alone(rng: np.random.Generator) -> Null:
     return nulls.gaussian_error(float(3 * rng.standard_normal()), 3.0)
 
 
-EVERY = [shifts, anywhere, together, permuted, permuted_in_groups, odds, resampled, error_alone]
+def exchanged(rng: np.random.Generator) -> Null:
+    """Curves of twelve runs that share their course, beside another quantity that shares it too."""
+    course = np.linspace(0, 3, 8)
+    own, other = course + rng.standard_normal((2, 12, 1)) + 0.1 * rng.standard_normal((2, 12, 8))
+    return nulls.exchanged(lambda each: float(np.corrcoef(each.ravel(), other.ravel())[0, 1]), own, rng, count=99)
+
+
+EVERY = [shifts, anywhere, together, permuted, permuted_in_groups, odds, resampled, error_alone, exchanged]
 
 
 @pytest.mark.parametrize("case", EVERY)
@@ -84,6 +91,21 @@ def test_groups_that_differ_would_fail_a_plain_permutation() -> None:
     difference = mean_difference(rng.standard_normal(16) + 10 * groups)
     assert nulls.permutations(difference, labels, rng, count=499).p_value < 0.1
     assert nulls.permutations(difference, labels, rng, within=groups, count=499).p_value > 0.1
+
+
+def test_a_shared_course_alone_is_not_beyond_the_exchange_of_curves() -> None:
+    rng, course = np.random.default_rng(0), np.linspace(0, 3, 8)
+    own, other = course + rng.standard_normal((2, 8, 1)) / 2
+
+    def correlation(each: np.ndarray) -> float:
+        return float(np.corrcoef(each.ravel(), other.ravel())[0, 1])
+
+    assert correlation(own) > 0.7
+    assert nulls.exchanged(correlation, own, rng).p_value > 0.05
+    assert nulls.exchanged(correlation, other + 0.1 * own, rng).p_value < 0.01
+    own = np.repeat(np.arange(4.0)[:, None], 8, axis=1)
+    few = nulls.exchanged(lambda each: float(np.corrcoef(each.ravel(), own.ravel())[0, 1]), own, rng)
+    assert few.p_value == pytest.approx(1 / 24)  # every arrangement, once
 
 
 def test_what_is_beyond_chance_has_a_small_p_value() -> None:

@@ -10,6 +10,7 @@ import xarray as xr
 import ontogeny as og
 from ontogeny.development import StageConfig
 from ontogeny.measurement.written import write_report
+from ontogeny.reports import trajectory_panels
 
 
 def of_outcome(run: xr.Dataset, outcome: str) -> xr.Dataset:
@@ -48,3 +49,11 @@ def test_outputs_that_cannot_be_decomposed_are_named(apart: xr.Dataset, choice: 
     assert "not drawn: it needs finite values" in page
     assert 'id="trajectory"' not in page
     assert 'id="choice"' in page
+
+
+def test_a_behaviour_with_one_test_loss_is_no_figure_of_losses_by_distribution(apart: xr.Dataset) -> None:
+    plain = apart[["llc", "llc_mcse", "llc_outcome", "loss"]].isel(dataset=[0])
+    own = plain.assign(test_loss=("step", np.linspace(3, 1, plain.sizes["step"])))
+    for given in (plain, own):
+        panels = {panel.id: panel for panel in trajectory_panels(given)}
+        assert panels["behaviour"].blocks == []

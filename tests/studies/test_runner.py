@@ -209,7 +209,7 @@ def test_a_whole_config_is_a_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"name": "grokking"}, "language"),
+        ({"name": "induction"}, "language"),
         ({"preset": "slow"}, "'quick' or 'large'"),
         ({"settings": {"nothing": 1}}, "a name in the config"),
         ({"config": "nowhere.toml"}, "a TOML file"),

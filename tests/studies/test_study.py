@@ -72,7 +72,7 @@ def test_a_table_changes_what_it_names_and_another_kind_takes_its_place() -> Non
 
 
 def test_unknown_study_and_preset(tmp_path: Path) -> None:
-    for name in ("grokking", "belief_states"):
+    for name in ("induction", "belief_states"):
         with pytest.raises(InvalidArgument, match="belief-states"):
             og.study(name, out=tmp_path)
     with pytest.raises(InvalidArgument, match="quick"):

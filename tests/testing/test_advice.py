@@ -13,6 +13,7 @@ from ontogeny.testing.classification import SoftmaxRegression, perceptron
 from ontogeny.testing.curvature import FlatLoss, hessian_rank
 from ontogeny.testing.induction import InductionTransformer
 from ontogeny.testing.linear_networks import DeepLinear
+from ontogeny.testing.lookup_tables import table_coefficients
 from ontogeny.testing.polynomials import LineAndDot
 from ontogeny.testing.superposition import Superposition
 from ontogeny.testing.targets import Gaussian, NormalCrossing
@@ -21,6 +22,9 @@ from ontogeny.testing.targets import Gaussian, NormalCrossing
 def rank(*curvatures: float) -> int:
     target = Gaussian(curvatures)
     return hessian_rank(FlatLoss(target.model(), torch.zeros(1, 1), target.loss))
+
+
+ROW, LABEL = torch.tensor([[1.0, 0.0]]), torch.tensor([0])
 
 
 # fmt: off
@@ -42,6 +46,8 @@ MISTAKES = (
      "rank(1.0, 0.0) == 1"),
     ("testing/induction.py:InductionTransformer.__post_init__", "InductionTransformer(num_heads=2)", "num_heads",
      "num_heads=3", "InductionTransformer(ADVICE).model()"),
+    ("testing/lookup_tables.py:table_coefficients", "table_coefficients(ROW, LABEL, 1.0, localization=0)",
+     "localization", "localization=1.0", "table_coefficients(ROW, LABEL, 1.0, ADVICE)"),
     ("testing/linear_networks.py:DeepLinear.__post_init__", "DeepLinear((5,))", "widths", "(5, 7)",
      "DeepLinear(ADVICE)"),
     ("testing/linear_networks.py:DeepLinear.__post_init__#2", "DeepLinear((5, 7), rank=6)", "rank", "rank=None",

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations as permutations_of
+from math import factorial
 
 import numpy as np
 from jaxtyping import Float
@@ -99,6 +101,31 @@ def permutations(
     seen = size(statistic(labels))
     drawn = np.array([size(statistic(permuted_within(labels, groups, rng))) for _ in range(count)])
     name = "labels permuted" if within is None else "labels permuted within groups"
+    return simulated(name, seen, drawn)
+
+
+def exchanged(
+    statistic: Callable[[np.ndarray], float],
+    curves: Float[np.ndarray, "run step"],
+    rng: np.random.Generator,
+    *,
+    count: int = 999,
+) -> Null:
+    """Exchange whole curves between runs that were trained alike. Large statistics count as extreme.
+
+    What depends on the step alone is the same under the null; only what a run's own curve says is lost. With r runs
+    there are r! arrangements, so that no p-value is smaller than 1/r!; all are taken if they are no more than `count`.
+
+    Args:
+        statistic: of the curves, rows in the order of the runs.
+        curves: one a run, at the same steps.
+        count: exchanges.
+    """
+    name, seen, runs = "curves exchanged between runs", statistic(curves), len(curves)
+    if factorial(runs) <= count:
+        every = np.array([statistic(curves[list(order)]) for order in permutations_of(range(runs))])
+        return Null(name, float(np.mean(every >= seen - _ROUNDING)), float(np.median(every)))
+    drawn = np.array([statistic(curves[rng.permutation(runs)]) for _ in range(count)])
     return simulated(name, seen, drawn)
 
 

@@ -176,7 +176,8 @@ def _position_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
 
 def _dataset_curves(trajectory: xr.Dataset, axis: StepAxis) -> list[Curve]:
     """Test loss on every distribution, or else the loss on every dataset if there are several."""
-    loss, dim = ("test_loss", "distribution") if "test_loss" in trajectory else ("loss", "dataset")
+    given = "distribution" in trajectory.get("test_loss", xr.DataArray(0)).dims
+    loss, dim = ("test_loss", "distribution") if given else ("loss", "dataset")
     if loss not in trajectory or trajectory[loss].sizes.get(dim, 0) < 2:
         return []
     keep = thinned(trajectory.sizes["step"], trajectory.sizes[dim])

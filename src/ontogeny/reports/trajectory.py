@@ -169,7 +169,9 @@ def _refined_panel(trajectory: xr.Dataset, stages: xr.Dataset | None) -> Panel:
 
 def _behaviour_panel(trajectory: xr.Dataset, stages: xr.Dataset | None) -> Panel:
     several_losses = "loss" in trajectory and trajectory.sizes.get("dataset", 0) > 1
-    if not (several_losses or _BEHAVIOUR & set(trajectory.data_vars)):
+    others = {name for name in _BEHAVIOUR & set(trajectory.data_vars) if name != "test_loss"}
+    several_losses |= "distribution" in trajectory.get("test_loss", xr.DataArray(0)).dims
+    if not (several_losses or others):
         return Panel("behaviour", "Behaviour", [])
     pooled = len(runs_of(trajectory)) > 1
     spread = "Faint curves are single runs, bold ones their medians." if pooled else "Bands are 95 % over sequences."

@@ -18,7 +18,16 @@ from ontogeny.studies.claims import Claims
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.workspace import Workspace
 
-MODULES = ("language", "belief_states", "linear_networks", "icl_regression", "superposition_phases", "superposition")
+MODULES = (
+    "language",
+    "belief_states",
+    "linear_networks",
+    "icl_regression",
+    "superposition_phases",
+    "superposition",
+    "grokking",
+    "memorised_items",
+)
 """The studies of this package by module, each imported when it is asked for."""
 
 Config = TypeVar("Config", bound=BaseModel)

@@ -28,6 +28,7 @@ SMALL = {
     "diagram.tries": 1,
     "diagram.training.num_steps": 20,
     "num_samples": 200,
+    "posterior": {"nbeta": 10.0, "localization": 10.0},
     "sampler": '{kernel = {name = "SGLD", step_size = 1e-4}, num_chains = 2, num_draws = 8, num_warmup = 2}',
 }
 
@@ -37,7 +38,7 @@ def test_the_study_runs_to_its_report(tmp_path: Path) -> None:
     assert run.failures == []
     assert {claim["status"] for claim in run.claims} <= {"held", "not held", "not tested"}
     page = run.report.read_text(encoding="utf-8")
-    assert all(f'id="{panel}"' in page for panel in ("geometry", "diagram", "along"))
+    assert all(f'id="{panel}"' in page for panel in ("geometry", "diagram", "along", "loss-llc"))
 
 
 def test_inputs_are_sparse_and_losses_weighted() -> None:

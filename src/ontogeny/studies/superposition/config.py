@@ -3,7 +3,7 @@
 from pydantic import Field, PositiveInt
 
 from ontogeny.core.settings import Settings
-from ontogeny.sampling import Calibrated, Fixed
+from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
@@ -51,7 +51,7 @@ class Config(StudyConfig):
         sweep, diagram: see there.
         followed: density of the network that is followed along its training.
         num_samples: n of its coefficients.
-        sampler: of these.
+        posterior, sampler: of these; nβ and γ are chosen from pilot checkpoints unless given.
         length: least |W_i| of a feature that counts as represented.
         near: largest distance of a dimensionality from that of a geometry, to be of it.
         plateau: least share of the represented features of a network that are of a geometry, for it to be reached.
@@ -63,6 +63,7 @@ class Config(StudyConfig):
     diagram: Diagram
     followed: float = 0.4
     num_samples: PositiveInt = 20_000
+    posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=200_000)
     length: float = 0.3
     near: float = 0.02

@@ -18,7 +18,7 @@ def panels(found: Findings) -> Iterator[Panel]:
     """Geometry over densities, the phase diagram, and one network along its training with its coefficients."""
     caption = (
         "Each dot is a feature of the network trained at that density: the dimensions that it does not share. Lines "
-        "are the values of tetrahedra, triangles, opposite pairs, pentagons and square antiprisms. Below, hidden units "
+        "are the values of tetrahedra, triangles, opposite pairs, pentagons and square antiprisms. Right, hidden units "
         "over the squared length of all features."
     )
     alt = "Feature dimensionality against one over density, with lines at the values of regular geometries"
@@ -68,7 +68,7 @@ def fig_diagram(diagram: xr.Dataset) -> go.Figure:
         cells.update(showscale=False, xgap=2, ygap=2, opacity=0.8, hovertemplate="%{customdata}<extra></extra>")
         figure.add_trace(cells.update(**axes(panel)))
         rows, columns = np.nonzero(close)
-        marker = {"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": NEUTRAL}}
+        marker = {"symbol": "x", "size": 6, "color": "#ffffff", "opacity": 0.9}
         near = go.Scatter(x=density[columns], y=importance[rows], mode="markers", marker=marker, hoverinfo="skip")
         figure.add_trace(near.update(**axes(panel)))
         titles = ("log₁₀ density", "log₁₀ importance of the second")

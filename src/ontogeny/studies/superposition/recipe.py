@@ -60,16 +60,12 @@ def run(work: Workspace, config: Config) -> None:
     at = int(np.abs(np.log(densities / config.followed)).argmin())
     along = work.step("along", followed, trained, at, config.length)
     data = tasks[at].sample(config.num_samples, work.seed("samples"))
-    one, steps = work.step("one", chosen, trained, at), along["step"].values.tolist()[1:]
-    work.measure("trajectory", one, make, data, weighted_error, steps=steps, sampler=config.sampler)
+    steps = along["step"].values.tolist()[1:]
+    options = {"steps": steps, "posterior": config.posterior, "sampler": config.sampler}
+    work.measure("trajectory", trained[at], make, data, weighted_error, **options)
     asked, pair = _cells(config.diagram), partial(network, 1, 2)
     cells = work.train_instances("cells", pair, len(asked), asked, weighted_error, config.diagram.training)
     work.step("diagram", diagram, cells, config.diagram)
-
-
-def chosen(trained: Sequence[Checkpoints], at: int) -> Checkpoints:
-    """The checkpoints of one network."""
-    return trained[at]
 
 
 def geometry(trained: Sequence[Checkpoints], densities: np.ndarray, length: float) -> xr.Dataset:

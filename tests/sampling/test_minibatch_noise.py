@@ -41,13 +41,14 @@ def value_of(model: nn.Module, slopes: Tensor) -> Tensor:
 def estimate(kernel: Kernel, noisy: slice, number: int = 64) -> og.Estimate:
     data = samples(noisy, number)
     posterior = og.LocalPosterior(Weights(), data, value_of, NBETA, LOCALIZATION, batch_size=BATCH)
-    return og.llc(og.sample(posterior, kernel, num_chains=8, num_draws=1000, num_warmup=300, thinning=2))
+    return og.llc(og.sample(posterior, kernel, num_chains=8, num_draws=800, num_warmup=200, thinning=2))
 
 
-@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS.keys())
-@pytest.mark.parametrize("noisy", PLACES.values(), ids=PLACES.keys())
-def test_only_noise_in_directions_that_the_loss_confines_is_subtracted(kernel: Kernel, noisy: slice) -> None:
-    found = estimate(kernel, noisy)
+@pytest.mark.parametrize(
+    ("kernel", "noisy"), [("SGHMC", "stiff"), ("SGHMC", "flat"), ("SGHMC", "both"), ("SGLD", "both")]
+)
+def test_only_noise_in_directions_that_the_loss_confines_is_subtracted(kernel: str, noisy: str) -> None:
+    found = estimate(KERNELS[kernel], PLACES[noisy])
     assert abs(found.value - TRUTH) < 2.5 * found.mcse
     assert found.mcse < 0.12 * TRUTH
 

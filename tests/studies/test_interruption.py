@@ -144,7 +144,7 @@ def test_killed_five_times_in_training_and_five_in_measurement(tmp_path: Path) -
     ]
     in_measurement = [
         kill_when(start, broken, "seed-0/measurements/*/step-*.zarr", count, rng.uniform(0, 0.2))
-        for count in (1, 9, 20, 30, 45)
+        for count in (1, 8, 16, 24, 32)
     ]
     assert all(in_training)
     assert all(in_measurement)

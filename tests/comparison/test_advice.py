@@ -26,10 +26,10 @@ base = network()
 tuned, fine_tuned = moved(base.state_dict()), network()
 
 
-def compared(tuned: Any = tuned, datasets: Any = None, count: int = 20) -> Comparison:
+def compared(tuned: Any = tuned, datasets: Any = None, count: int = 20, twins: Any = None) -> Comparison:
     sets = {"trusted": tuple(part[:count] for part in trusted), "other": other} if datasets is None else datasets
     config = og.CompareConfig(twins=3, twin_steps=2, weight_noises=3, parts_sampled=0)
-    return og.compare(base.state_dict(), tuned, network, sets, og.losses.cross_entropy, config=config)
+    return og.compare(base.state_dict(), tuned, network, sets, og.losses.cross_entropy, config=config, twins=twins)
 
 
 @mistakes(
@@ -39,6 +39,7 @@ def compared(tuned: Any = tuned, datasets: Any = None, count: int = 20) -> Compa
      "compared(ADVICE)"),
     (PLACE + "compared.py:compare", "compared(datasets={'trusted': trusted})", "datasets",
      '{"trusted": data, "suspect": more}', "compared(datasets=(lambda data, more: ADVICE)(trusted, other))"),
+    (PLACE + "compared.py:compare#2", "compared(twins=[tuned])", "twins", "twins=None", "compared(ADVICE)"),
     (PLACE + "compared.py:_halves", "compared(count=4)", "datasets['trusted']", "10 samples or more",
      "compared(count=10)"),
 )  # fmt: skip

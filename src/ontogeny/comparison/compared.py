@@ -15,7 +15,7 @@ from ontogeny.comparison.networks import Network, check_alike, network_of, noise
 from ontogeny.comparison.panels import page_of
 from ontogeny.comparison.sampled import sampled_parts
 from ontogeny.comparison.undoing import steps_to_undo
-from ontogeny.comparison.verdicts import Verdict, tested, verdict_on
+from ontogeny.comparison.verdicts import FEWEST, Verdict, tested, verdict_on
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
@@ -121,6 +121,13 @@ def compare(
     )
     check_alike(first, second)
     like = _twins(first, second, twins, model_fn, config, seed, reporter)
+    if 0 < len(like) < FEWEST:
+        raise InvalidArgument(
+            "twins",
+            expected=f"at least {FEWEST}, whose spread can be told, or none",
+            found=str(len(like)),
+            instead="twins=None, which makes them",
+        )
     found = tested(
         effects.behaviour(first, second, like, noises(first, second, config.weight_noises, seed), sets), config
     )

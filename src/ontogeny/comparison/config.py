@@ -28,7 +28,7 @@ class CompareConfig(Settings):
     twin_steps: PositiveInt = 500
     twin_batch: PositiveInt = 32
     twin_learning_rate: PositiveFloat = 1e-3
-    weight_noises: PositiveInt = 20
+    weight_noises: int = Field(default=20, ge=3)
     significance: float = Field(default=0.05, gt=0, lt=1)
     deviations: PositiveFloat = 3.0
     least: float = Field(default=0.05, ge=0)

@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from ontogeny.comparison.config import CompareConfig
 from ontogeny.development import nulls
 
-_FEWEST = 3  # twins or weight noises with a spread
+FEWEST = 3  # twins or weight noises with a spread
 NONE, NARROW, BROAD = "not separable from weight noise", "narrow", "broad"
 
 
@@ -38,7 +38,7 @@ def tested(found: xr.Dataset, config: CompareConfig) -> xr.Dataset:
     """
     null, change, kinds = found["null_change"].values, found["change"].values, found["kind"].values
     groups = [null[:, kinds == kind] for kind in dict.fromkeys(kinds)]
-    p_value = np.max([_as_one_more(change, group) for group in groups if group.shape[1] >= _FEWEST], axis=0)
+    p_value = np.max([_as_one_more(change, group) for group in groups if group.shape[1] >= FEWEST], axis=0)
     usual = groups[0].mean(axis=1)
     beyond = np.maximum(config.deviations * np.nan_to_num(found["change_error"].values), config.least)
     changed = (np.array(nulls.holm(p_value)) <= config.significance) & (np.abs(change - usual) > beyond)

@@ -162,7 +162,7 @@ class Recorder:
             away = chains.positions[indices] - self._minimum
             along = state.reductions.dot(noise, away) * self.posterior.localization
             found[row] = along * chains.kernel.heat(state, noise, away)
-        return found.mean(0)
+        return found.nanmean(0)  # without chains that have diverged
 
     def _heat_along(self, state: State, chains: Chains, noise: Tensor) -> Float[Tensor, " chain"]:
         """The heat along `noise`, relative to the kernel's, by noise of an earlier minibatch; NaN without one."""

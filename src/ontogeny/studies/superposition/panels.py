@@ -60,7 +60,7 @@ def fig_diagram(diagram: xr.Dataset) -> go.Figure:
     figure = small_multiples(["Trained", "Exact losses"], 340)
     density, importance = (np.log10(diagram[name].values) for name in ("density", "importance"))
     colors = [[0, BLUE], [0.33, BLUE], [0.33, GREEN], [0.67, GREEN], [0.67, ORANGE], [1, ORANGE]]
-    close = (diagram["gap"] < 0.05).transpose("importance", "density").values
+    close = (diagram["gap"] <= diagram.attrs["margin"]).transpose("importance", "density").values
     for panel, name in enumerate(("trained", "theory")):
         kinds = diagram[name].transpose("importance", "density").values
         text = [[KINDS[kind] for kind in row] for row in kinds]

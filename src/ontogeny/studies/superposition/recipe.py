@@ -127,4 +127,5 @@ def diagram(cells: Sequence[Checkpoints], settings: Diagram) -> xr.Dataset:
             "gap": (dims, ((ordered[:, 1] - ordered[:, 0]) / ordered[:, 0]).reshape(side, side)),
         },
         {"density": np.geomspace(*settings.densities, side), "importance": np.geomspace(*settings.importances, side)},
+        {"margin": settings.margin},
     )

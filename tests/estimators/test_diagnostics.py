@@ -75,6 +75,20 @@ def test_what_is_taken_off_is_doubted_by_a_quarter(added: float) -> None:
     assert besides(found) == pytest.approx(added / 4, rel=0.01)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_noise_that_few_draws_measured_counts_with_its_error(spread: float) -> None:
+    draws = draws_of(added=1.0)
+    times = np.arange(400) % 80 == 0
+    held = spread * np.random.default_rng(2).normal(size=(4, 400)) / SIZE * 2
+    stats = {"heat": np.full((4, 400), 0.1), "heat_held": held, "heat_along": np.zeros((4, 400))}
+    columns = {name: xr.Variable(("chain", "draw"), np.where(times, values, np.nan)) for name, values in stats.items()}
+    draws["sample_stats"] = draws["sample_stats"].assign(columns)
+    measured = held[:, times] * SIZE / 2
+    taken = 1.0 - max(float(measured.mean()), 0.0)
+    error = math.hypot(0.25 * taken, float(measured.std()) / math.sqrt(measured.size))
+    assert besides(diagnose(draws)) == pytest.approx(error)
+
+
 def test_finite_steps_count_as_the_settings_say() -> None:
     assert besides(diagnose(draws_of(step_error=0.02))) == pytest.approx(0.02 * VALUE, rel=0.01)
 

@@ -35,10 +35,10 @@ class Diagnostics:
 
     Attributes:
         value: nβ (E[L] - L(w*)) minus the bias from steps and minibatches: complexity - descent.
-        mcse: its Monte Carlo error. It includes that of the paired baseline, a quarter of the subtracted bias, and the
-            part of the drift that exceeds twice its own error. It also includes 5 % (degree/2 - 1) of the value times
-            the share of unmixed directions, and the step-size error of calibrated sampling
-            (`SamplingSettings.step_error`).
+        mcse: its Monte Carlo error. It includes that of the paired baseline, a quarter of the subtracted bias with the
+            error of what was subtracted, and the part of the drift that exceeds twice its own error. It also includes
+            5 % (degree/2 - 1) of the value times the share of unmixed directions, and the step-size error of calibrated
+            sampling (`SamplingSettings.step_error`).
         complexity, complexity_mcse: nβ E[L - T], the height of the mean loss above T, the tangent of the loss at the
             minimum ŵ of U near w*, and its error. NaN without a descent.
         descent, descent_mcse: nβ (L(w*) - E[T]), 0 at a minimum, and its error. NaN without a descent.
@@ -185,7 +185,8 @@ def _inflation(trace: Callable[[str], np.ndarray], settings: SamplingSettings) -
 
     Noise of relative variance `heat` adds ½ P heat where the loss alone confines the chain, and nothing where γ alone
     does. `heat_held` is the part that γ holds, but measured on chains that are heated themselves: too large by up to
-    `heat_along`. The result is the middle of both bounds, with half of their distance.
+    `heat_along`. The result is the middle of both bounds. Its error is half of their distance, and the Monte Carlo
+    error of the draws at which the noise was measured, which are few.
     """
     found, heat, held = mean_of(trace("inflation")), mean_of(trace("heat")), trace("heat_held")
     if math.isnan(found):
@@ -196,7 +197,10 @@ def _inflation(trace: Callable[[str], np.ndarray], settings: SamplingSettings) -
     doubled = max(float(np.nan_to_num(mean_of(held * trace("heat_along")))), 0.0)
     most = min(sized, heat) * settings.num_parameters / 2
     least = min(sized**2 / (sized + doubled) if sized else 0.0, heat) * settings.num_parameters / 2
-    return found - (most + least) / 2, (most - least) / 2
+    each = trace("inflation") - held * settings.num_parameters / 2
+    each = each[np.isfinite(each)]  # tens of steps apart
+    error = float(each.std()) / math.sqrt(each.size)
+    return found - (most + least) / 2, math.hypot((most - least) / 2, error)
 
 
 def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:

@@ -276,6 +276,7 @@ MISTAKES = (
     ("core/samples.py:Samples._check#2", "Samples(x, 60)", "num_samples", "num_samples=6", "Samples(x, ADVICE)"),
     ("core/samples.py:Samples._check#2", "Samples([x, x, x], 18)", "num_samples", "iter(data)",
      "len(Samples((lambda data: ADVICE)([x, x, x]), 18)) == 18"),
+    ("core/settings.py:Settings.__init__", "Chosen(1)", "Chosen", "Chosen(num_draws=...)", "Chosen(num_draws=1)"),
     ("core/settings.py:_refusal", "Chosen(num_draws=1, inner={'num_draws': 2, 'inner': {'num_draw': 3}})",
      "inner.inner.num_draw", "num_draws", "Chosen(num_draws=1, inner={'num_draws': 2, 'inner': {'ADVICE': 3}})"),
     ("core/settings.py:_refusal#2", "Chosen(num_draws=1, nr_draws=2)", "nr_draws", "num_draws", "Chosen(ADVICE=2)"),

@@ -13,6 +13,7 @@ def numbers(printed: str) -> list[float]:
     return [float(each) for each in NUMBER.findall(printed)]
 
 
+@pytest.mark.slow
 def test_the_page_runs_and_finds_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = PAGE.split("```")[1::2]
     code = [block.removeprefix("python") for block in blocks if block.startswith("python")]

@@ -54,6 +54,11 @@ def test_a_tree_round_trips(tmp_path: Path) -> None:
     xr.testing.assert_identical(read_tree(tmp_path / "a.zarr"), tree)
 
 
+def test_a_path_may_be_a_string(tmp_path: Path) -> None:
+    write_tree(str(tmp_path / "tree"), xr.Dataset({"a": ("x", [1.0])}))
+    assert read_tree(str(tmp_path / "tree")).to_dataset()["a"].values.tolist() == [1.0]
+
+
 def test_the_same_content_is_the_same_files(tmp_path: Path) -> None:
     for name in "ab":
         write_tree(tmp_path / name, labelled())

@@ -19,7 +19,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *unnamed: Any, **values: Any) -> None:
+        if unnamed:
+            kind, first = type(self).__name__, next(iter(type(self).model_fields), "name")
+            given = arguments.show(unnamed[0])
+            raise InvalidArgument(kind, expected="settings by name", found=given, instead=f"{kind}({first}=...)")
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -18,7 +18,7 @@ from ontogeny.stores.manifest import begin, read_manifest, require_replaceable, 
 from ontogeny.stores.temporaries import remove
 
 
-def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[str, Any] | None = None) -> Path:
+def write_tree(path: Path | str, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Write `tree` atomically as a Zarr folder with a manifest, replacing what ontogeny wrote there before.
 
     Args:
@@ -28,6 +28,7 @@ def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[
     Raises:
         InvalidArgument: if anything else is at `path`. It is left unchanged.
     """
+    path = Path(path)
     require_replaceable(path)  # checked before the work
     stored = _with_strings(tree, object)  # Zarr 3 has no stable format for strings of fixed length
 
@@ -38,7 +39,7 @@ def write_tree(path: Path, tree: xr.DataTree | xr.Dataset, *, metadata: Mapping[
     return write_atomically(path, write)
 
 
-def read_tree(path: Path, *, partial: bool = False) -> xr.DataTree:
+def read_tree(path: Path | str, *, partial: bool = False) -> xr.DataTree:
     """Read a Zarr folder of ours into memory as a DataTree. Every file is first checked against the manifest.
 
     Args:
@@ -48,7 +49,7 @@ def read_tree(path: Path, *, partial: bool = False) -> xr.DataTree:
     Raises:
         CorruptFile: if it is not such a folder, or a file is missing, extra or altered.
     """
-    files = verified(path, partial=partial)
+    files = verified(path := Path(path), partial=partial)
     store: Any = MemoryStore({name: default_buffer_prototype().buffer.from_bytes(held) for name, held in files.items()})
     try:
         stored = xr.open_datatree(store, engine="zarr", consolidated=False).load()

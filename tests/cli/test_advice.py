@@ -125,6 +125,8 @@ MISTAKES = (
     (FOLDERS + "_tokens#4", "text('a b ' * 6)", "SETUP", "a smaller --context", "text('a b ' * 6, context=4)"),
     ("cli/options.py:pairs", "options('nbeta')", "--set", "--set nbeta=…", "options('--set nbeta=3')"),
     ("cli/plan.py:_overridden", "asked('sampler=mala')", "--set", "sampler=fixed", "asked('ADVICE')"),
+    ("cli/plan.py:_overridden#2", "asked('sampler={kernel = {name = \"SGL\"}}')", "--set",
+     '{"name": "SGLD", "step_size": 1e-4}', "asked('sampler={kernel = {name = \"SGLD\", step_size = 1e-4}}')"),
 )
 # fmt: on
 

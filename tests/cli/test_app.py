@@ -158,6 +158,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["measure", "{run}", "{setup}", "--set", "draws=3"], "expected a name in the config (nbeta, localization"),
     (["measure", "{run}", "{setup}", "--set", "sampler.draws=3"], "expected a name in the config (error, budget"),
     (["measure", "{run}", "{setup}", "--set", "nbeta=many"], "found nbeta='many'"),
+    (["measure", "{run}", "{setup}", "--nbeta", "-3"], "`--nbeta`: expected greater than or equal to 0"),
     (["llc", "{here}/nowhere.pt", "{setup}"], "`source`: expected a file that can be opened"),
     (["llc", "{here}/other.pt", "{setup}"], "`model_fn`: expected a module that fits the weights of"),
     (["study", "nothing"], "`name`: expected a study"),

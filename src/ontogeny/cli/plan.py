@@ -17,6 +17,8 @@ from ontogeny.sampling.costs import duration
 from ontogeny.stores import Checkpoints, HubCheckpoints
 from ontogeny.studies import override
 
+_WITH_OPTIONS = ("nbeta", "localization", "device", "sampler.budget", "sampler.error")
+
 
 class SamplingSettings(PosteriorConfig):
     """What `--set` can change: settings of the posterior by name, and the sampler's as `sampler.error=0.02`."""
@@ -50,7 +52,12 @@ def _overridden(given: Given, default: Calibrated, pairs: dict[str, str]) -> Sam
         )
     sampler = kinds[kind] if kind else given.sampler or default
     rest = {name: value for name, value in pairs.items() if name != "sampler"}
-    return override(SamplingSettings(sampler=sampler), rest)
+    try:
+        return override(SamplingSettings(sampler=sampler), rest)
+    except InvalidArgument as error:
+        name = error.found.partition("=")[0]
+        option = f"--{name.removeprefix('sampler.')}" if name in _WITH_OPTIONS else "--set"
+        raise InvalidArgument(option, expected=error.expected, found=error.found, instead=error.instead) from error
 
 
 def jobs(steps: Sequence[int], given: Given, settings: SamplingSettings) -> list[str]:

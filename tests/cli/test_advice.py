@@ -94,6 +94,10 @@ def asked(argument: str) -> Any:
     return settings_for_one(given(SETUP), options(argument))
 
 
+def fixed(kernel: str) -> Any:
+    return settings_for_one(given(SETUP), {"sampler": "fixed", "sampler.kernel": kernel})
+
+
 GIVEN = "cli/given.py:"
 FOLDERS = "cli/hugging_face.py:"
 NAMELESS = SETUP.replace("def model_fn(): return", "model_fn =")
@@ -125,8 +129,8 @@ MISTAKES = (
     (FOLDERS + "_tokens#4", "text('a b ' * 6)", "SETUP", "a smaller --context", "text('a b ' * 6, context=4)"),
     ("cli/options.py:pairs", "options('nbeta')", "--set", "--set nbeta=…", "options('--set nbeta=3')"),
     ("cli/plan.py:_overridden", "asked('sampler=mala')", "--set", "sampler=fixed", "asked('ADVICE')"),
-    ("cli/plan.py:_overridden#2", "asked('sampler={kernel = {name = \"SGL\"}}')", "--set",
-     '{"name": "SGLD", "step_size": 1e-4}', "asked('sampler={kernel = {name = \"SGLD\", step_size = 1e-4}}')"),
+    ("cli/plan.py:_overridden#2", "fixed('{name = \"SGL\"}')", "--set", '{"name": "SGLD", "step_size": 1e-4}',
+     "fixed('{name = \"SGLD\", step_size = 1e-4}')"),
 )
 # fmt: on
 

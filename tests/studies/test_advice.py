@@ -28,7 +28,8 @@ def quick(**settings: Any) -> Any:
 
 
 def points(**settings: Any) -> Any:
-    return override(MEMORISATION.config("quick"), settings)
+    config = MEMORISATION.config("quick")
+    return type(config).model_validate(config.model_dump() | settings)
 
 
 def sweep(**settings: Any) -> Any:
@@ -50,8 +51,8 @@ MISTAKES = (
     ("studies/superposition_phases/free_energies.py:critical_n", 'critical_n(phase("5"), phase("5"))',
      "first, second", 'critical_n(phase("5"), phase("6"))', "ADVICE"),
     ("studies/memorisation/config.py:Config._is_narrow", "points(hidden=200)", "hidden", "hidden=2", "points(ADVICE)"),
-    ("studies/memorisation/config.py:Config._has_points", "points(sizes=(0, 3))", "sizes", "sizes=(3, 4, 5, 6, 40, 640)",
-     "points(ADVICE)"),
+    ("studies/memorisation/config.py:Config._has_points", "points(sizes=(0, 3))", "sizes",
+     "sizes=(3, 4, 5, 6, 40, 640)", "points(ADVICE)"),
     ("studies/superposition/config.py:Sweep._is_narrow", "sweep(hidden=64)", "hidden", "hidden=12", "sweep(ADVICE)"),
 )
 # fmt: on

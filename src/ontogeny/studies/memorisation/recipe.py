@@ -123,10 +123,10 @@ def measures(networks: Sequence[Checkpoints], data: Sequence[Tensor], test: Tens
         vectors.append(hidden)
     shape = (len(sizes), copies)
     table = {name: (("size", "copy"), np.reshape(values, shape)) for name, values in found.items()}
-    dims = ("size", "copy", "unit", "feature")
-    table["W"] = (dims, torch.stack(weights).numpy().reshape(*shape, *weights[0].shape))
+    stacked = torch.stack(weights).numpy().reshape(*shape, *weights[0].shape)
     shown = {f"hidden-{size}": (("unit", f"point-{size}"), vectors[i * copies]) for i, size in enumerate(sizes)}
-    return xr.Dataset(table | shown, {"size": list(sizes)})
+    own = {"W": (("size", "copy", "unit", "feature"), stacked)}
+    return xr.Dataset({**table, **shown, **own}, {"size": list(sizes)})
 
 
 def loaded(run: Checkpoints) -> Autoencoder:

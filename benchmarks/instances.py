@@ -10,7 +10,7 @@ from benchmarks.interleaved import interleaved, ratio
 from ontogeny.studies.superposition.recipe import SparseFeatures, network, weighted_error
 
 TITLE = "Many small networks trained as one run"
-COUNT, STEPS, BATCH, ROUNDS = 64, 20, 128, 10
+COUNT, STEPS, BATCH, ROUNDS = 64, 10, 128, 8
 SIZES = ((2, 6), (5, 20), (12, 64))  # hidden units and features
 HEADER = """
 Command: `python -m benchmarks.instances`. {count} networks ReLU(WᵀWx + b) with AdamW on batches of {batch} fresh

@@ -42,8 +42,8 @@ class Config(StudyConfig):
         close: largest median relative distance of the dimensionality of points from 2/T.
         ends: how many of the smallest and of the largest sizes are the ends.
         ordered: least share of the networks at the ends whose dimensionalities are ordered as expected.
-        bump, flat: least and largest ratio of the highest test loss to the larger of those at the ends, for there to
-            be a bump, and none.
+        bump, flat: least and largest ratio of the highest test loss between the ends to the larger of those at them,
+            for there to be a bump, and none.
     """
 
     features: PositiveInt = 200

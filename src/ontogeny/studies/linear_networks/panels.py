@@ -12,6 +12,8 @@ from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.linear_networks.hierarchy import parted_at
 
+_SEEN = 0.01  # of the largest covariance, from which the figure shows it
+
 
 def panels(found: Findings) -> Iterator[Panel]:
     """The staircases of loss and complexity, every plateau in a table, influence along training, and two phases."""
@@ -63,11 +65,12 @@ def fig_influence(table: xr.Dataset) -> go.Figure:
     parts, steps = parted_at(table.sizes["level"]), table["step"].values[1:]
     levels = range(1, table.sizes["level"])
     figure = small_multiples([f"Items that part at level {level}" for level in levels], 240)
-    scale = np.abs(table["retrained"]).max() / np.abs(table["sampled"].values[:, parts > 0]).max()
+    most = {name: np.abs(table[name].values[:, parts > 0]).max() for name in ("retrained", "sampled")}
     for panel, level in enumerate(levels):
         curves = []
         for name, color in (("retrained", BLUE), ("exact", NEUTRAL), ("sampled", ORANGE)):
-            values = table[name].values[1:, parts == level].mean(axis=1) * (float(scale) if name == "sampled" else 1)
+            scale = most["retrained"] / most["sampled"] if name == "sampled" else 1.0
+            values = scale * table[name].values[1:, parts == level].mean(axis=1)
             curves.append(Curve(name, steps, values, color, dash="dash" if name == "exact" else "solid"))
         draw_curves(figure, axes(panel), curves, height=240, include=[0])
         x = {"title": {"text": "training step"}, "type": "log"}
@@ -78,14 +81,14 @@ def fig_influence(table: xr.Dataset) -> go.Figure:
 def fig_phases(table: xr.Dataset) -> go.Figure:
     """Total covariance and its part between the phases of each level, and the shares of networks, over steps."""
     figure = small_multiples(["Covariance of losses", "Share that has learned a level"], 260)
-    later = table["step"].values > 0  # the axis is logarithmic
+    total = table["total"].values
+    later = table["step"].values > table["step"].values[total > _SEEN * total.max()][0] / 2
     steps, colors = table["step"].values[later], PALETTE[: table.sizes["level"]]
-    total = [Curve("total", steps, table["total"].values[later], NEUTRAL)]
     between = [
         Curve(f"level {level}", steps, np.where(values > 0, values, np.nan), color, named=False)
         for level, (values, color) in enumerate(zip(table["between"].values[:, later], colors, strict=True))
     ]
-    draw_curves(figure, axes(0), [*total, *between], height=260, include=[0])
+    draw_curves(figure, axes(0), [Curve("total", steps, total[later], NEUTRAL), *between], height=260, include=[0])
     shares = [
         Curve(f"level {level}", steps, values, color)
         for level, (values, color) in enumerate(zip(table["share"].values[:, later], colors, strict=True))

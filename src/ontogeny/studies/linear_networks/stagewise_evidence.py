@@ -118,7 +118,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     null = nulls.simulated("anywhere in log step while networks pass the level", -max(apart), drawn)
     said = "distances " + ", ".join(f"{value:.3f}" for value in apart) + "; between the phases lie "
     said += ", ".join(f"{share:.2f}" for share in shares) + f" of it; anywhere {-np.median(drawn):.2f}"
-    return Evidence(max(apart), max(apart) <= config.hierarchy.equal, None, said, null)
+    worst = float(max(apart))
+    return Evidence(worst, worst <= config.hierarchy.equal, None, said, null)
 
 
 @claims.add(

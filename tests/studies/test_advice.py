@@ -8,8 +8,10 @@ from tests.advice import Mistake, follow, mistakes
 
 from ontogeny.execution import Shard
 from ontogeny.studies.language import STUDY
+from ontogeny.studies.memorisation import STUDY as MEMORISATION
 from ontogeny.studies.runner import _claim_directory, _dealt
 from ontogeny.studies.study import override
+from ontogeny.studies.superposition.config import Sweep
 from ontogeny.studies.superposition_phases.free_energies import critical_n, phase
 from ontogeny.studies.superposition_phases.polygons import polygon
 
@@ -23,6 +25,15 @@ def claimed(name: str, batch_size: int = 16, remake: bool = False) -> None:
 
 def quick(**settings: Any) -> Any:
     return override(STUDY.config("quick"), settings)
+
+
+def points(**settings: Any) -> Any:
+    config = MEMORISATION.config("quick")
+    return type(config).model_validate(config.model_dump() | settings)
+
+
+def sweep(**settings: Any) -> Any:
+    return Sweep.model_validate({"training": {"num_steps": 1}} | settings)
 
 
 # fmt: off
@@ -39,6 +50,10 @@ MISTAKES = (
     ("studies/superposition_phases/free_energies.py:phase", 'phase("4")', "name", 'phase("5")', "ADVICE"),
     ("studies/superposition_phases/free_energies.py:critical_n", 'critical_n(phase("5"), phase("5"))',
      "first, second", 'critical_n(phase("5"), phase("6"))', "ADVICE"),
+    ("studies/memorisation/config.py:Config._is_narrow", "points(hidden=200)", "hidden", "hidden=2", "points(ADVICE)"),
+    ("studies/memorisation/config.py:Config._has_points", "points(sizes=(0, 3))", "sizes",
+     "sizes=(3, 4, 5, 6, 40, 640)", "points(ADVICE)"),
+    ("studies/superposition/config.py:Sweep._is_narrow", "sweep(hidden=64)", "hidden", "hidden=12", "sweep(ADVICE)"),
 )
 # fmt: on
 

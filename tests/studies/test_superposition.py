@@ -10,9 +10,11 @@ from scipy.stats import kstest
 
 import ontogeny as og
 from ontogeny.circuits import feature_dimensionality
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.execution import Serial
 from ontogeny.studies.evidence import Evidence
 from ontogeny.studies.findings import Findings
+from ontogeny.studies.study import override
 from ontogeny.studies.superposition import STUDY
 from ontogeny.studies.superposition.recipe import SparseFeatures, weighted_error
 from ontogeny.studies.superposition.theory import GEOMETRIES, KINDS, exact_losses, kind_of, population_loss
@@ -69,6 +71,13 @@ def test_the_best_solution_is_that_of_its_corner() -> None:
     first, second, _ = exact_losses(0.3, 1.0)
     assert first == pytest.approx(second, rel=1e-4)
     assert [kind_of(np.array(each)) for each in ([1, 0.01], [0.01, -1], [0.9, -0.8])] == list(range(len(KINDS)))
+
+
+@pytest.mark.parametrize("name", ["sweep.densities", "diagram.densities"])
+def test_densities_outside_0_to_1_are_refused(name: str) -> None:
+    for ends in ((0.0, 0.5), (0.2, 1.2), (-0.1, 0.5)):
+        with pytest.raises(InvalidArgument, match="densities"):
+            override(STUDY.config("quick"), {name: ends})
 
 
 def corners(name: str) -> np.ndarray:

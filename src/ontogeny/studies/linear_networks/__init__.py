@@ -2,6 +2,7 @@
 form.
 """
 
+from ontogeny.studies.linear_networks import stagewise_evidence as stagewise_evidence  # adds its claims
 from ontogeny.studies.linear_networks.config import PRESETS
 from ontogeny.studies.linear_networks.evidence import claims
 from ontogeny.studies.linear_networks.panels import panels

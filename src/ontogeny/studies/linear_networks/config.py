@@ -1,10 +1,91 @@
 """Settings of the linear-networks study."""
 
-from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from pydantic import PositiveInt
+
+from ontogeny.core.settings import Settings
+from ontogeny.sampling import SGLD, Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
 Widths = tuple[int, ...]
+
+
+class Hierarchy(Settings):
+    """Two-layer networks that learn items in a binary tree (see `hierarchy`).
+
+    Attributes:
+        singular_values: of each level of the tree, the common one first; there are 2^(levels - 1) items.
+        width: hidden units.
+        initial: size of a singular value of the initial weights.
+        networks: with other initial weights, each trained with all items and without each of them.
+        training: gradient descent on the mean over items.
+        first, measured: influence is measured at so many checkpoints, evenly spaced in log step, from this one on.
+        posterior: of the sampled influence; γ must exceed nβ times the negative curvature at the saddles.
+        sampler: of these.
+        spread, sizes: networks of which the covariance is divided, and the least and largest size of their initial
+            weights, uniform in its logarithm.
+        correlation: least correlation of the sampled influence with retraining.
+        apart: largest distance in log10 step of a change of sign, or an extreme, from where theory puts it.
+        equal: largest distance in log10 step of the largest covariance from equal weights of two phases.
+    """
+
+    singular_values: tuple[float, ...] = (5.0, 2.5, 1.25, 0.625)
+    width: PositiveInt = 10
+    initial: float = 0.003
+    networks: PositiveInt = 1
+    training: TrainingConfig = TrainingConfig(
+        num_steps=2400,
+        optimizer="sgd",
+        betas=(0.0, 0.0),
+        learning_rate=0.04,
+        checkpoints_log=90,
+        checkpoints_linear=40,
+        state_every=1000,
+        log_every=100,
+    )
+    first: PositiveInt = 60
+    measured: PositiveInt = 20
+    posterior: PosteriorConfig = PosteriorConfig(nbeta=8.0, localization=100.0)
+    sampler: Calibrated | Fixed = Fixed(kernel=SGLD(5e-3), num_chains=32, num_draws=40, num_warmup=20, thinning=2)
+    spread: PositiveInt = 32
+    sizes: tuple[float, float] = (3e-4, 1e-2)
+    correlation: float = 0.5
+    apart: float = 0.15
+    equal: float = 0.05
+
+
+class Stairs(Settings):
+    """Networks of one kind that differ in their initial weights, for opposing staircases.
+
+    Attributes:
+        widths, singular_values, initial: as for the other networks.
+        count: how many.
+        training: of all at once.
+        still, least: a plateau is at least so many checkpoints in a row between which the loss changes by less than
+            this share of its first value.
+        sampler: of coefficients at the plateaus.
+        opposed: least share of the transitions between plateaus at which the loss falls and the coefficient rises.
+    """
+
+    widths: Widths = (6, 6, 6)
+    singular_values: tuple[float, ...] = (4.0, 2.0, 1.0, 0.0, 0.0, 0.0)
+    initial: float = 1e-4
+    count: PositiveInt = 7
+    training: TrainingConfig = TrainingConfig(
+        num_steps=1500,
+        batch_size=1,
+        optimizer="sgd",
+        betas=(0.0, 0.0),
+        learning_rate=0.02,
+        checkpoints_log=0,
+        checkpoints_linear=250,
+        state_every=1000,
+        log_every=100,
+    )
+    still: float = 0.002
+    least: PositiveInt = 4
+    sampler: Calibrated | Fixed = Calibrated(error=0.06, budget=50_000)
+    opposed: float = 0.8
 
 
 class Config(StudyConfig):
@@ -23,6 +104,7 @@ class Config(StudyConfig):
         error: largest relative distance from the exact value that counts as agreement.
         agreeing: least share of the plateaus that agree.
         near: largest distance from a saddle, relative to the singular value that is learned next, to have visited it.
+        hierarchy, stairs: see there.
     """
 
     networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (12, 10, 12), (12, 5, 5, 12))
@@ -46,11 +128,16 @@ class Config(StudyConfig):
     error: float = 0.05
     agreeing: float = 0.9
     near: float = 0.1
+    hierarchy: Hierarchy = Hierarchy()
+    stairs: Stairs = Stairs()
 
 
 PRESETS = {
     "quick": Preset("3 minutes", Config()),
-    "standard": Preset("10 minutes", Config(sampler=Calibrated(error=0.007))),
+    "standard": Preset(
+        "15 minutes",
+        Config(sampler=Calibrated(error=0.007), stairs=Stairs(count=20), hierarchy=Hierarchy(networks=4, spread=96)),
+    ),
 }
 
 

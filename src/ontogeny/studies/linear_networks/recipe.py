@@ -12,12 +12,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import Tensor
 
-from ontogeny.core.losses import LossFn
 from ontogeny.measurement import MadeLoss
 from ontogeny.stores import Checkpoints, open_checkpoints
 from ontogeny.studies.linear_networks.config import Config, Widths, name_of
+from ontogeny.studies.linear_networks.layers import gap, linear_network, own_function
+from ontogeny.studies.linear_networks.stagewise import plateau_steps, run_hierarchy, spread_network
 from ontogeny.studies.workspace import Workspace
 from ontogeny.testing.aoyagi import deep_linear
 from ontogeny.testing.linear_networks import DeepLinear
@@ -26,7 +27,9 @@ ROWS = torch.zeros(2)  # the population has no rows; the loss is the same for ea
 
 
 def run(work: Workspace, config: Config) -> None:
-    """Makes for each network its checkpoints, `path-NAME` and `measured-NAME`; `plateaus` of all; and `points`."""
+    """Makes for each network its checkpoints, `path-NAME` and `measured-NAME`; `plateaus` of all; `points`; networks
+    `stairs` with their plateaus, `stairs-found` and `stairs-measured`; and what `run_hierarchy` makes.
+    """
     own = MadeLoss(own_function, ROWS, config.posterior, config.sampler, work.seed("sampler"))
     paths, measured = dict[Widths, xr.Dataset](), dict[Widths, xr.Dataset]()
     for widths in config.networks:
@@ -43,32 +46,21 @@ def run(work: Workspace, config: Config) -> None:
     planted = open_checkpoints([point.model().state_dict() for point in points])
     at_points = MadeLoss(own_function, ROWS, config.point_posterior, config.sampler, work.seed("sampler", "points"))
     work.measure("points", planted, partial(linear_network, config.point_widths, 1.0, 0), [at_points])
+    run_stairs(work, config)
+    run_hierarchy(work, config.hierarchy)
 
 
-def linear_network(widths: Widths, size: float, seed: int) -> nn.Sequential:
-    """Linear layers without biases; entries are normal, and the largest singular value of a layer is about `size`."""
-    layers, source = list[nn.Module](), torch.Generator().manual_seed(seed)
-    for fan_in, fan_out in pairwise(widths):
-        layer = nn.Linear(fan_in, fan_out, bias=False)
-        nn.init.normal_(layer.weight, std=size / (fan_in**0.5 + fan_out**0.5), generator=source)
-        layers.append(layer)
-    return nn.Sequential(*layers)
-
-
-def product(model: nn.Module) -> Tensor:
-    """P = W_L … W_1."""
-    return reduce(lambda done, weight: weight @ done, model.parameters())
-
-
-def gap(model: nn.Module, batch: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
-    """|P - target|², for every row."""
-    rows = batch[0] if isinstance(batch, tuple) else batch
-    return (product(model) - target.to(rows.device)).square().sum().expand(rows.shape[0])
-
-
-def own_function(model: nn.Module) -> LossFn:
-    """K(w) = |W_L … W_1 - P|² with P that of the model as it is now."""
-    return partial(gap, target=product(model).detach())
+def run_stairs(work: Workspace, config: Config) -> None:
+    """Networks that differ in their initial weights, and coefficients at the plateaus of their losses."""
+    stairs = config.stairs
+    target, sizes = torch.diag(torch.tensor(stairs.singular_values)), (stairs.initial, stairs.initial)
+    make, loss = partial(spread_network, stairs.widths, sizes), partial(gap, target=target)
+    paths = work.train_instances("stairs", make, stairs.count, ROWS, loss, stairs.training)
+    table = work.step("stairs-found", plateau_steps, paths, target, make, stairs)
+    places = zip(*(table[key].values.tolist() for key in ("path", "step")), strict=True)
+    visited = open_checkpoints([paths[path].load(step) for path, step in places])
+    own = MadeLoss(own_function, ROWS, config.posterior, stairs.sampler, work.seed("sampler", "stairs"))
+    work.measure("stairs-measured", visited, make, [own])
 
 
 def distances(run: Checkpoints, target: Tensor) -> xr.Dataset:

@@ -1,11 +1,17 @@
 """Settings of the superposition study."""
 
-from pydantic import Field, PositiveInt
+from typing import Annotated
 
+from pydantic import Field, PositiveInt, model_validator
+
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.settings import Settings
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
+
+Density = Annotated[float, Field(gt=0, le=1)]
+Densities = tuple[Density, Density]
 
 
 class Sweep(Settings):
@@ -20,9 +26,16 @@ class Sweep(Settings):
 
     features: PositiveInt = 64
     hidden: PositiveInt = 12
-    densities: tuple[float, float] = (0.17, 0.8)
+    densities: Densities = (0.17, 0.8)
     count: PositiveInt = 24
     training: TrainingConfig
+
+    @model_validator(mode="after")
+    def _is_narrow(self) -> "Sweep":
+        if self.hidden >= self.features:
+            expected, found = f"fewer than the {self.features} features, which must share them", str(self.hidden)
+            raise InvalidArgument("hidden", expected=expected, found=found, instead="hidden=12")
+        return self
 
 
 class Diagram(Settings):
@@ -37,7 +50,7 @@ class Diagram(Settings):
     """
 
     side: PositiveInt = 10
-    densities: tuple[float, float] = (0.03, 1.0)
+    densities: Densities = (0.03, 1.0)
     importances: tuple[float, float] = (0.1, 10.0)
     margin: float = Field(default=0.05, ge=0)
     training: TrainingConfig
@@ -61,7 +74,7 @@ class Config(StudyConfig):
 
     sweep: Sweep
     diagram: Diagram
-    followed: float = 0.4
+    followed: Density = 0.4
     num_samples: PositiveInt = 20_000
     posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=200_000)

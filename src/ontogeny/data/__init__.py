@@ -11,6 +11,7 @@ from ontogeny.data.ngrams import random_repeats as random_repeats
 from ontogeny.data.planted import MECHANISMS as MECHANISMS
 from ontogeny.data.planted import PlantedLanguage as PlantedLanguage
 from ontogeny.data.planted_laws import Rules as Rules
+from ontogeny.data.planted_text import planted_text as planted_text
 from ontogeny.data.refinement import at_positions as at_positions
 from ontogeny.data.refinement import mixture as mixture
 from ontogeny.data.refinement import on_tokens as on_tokens

@@ -3,11 +3,11 @@
 from typing import Any, Literal
 
 from ontogeny.core.settings import Settings
-from ontogeny.data import TextConfig
 from ontogeny.development import StageConfig
 from ontogeny.measurement import TextProbes
 from ontogeny.models import TransformerConfig
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
+from ontogeny.studies.language.texts import StudyText
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
@@ -21,8 +21,8 @@ class Architecture(Settings):
     d_mlp: int = 0
     init_std: float = 0.5
 
-    def with_text(self, text: TextConfig, **changes: Any) -> TransformerConfig:
-        tokens = {"vocabulary_size": text.vocabulary_size, "context_length": text.context_length}
+    def with_text(self, text: StudyText, **changes: Any) -> TransformerConfig:
+        tokens = {"vocabulary_size": text.num_tokens, "context_length": text.context_length}
         return TransformerConfig.model_validate(self.model_dump() | tokens | changes)
 
 
@@ -67,6 +67,9 @@ class Thresholds(Settings):
             all change.
         ablation_ratio: least ratio of the rise of the loss on repeats without an induction head to that without
             another head.
+        planted_effect, planted_errors: rise of the loss of a mechanism's tokens without a head, beyond that of other
+            tokens, from which the head serves it: in nats, and in standard errors.
+        planted_share: least precision, and least recall, with which heads that serve mechanisms are found.
         fallen: relative fall from the peak, beyond twice its error, from which a curve counts as rising and falling.
     """
 
@@ -83,6 +86,9 @@ class Thresholds(Settings):
         ("current_token", 0.25),
     )
     together: float = 0.4
+    planted_effect: float = 0.1
+    planted_errors: float = 4.0
+    planted_share: float = 0.8
     ablation_ratio: float = 5.0
     fallen: float = 0.1
 
@@ -98,12 +104,13 @@ class LanguageConfig(StudyConfig):
         first_measured: checkpoints of earlier steps are not measured; in the first steps of training a network is at
             no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
+        planted_sequences: of a planted language, on which heads are ablated to see what they serve.
         circuit_checkpoints: how many of the run's checkpoints, evenly spaced in log step, have all heads' circuits read
             from their weights and by ablation.
         refinement: of parts of the network; None leaves them out.
     """
 
-    text: TextConfig = TextConfig()
+    text: StudyText = StudyText()
     architecture: Architecture = Architecture()
     control_layers: int = 1
     training: TrainingConfig
@@ -114,6 +121,7 @@ class LanguageConfig(StudyConfig):
     first_measured: int = 0
     probes: TextProbes = TextProbes()
     circuit_checkpoints: int = 0
+    planted_sequences: int = 256
     refinement: Refinement | None = None
     stages: StageConfig = StageConfig()
     thresholds: Thresholds = Thresholds()
@@ -131,7 +139,7 @@ PRESETS = {
     "quick": Preset(
         "4 minutes",
         LanguageConfig(
-            text=TextConfig(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
+            text=StudyText(max_bytes=4_000_000, vocabulary_size=256, context_length=32),
             architecture=Architecture(d_model=32, num_heads=4),
             training=_training(2000, 20, 3, batch_size=16, learning_rate=5e-3),
             control_training=_training(300, 5, 0, batch_size=16, learning_rate=5e-3),
@@ -170,7 +178,7 @@ PRESETS = {
         "hours on a GPU",
         LanguageConfig(
             device="cuda",
-            text=TextConfig(vocabulary_size=5000, context_length=1024),
+            text=StudyText(vocabulary_size=5000, context_length=1024),
             architecture=Architecture(d_model=256, init_std=0.02),
             probes=TextProbes(ngram_sequences=8),
             training=_training(50_000, 100, 200, batch_size=100, learning_rate=1e-3, state_every=1000),

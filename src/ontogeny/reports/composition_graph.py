@@ -36,7 +36,7 @@ def fig_composition_graph(circuits: xr.Dataset, step: float | int) -> go.Figure:
     known = circuits["step"].values
     if step not in known:
         listed = ", ".join(f"{each:g}" for each in known)
-        raise InvalidArgument("step", expected=f"one of {listed}", found=str(step), instead=f"{known[-1]:g}")
+        raise InvalidArgument("step", expected=f"one of {listed}", found=str(step))
     scores = circuits["composition"].transpose("step", "input", "sender", "receiver") - 1
     widest = float(np.nanmax(scores.values, initial=0.0)) or 1.0
     shown = scores.sel(step=step)

@@ -30,7 +30,7 @@ def fig_head_map(trajectory: xr.Dataset, score: str) -> go.Figure:
     trajectory = one_run(trajectory)
     known = [str(name) for name in trajectory["score"].values]
     if score not in known:
-        raise InvalidArgument("score", expected=f"one of {', '.join(known)}", found=repr(score), instead=repr(known[0]))
+        raise InvalidArgument("score", expected=f"one of {', '.join(known)}", found=repr(score))
     table = trajectory["head_score"].sel(score=score).transpose("layer", "head", "step")
     table = table.dropna("step", how="all").isel(step=_columns(table.dropna("step", how="all")["step"].values))
     names = [f"L{layer}H{head}" for layer in table["layer"].values for head in table["head"].values]

@@ -127,7 +127,7 @@ class LanguageConfig(StudyConfig):
     thresholds: Thresholds = Thresholds()
 
 
-def _training(num_steps: int, log: int, linear: int, **options: float) -> TrainingConfig:
+def _training(num_steps: int, log: int, linear: int, **options: float | str) -> TrainingConfig:
     steps = {"num_steps": num_steps, "checkpoints_log": log, "checkpoints_linear": linear}
     return TrainingConfig.model_validate({"weight_decay": 0.05, **steps, **options})
 
@@ -157,19 +157,25 @@ PRESETS = {
             ),
         ),
     ),
+    # Parts and checkpoints are those that a claim rests on, with the draws that they need. Coefficients of heads on
+    # code and prose or relative to one layer, and susceptibilities, are further settings of `refinement`.
     "standard": Preset(
-        "hours a seed",
+        "an hour a seed on one core",
         LanguageConfig(
-            training=_training(4000, 40, 10, learning_rate=3e-3),
-            control_training=_training(4000, 16, 10, learning_rate=3e-3),
-            smeared_training=_training(4000, 16, 10, learning_rate=3e-3),
+            training=_training(6000, 30, 8, learning_rate=5e-3, schedule="cosine"),
+            control_training=_training(4000, 8, 2, learning_rate=5e-3, schedule="cosine"),
+            smeared_training=_training(4000, 8, 2, learning_rate=5e-3, schedule="cosine"),
             posterior=PosteriorConfig(nbeta=30, localization=300),
-            sampler=Calibrated(error=0.05, budget=16_000),
-            circuit_checkpoints=30,
+            sampler=Calibrated(error=0.05, budget=24_000),
+            first_measured=8,
+            circuit_checkpoints=24,
             refinement=Refinement(
-                checkpoints=14,
-                sampler=Calibrated(error=0.05, budget=4000),
-                responses=Calibrated(error=0.02, budget=60_000),
+                checkpoints=6,
+                first_measured=200,
+                components=tuple(f"L{layer}H{head}" for layer in range(2) for head in range(8)),
+                datasets=(),
+                sampler=Calibrated(error=0.07, budget=12_000, num_chains=2),
+                relative=False,
             ),
         ),
     ),

@@ -160,21 +160,21 @@ PRESETS = {
     # Parts and checkpoints are those that a claim rests on, with the draws that they need. Coefficients of heads on
     # code and prose or relative to one layer, and susceptibilities, are further settings of `refinement`.
     "standard": Preset(
-        "an hour a seed on one core",
+        "80 minutes a seed on one core",
         LanguageConfig(
-            training=_training(6000, 30, 8, learning_rate=5e-3, schedule="cosine"),
-            control_training=_training(4000, 8, 2, learning_rate=5e-3, schedule="cosine"),
-            smeared_training=_training(4000, 8, 2, learning_rate=5e-3, schedule="cosine"),
+            training=_training(6000, 32, 4, learning_rate=5e-3, schedule="cosine"),
+            control_training=_training(3000, 8, 2, learning_rate=5e-3, schedule="cosine"),
+            smeared_training=_training(3000, 8, 2, learning_rate=5e-3, schedule="cosine"),
             posterior=PosteriorConfig(nbeta=30, localization=300),
-            sampler=Calibrated(error=0.05, budget=24_000),
-            first_measured=8,
+            sampler=Calibrated(error=0.05, budget=16_000),
+            first_measured=50,
             circuit_checkpoints=24,
             refinement=Refinement(
-                checkpoints=6,
-                first_measured=200,
+                checkpoints=5,
+                first_measured=300,
                 components=tuple(f"L{layer}H{head}" for layer in range(2) for head in range(8)),
                 datasets=(),
-                sampler=Calibrated(error=0.07, budget=12_000, num_chains=2),
+                sampler=Calibrated(error=0.07, budget=10_000, num_chains=2),
                 relative=False,
             ),
         ),

@@ -162,7 +162,7 @@ def universality_panel(universality: xr.Dataset) -> Panel:
     partner = universality["partner"].values
     maps = {title: fig_similarity(universality[name], partner, title) for name, title in titles.items()}
     means = ", ".join(
-        f"{measure} {mean:.2f} (shuffled {control:.2f})"
+        f"{measure} {mean:.2f} (by chance {control:.2f})"
         for measure, mean, control in zip(
             universality["measure"].values, universality["mean"].values, universality["control"].values, strict=True
         )
@@ -171,11 +171,8 @@ def universality_panel(universality: xr.Dataset) -> Panel:
         "Each head of this network (rows) against each of a network with other initial weights (columns), on the same "
         f"held-out text. Framed are the pairs of the best one-to-one matching by outputs. Mean over pairs: {means}."
     )
-    return Panel(
-        "universality",
-        "The same heads in another network",
-        [Choice(maps, "Similarity of heads", caption, of="Measure")],
-    )
+    blocks = [Choice(maps, "Similarity of heads", caption, of="Measure", opened="first")]
+    return Panel("universality", "The same heads in another network", blocks, "Another network")
 
 
 def tail_panel(sizes: xr.Dataset) -> Panel:

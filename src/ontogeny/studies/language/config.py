@@ -101,6 +101,8 @@ class LanguageConfig(StudyConfig):
             chosen from pilot checkpoints of the whole.
         sampler: of the whole network's coefficients.
         smeared_training: of a network as the control, but with smeared keys; None leaves it out.
+        twin_training: of a network as the first from other initial weights, whose heads are held against its own; None
+            leaves it out.
         first_measured: checkpoints of earlier steps are not measured; in the first steps of training a network is at
             no minimum, and has no learning coefficient.
         control_layers: layers of the control network.
@@ -116,6 +118,7 @@ class LanguageConfig(StudyConfig):
     training: TrainingConfig
     control_training: TrainingConfig
     smeared_training: TrainingConfig | None = None
+    twin_training: TrainingConfig | None = None
     posterior: PosteriorConfig = PosteriorConfig()
     sampler: Calibrated | Fixed = Calibrated(error=0.05)
     first_measured: int = 0

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from jaxtyping import Int
 from torch import Tensor
@@ -19,16 +18,16 @@ from ontogeny.circuits import (
     token_patterns,
 )
 from ontogeny.data import TextData
-from ontogeny.models import Transformer, heads, run_with_cache
+from ontogeny.models import Transformer, heads
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.texts import StudyText
+from ontogeny.studies.language.universality import last_of, outputs
 
 Make = Callable[[], Transformer]
 REFERENCE = 2000  # sequences in which what is predictable is counted
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _QUOTES = ('"', "'")
 TRIGRAMS, BUGS, EXAMPLES = 5, 3, 6
-_BATCH = 64
 
 
 def sorted_tokens(text: TextData, config: StudyText, count: int) -> tuple[Int[Tensor, "sequence position"], xr.Dataset]:
@@ -94,22 +93,15 @@ def served_examples(
     return xr.Dataset(data, {"head": effects["part"].values})
 
 
-@torch.no_grad()
 def output_sizes(run: Checkpoints, make: Make, tokens: Tensor) -> xr.Dataset:
-    """Norms of what each head writes at one position of each sequence, so that samples are independent.
+    """Norms of what each head writes at one position of each sequence.
 
     Returns:
         `size` (unit, sample); over `unit`: the Weibull `shape` of the tail, its limits `low` and `high`, and `best`,
         the law with the least AIC.
     """
     model = last_of(run, make)
-    sites = [f"blocks.{layer}.attn.hook_result" for layer in range(model.config.num_layers)]
-    places = torch.arange(len(tokens)) % (tokens.shape[1] // 2) + tokens.shape[1] // 2
-    parts = []
-    for batch, at in zip(tokens.split(_BATCH), places.split(_BATCH), strict=True):
-        seen = run_with_cache(model, batch, names=sites)[1]
-        parts.append(torch.cat([seen[site][torch.arange(len(at)), at].norm(dim=-1) for site in sites], dim=1))
-    sizes = torch.cat(parts).T.double().numpy()
+    sizes = np.stack([np.linalg.norm(each, axis=1) for each in outputs(model, tokens)])
     tails = [tail_of(row) for row in sizes]
     data = {
         "size": (("unit", "sample"), sizes),
@@ -119,13 +111,6 @@ def output_sizes(run: Checkpoints, make: Make, tokens: Tensor) -> xr.Dataset:
         "best": ("unit", [tail.best for tail in tails]),
     }
     return xr.Dataset(data, {"unit": [head.name for head in heads(model)]})
-
-
-def last_of(run: Checkpoints, make: Make) -> Transformer:
-    """The network at its last checkpoint."""
-    model = make()
-    model.load_state_dict(run.load(run.steps[-1]))
-    return model.to("cpu").eval()
 
 
 def _filled(values: list, empty: object) -> list:

@@ -12,8 +12,8 @@ from ontogeny.data import PlantedLanguage, planted_text
 from ontogeny.models import Transformer
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig
-from ontogeny.studies.language.examples import last_of
 from ontogeny.studies.language.texts import HELD_OUT
+from ontogeny.studies.language.universality import last_of
 from ontogeny.studies.workspace import Workspace
 
 MECHANISM_OF = {"induction": "induction", "bracket": "close", "skip n-gram": "skip", "n-gram": "phrase"}

@@ -20,6 +20,7 @@ from ontogeny.studies.language.examples import output_sizes, said, served_exampl
 from ontogeny.studies.language.planted import planted
 from ontogeny.studies.language.shown import CODE, PROSE, in_context, snippet
 from ontogeny.studies.language.texts import load_study_text
+from ontogeny.studies.language.universality import alike
 from ontogeny.studies.workspace import Workspace
 
 BASE = "mixed"
@@ -31,7 +32,8 @@ def run(work: Workspace, config: LanguageConfig) -> None:
     """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`.
 
     Where one is trained, also `smeared` and `smeared-curves`, of a network with smeared keys; where circuits are read,
-    `circuits`; and, where parts are refined, `refined`, `signatures`, `relative` and `responses`.
+    `circuits`, `skip-trigrams`, `examples` and `sizes`; with a twin, `universality`; where parts are refined,
+    `refined`, `signatures`, `relative` and `responses`; and of a planted language `planted` and `planted-controls`.
     """
     develop(work, config, load_study_text(config.text, work.cache / "text", work.progress))
 
@@ -71,6 +73,10 @@ def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
         work.step("skip-trigrams", said, two_layer, makes[0], names)
         work.step("examples", served_examples, two_layer, makes[0], tokens, patterns, names)
         work.step("sizes", output_sizes, two_layer, makes[0], text.validation[BASE][:SIZED])
+    if config.twin_training:
+        make = partial(network, shapes[0], work.seed("weights", "twin"), config.device)
+        twin = work.train("twin", make, data, next_token, config.twin_training)
+        work.step("universality", alike, two_layer, twin, makes[0], text.validation[BASE][:SIZED], config.seed)
     if config.refinement:
         _refine(work, config, config.refinement, text, (two_layer, control), (makes[0], makes[1]), trajectory)
     if config.text.source == "planted":

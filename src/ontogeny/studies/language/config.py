@@ -182,6 +182,21 @@ PRESETS = {
             ),
         ),
     ),
+    # Networks that are too small for text learn every mechanism of a planted language.
+    "planted": Preset(
+        "10 minutes a seed on one core",
+        LanguageConfig(
+            text=StudyText(source="planted", context_length=32),
+            architecture=Architecture(d_model=64, num_heads=4, init_std=0.1),
+            training=_training(6000, 32, 4, learning_rate=1e-2, schedule="cosine"),
+            control_training=_training(3000, 8, 2, learning_rate=1e-2, schedule="cosine"),
+            smeared_training=_training(3000, 8, 2, learning_rate=1e-2, schedule="cosine"),
+            posterior=PosteriorConfig(nbeta=50, localization=300),
+            sampler=_COARSE,
+            first_measured=50,
+            circuit_checkpoints=16,
+        ),
+    ),
     # Hoogland et al., 2402.02364: 3M parameters, AdamW 1e-3, batch 100, 50k steps; nβ and γ of Wang et al., 2410.02984.
     "paper": Preset(
         "hours on a GPU",
@@ -199,5 +214,5 @@ PRESETS = {
         ),
     ),
 }
-LARGE = {"standard", "paper"}
+LARGE = {"standard", "planted", "paper"}
 """The presets that are large enough for heads to form, and so for most claims."""

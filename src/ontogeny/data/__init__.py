@@ -11,7 +11,6 @@ from ontogeny.data.ngrams import random_repeats as random_repeats
 from ontogeny.data.planted import MECHANISMS as MECHANISMS
 from ontogeny.data.planted import PlantedLanguage as PlantedLanguage
 from ontogeny.data.planted_laws import Rules as Rules
-from ontogeny.data.planted_text import planted_text as planted_text
 from ontogeny.data.refinement import at_positions as at_positions
 from ontogeny.data.refinement import mixture as mixture
 from ontogeny.data.refinement import on_tokens as on_tokens
@@ -21,3 +20,4 @@ from ontogeny.data.standard_library import stdlib_corpus as stdlib_corpus
 from ontogeny.data.text import TextConfig as TextConfig
 from ontogeny.data.text import TextData as TextData
 from ontogeny.data.text import load_text as load_text
+from ontogeny.data.text_of_language import planted_text as planted_text

@@ -21,7 +21,7 @@ LEARNABLE = PlantedLanguage(
     close_rate=0.1,
     zipf=0.3,
 )
-"""Of which a network of 42,000 weights learns every mechanism, induction last, after some 4,000 steps of 1,024 tokens."""
+"""A network of 42,000 weights learns all its mechanisms, induction last, after some 4,000 steps of 1,024 tokens."""
 HELD_OUT = 2000  # sequences of a planted language
 
 

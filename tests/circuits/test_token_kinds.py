@@ -91,3 +91,35 @@ def test_patterns_are_counted_once() -> None:
     assert found["multigrams"].sel(kind="n-gram").values.tolist() == [2, 1]
     assert found["kind"].values.tolist() == [*KINDS, "other"]
     assert found["expected"].sel(kind="n-gram").values == pytest.approx([3, 1])
+
+
+def trigram_text(count: int, with_source: float, without: float) -> np.ndarray:
+    """Tokens 0 to 9 at random; after 11 comes 13, with other odds if 12 stands three to five before it."""
+    rows = SOURCE.integers(0, 10, (count, 40))
+    for row in rows:
+        place, sourced = SOURCE.integers(6, 38), SOURCE.random() < 0.3
+        row[place] = 11
+        if sourced:
+            row[place - SOURCE.integers(3, 6)] = 12
+        row[place + 1] = 13 if SOURCE.random() < (with_source if sourced else without) else 3
+    return rows
+
+
+@pytest.mark.parametrize(("odds", "kind"), [((0.9, 0.1), "skip n-gram"), ((0.5, 0.5), "n-gram")])
+def test_a_skip_trigram_is_one_where_its_source_adds_to_the_token_before(odds: tuple[float, float], kind: str) -> None:
+    reference = torch.from_numpy(trigram_text(2000, *odds))
+    tokens = trigram_text(60, *odds)
+    patterns = token_patterns(torch.from_numpy(tokens), reference)
+    ended = (tokens[:, 1:] == 13) & (tokens[:, :-1] == 11)
+    near = np.array([[12 in row[max(0, k - 4) : k] for k in range(1, 40)] for row in tokens])
+    chosen = patterns["kind"].values[ended & near]
+    assert len(chosen) > 1
+    assert (chosen == kind).all()
+
+
+def test_alone_is_what_no_other_rule_explains() -> None:
+    tokens = text(20)
+    tokens[0, 30:] = tokens[0, 20:30]
+    found = token_patterns(torch.from_numpy(tokens), torch.from_numpy(text(2000)))
+    assert found["alone"].values[found["kind"].values == "n-gram"].mean() > 0.9
+    assert not found["alone"].values[found["kind"].values == "other"].any()

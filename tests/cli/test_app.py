@@ -162,7 +162,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["llc", "{here}/nowhere.pt", "{setup}"], "`source`: expected a file that can be opened"),
     (["llc", "{here}/other.pt", "{setup}"], "`model_fn`: expected a module that fits the weights of"),
     (["study", "nothing"], "`name`: expected a study"),
-    (["study", "language", "--preset", "slow"], "`preset`: expected 'quick', 'standard' or 'paper', found 'slow'"),
+    (["study", "language", "--preset", "slow"], "'planted' or 'paper', found 'slow'"),
     (["report", "{here}"], "`directory`: expected the folder of a finished study"),
     (["claims", "{here}"], "`directory`: expected the folder of a finished study"),
 ]

@@ -209,6 +209,51 @@ def layers_alike(rng: Rng) -> Findings:
     return Findings({"trajectory": types(rng, 0), "relative": made})
 
 
+KINDS = ["induction", "bracket", "skip n-gram", "n-gram"]
+
+
+def served_at_random(rng: Rng) -> Findings:
+    """What is read of a head has nothing to do with what it serves; layers differ in how many do."""
+    share = np.repeat([0.25, 0.6], 8)[:, None]
+    read, true = (np.where(rng.random((16, 4)) < share, 1.0, 0.0) for _ in range(2))
+    dims = ("part", "kind")
+    data = {"read_effect": (dims, read), "true_effect": (dims, true)}
+    data |= {f"{way}_error": (dims, np.full((16, 4), 0.01)) for way in ("read", "true")}
+    return Findings({"planted": xr.Dataset(data, {"part": HEADS, "kind": KINDS})})
+
+
+def found_whether_there_or_not(rng: Rng) -> Findings:
+    """Heads seem to serve mechanisms as often in languages that lack them; some kinds more often than others."""
+    read = np.where(rng.random((2, 16, 4)) < np.array([0.1, 0.3, 0.5, 0.7]), 1.0, 0.0)
+    dims = ("network", "part", "kind")
+    data = {
+        "read_effect": (dims, read),
+        "read_error": (dims, np.full(read.shape, 0.01)),
+        "planted": (("network", "kind"), [[False, True, False, True], [True, False, True, False]]),
+    }
+    return Findings({"planted-controls": xr.Dataset(data, {"part": HEADS, "kind": KINDS})})
+
+
+def shares_of_layers_stay(rng: Rng) -> Findings:
+    """What n-grams lose rises and falls alike in both layers."""
+    curve = (rise(300) * (1 - 0.5 * rise(1500)))[:, None, None, None]
+    effect = curve * (1 + 0.5 * rng.standard_normal((len(STEPS), 16, 2, COUNT)))
+    dims = ("step", "head", "kind", "pattern_sequence")
+    coords = {"step": STEPS, "head": HEADS, "kind": ["n-gram", "skip n-gram"]}
+    return Findings({"circuits": xr.Dataset({"pattern_effect": (dims, effect)}, coords)})
+
+
+def multigrams_dealt_out(rng: Rng) -> Findings:
+    """Heads differ in multigrams and in coefficients, and layers in both, but heads of a layer not in the same way."""
+    layer = np.repeat([0, 20], 8)
+    counts = np.zeros((1, 16, 4), dtype=int)
+    counts[0, :, 1] = layer + rng.integers(0, 40, 16)
+    refined = coefficients(rng, (5 + 0.2 * layer + rng.uniform(0, 5, 16))[:, None] * (1 + T))
+    coords = {"step": [4000], "head": HEADS, "kind": KINDS}
+    read = xr.Dataset({"pattern_multigrams": (("step", "head", "kind"), counts)}, coords)
+    return Findings({"circuits": read, "refined": refined})
+
+
 def complexity_in_random_order(rng: Rng) -> Findings:
     values = np.concatenate([rng.permutation(5) for _ in range(3)]).astype(float)
     network = np.repeat(["4-4", "5-5", "6-6"], 5)

@@ -15,6 +15,7 @@ from ontogeny.development import nulls
 from ontogeny.studies import Evidence, Study
 from ontogeny.studies.language import STUDY as LANGUAGE
 from ontogeny.studies.language.config import Thresholds
+from ontogeny.studies.language.texts import StudyText
 from ontogeny.studies.linear_networks import STUDY as LINEAR
 
 CASES, FEW, SIMULATED = 80, 40, 99
@@ -31,6 +32,8 @@ UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "induction-ablated", made.induction_heads_worth_as_much),
     (LANGUAGE, "stages", made.boundaries_anywhere),
     (LANGUAGE, "stages", made.coefficient_that_does_not_rise),
+    (LANGUAGE, "migration", made.shares_of_layers_stay),
+    (LANGUAGE, "multigrams-and-coefficients", made.multigrams_dealt_out),
     (LANGUAGE, "code-and-prose", made.induction_heads_like_others),
 ]
 LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noisy means
@@ -38,6 +41,8 @@ LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noi
     (LANGUAGE, "signatures", made.types_dealt_out),
     (LANGUAGE, "rise-and-fall", made.each_head_falls_or_not),
     (LANGUAGE, "relative", made.layers_alike),
+    (LANGUAGE, "planted-recovered", made.served_at_random),
+    (LANGUAGE, "planted-silent", made.found_whether_there_or_not),
     (LINEAR, "opposed", made.complexity_in_random_order),
 ]
 
@@ -54,6 +59,8 @@ def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
 def p_values(study: Study, claim: str, make: Make, cases: int = CASES) -> np.ndarray:
     """Of one made-up development after the other; simulated ones are multiples of 1/100, which is evened out."""
     config = study.config("standard").model_copy(update={"tested": (claim,)})
+    if claim.startswith("planted"):
+        config = config.model_copy(update={"text": StudyText(source="planted")})
     if study is LANGUAGE:
         config = config.model_copy(update={"thresholds": Thresholds(bootstrap=SIMULATED)})
     rng, found = np.random.default_rng(0), []

@@ -13,6 +13,7 @@ from ontogeny.circuits.heads import attention_entropy as attention_entropy
 from ontogeny.circuits.heads import head_types as head_types
 from ontogeny.circuits.heads import repeat_scores as repeat_scores
 from ontogeny.circuits.heads import text_scores as text_scores
+from ontogeny.circuits.kind_effects import effects_by_kind as effects_by_kind
 from ontogeny.circuits.low_rank import LowRank as LowRank
 from ontogeny.circuits.matching import Matching as Matching
 from ontogeny.circuits.matching import best_matching as best_matching

@@ -12,6 +12,7 @@ from ontogeny.core.errors import InvalidArgument
 
 KINDS = ("induction", "bracket", "skip n-gram", "n-gram")
 OTHER = "other"
+_ERRORS = 5.0
 Tokens = Int[np.ndarray, "sequence position"]
 
 
@@ -22,8 +23,9 @@ class PatternRules:
     - induction: the pair (token before, token) occurred earlier in the sequence;
     - bracket: the token closes the innermost open delimiter, at least two positions back;
     - skip n-gram: a token two to `reach` positions back raises the probability of this one by `lift` or more in the
-      reference text, over `count` occurrences or more, and by more than the token before does;
-    - n-gram: the token before does so.
+      reference text, over `count` occurrences or more, and by more than the token before does; or, together with the
+      token before, by `gain` or more above what the token before does alone, and by five standard errors;
+    - n-gram: the token before raises it by `lift` or more.
 
     The order is that of Wang et al., 2410.02984; they sorted by hand, and the rules and thresholds are ours.
 
@@ -31,12 +33,14 @@ class PatternRules:
         delimiters: number of an opening token -> that of its closing one. A quote closes itself.
         reach: largest distance of a skip n-gram.
         lift: P(token | earlier token) / P(token).
+        gain: P(token | earlier token, token before) / P(token | token before).
         count: occurrences in the reference text.
     """
 
     delimiters: Mapping[int, int] = field(default_factory=dict)
     reach: int = 6
     lift: float = 5.0
+    gain: float = 1.5
     count: int = 5
 
     def __post_init__(self) -> None:
@@ -69,22 +73,24 @@ def token_patterns(
     before = given[:, :-1]
     pairs = _lifts(given, text, [1], size, chosen.count)[0]
     skips = _lifts(given, text, range(2, chosen.reach + 1), size, chosen.count)
-    farther = skips.argmax(0)
-    best = np.take_along_axis(skips, farther[None], 0)[0]
+    best, gained = skips.max(0), _gains(given, text, range(2, chosen.reach + 1), size, chosen.count)
+    skipping = (best >= chosen.lift) & (best > pairs)
+    farther = np.where(skipping, skips.argmax(0), gained.argmax(0))
     opened = _closed(given, chosen.delimiters)
     at = np.arange(1, given.shape[1])[None, :]
     skipped = np.take_along_axis(given, np.maximum(at - farther - 2, 0), 1)
     rows = (
         ("induction", _repeated(given), before),
         ("bracket", opened >= 0, opened),
-        ("skip n-gram", (best >= chosen.lift) & (best > pairs), skipped),
+        ("skip n-gram", skipping | (gained.max(0) >= chosen.gain), skipped),
         ("n-gram", pairs >= chosen.lift, before),
     )
     kind, source = np.full(before.shape, OTHER, dtype="U16"), np.full(before.shape, -1)
     for name, holds, earlier in reversed(rows):
         kind, source = np.where(holds, name, kind), np.where(holds, earlier, source)
+    alone = np.sum([holds for _, holds, _ in rows], axis=0) == 1
     dims = ("sequence", "position")
-    found = {"kind": (dims, kind), "source": (dims, source), "token": (dims, given[:, 1:])}
+    found = {"kind": (dims, kind), "source": (dims, source), "token": (dims, given[:, 1:]), "alone": (dims, alone)}
     return xr.Dataset(found, {"sequence": np.arange(len(given)), "position": at[0]})
 
 
@@ -160,8 +166,45 @@ def _lifts(
     found = np.zeros((len(distances), len(tokens), tokens.shape[1] - 1))
     for row, d in enumerate(distances):
         earlier, later = tokens[:, :-d].astype(np.int64), tokens[:, d:]
-        place = np.searchsorted(known, earlier * size + later).clip(max=len(known) - 1)
-        seen = np.where(known[place] == earlier * size + later, counts[place], 0)
+        seen = _looked_up(earlier * size + later, known, counts)
         rate = np.divide(seen, firsts[earlier] * seconds[later], out=np.zeros(seen.shape), where=seen >= least)
         found[row, :, d - 1 :] = rate
     return found
+
+
+def _gains(
+    tokens: Tokens, text: Tokens, distances: range, size: int, least: int
+) -> Float[np.ndarray, "distance sequence later"]:
+    """P(token | token d back, token before) / P(token | token before) in the text, at each token but the first.
+
+    0 where the three were seen too rarely, or no more often than five standard errors above what the last two say.
+    Triples at all the distances are counted together.
+    """
+    base = size * size
+    triples = np.concatenate([_codes(text, d, size).ravel() for d in distances])
+    known, counts = np.unique(triples, return_counts=True)
+    contexts, seen = np.unique(triples // size, return_counts=True)
+    ends = _codes(text, 1, size).ravel() % base
+    pairs, times = np.unique(ends, return_counts=True)
+    befores = np.bincount(ends // size, minlength=size)
+    found = np.zeros((len(distances), len(tokens), tokens.shape[1] - 1))
+    for row, d in enumerate(distances):
+        codes = _codes(tokens, d, size)
+        together, context = _looked_up(codes, known, counts), _looked_up(codes // size, contexts, seen)
+        alone = _looked_up(codes % base, pairs, times) / np.maximum(befores[codes % base // size], 1)
+        expected = context * alone
+        rate = np.divide(together, expected, out=np.zeros(codes.shape), where=(together >= least) & (expected > 0))
+        found[row, :, d - 1 :] = np.where(together - expected >= _ERRORS * np.sqrt(expected), rate, 0)
+    return found
+
+
+def _codes(tokens: Tokens, distance: int, size: int) -> Int[np.ndarray, "sequence later"]:
+    """One number for the token `distance` back, the one before and the token itself."""
+    earlier, before, own = tokens[:, :-distance], tokens[:, distance - 1 : -1], tokens[:, distance:]
+    return (earlier.astype(np.int64) * size + before) * size + own
+
+
+def _looked_up(codes: np.ndarray, known: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """How often each code was counted."""
+    place = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    return np.where(known[place] == codes, counts[place], 0)

@@ -20,3 +20,4 @@ from ontogeny.data.standard_library import stdlib_corpus as stdlib_corpus
 from ontogeny.data.text import TextConfig as TextConfig
 from ontogeny.data.text import TextData as TextData
 from ontogeny.data.text import load_text as load_text
+from ontogeny.data.text_of_language import planted_text as planted_text

@@ -5,6 +5,7 @@ from ontogeny.measurement.behaviour import LanguageBehaviour as LanguageBehaviou
 from ontogeny.measurement.choice import Choice as Choice
 from ontogeny.measurement.choice import choose as choose
 from ontogeny.measurement.head_circuits import HeadCircuits as HeadCircuits
+from ontogeny.measurement.head_patterns import HeadPatterns as HeadPatterns
 from ontogeny.measurement.jobs import Run as Run
 from ontogeny.measurement.jobs import measure_cells as measure_cells
 from ontogeny.measurement.made_loss import MadeLoss as MadeLoss

@@ -34,6 +34,8 @@ class LanguageBehaviour:
     - `ngram_entropy` (order): entropy of those laws on the same text, the minimum of the cross-entropy.
     - `head_score` (score, layer, head), `head_score_by_sequence`: see `ontogeny.circuits`.
     - `repeated_gain`: loss on the second half of repeated random tokens minus the first; negative means induction.
+    - `token_losses` (probe_token): the loss of every `output_stride`-th token of the held-out sequences, for the PCA of
+      single tokens' losses over checkpoints (Olsson et al., 2209.11895).
     - `outputs` (output): log-probabilities at a few positions, for trajectory PCA.
 
     Args:
@@ -44,7 +46,7 @@ class LanguageBehaviour:
             tokens are so far from the text that induction hardly shows.
         early, late: positions [start, stop) of the in-context-learning score; Olsson et al. (2209.11895) compare single
             tokens, 50 and 500 of 512; here windows of a shorter context are compared.
-        output_sequences, output_stride: probes of `outputs`.
+        output_sequences, output_stride: probes of `outputs`; the stride is that of `token_losses` too.
     """
 
     held_out: Mapping[str, Int[Tensor, "sequence position"]]
@@ -68,6 +70,7 @@ class LanguageBehaviour:
             "loss_by_position": (("distribution", "position"), by_position),
             "icl_score": ((), icl.mean()),
             "icl_by_sequence": ("sequence", icl),
+            "token_losses": ("probe_token", losses[main][:, :: self.output_stride].flatten()),
             "outputs": ("output", self._outputs(model, main)),
             **self._ngrams(model, main),
             **self._heads(model, main),

@@ -12,11 +12,15 @@ _MIXED = "mixed"
 
 
 class TextProbes(Settings):
-    """Sizes of the fixed probes. Positions of the in-context-learning score are shares of the context."""
+    """Sizes of the fixed probes. Positions of the in-context-learning score are shares of the context.
+
+    `pattern_sequences` are held-out sequences whose tokens are sorted by their patterns.
+    """
 
     held_out_sequences: int = 256
     ngram_sequences: int = 64
     repeat_sequences: int = 32
+    pattern_sequences: int = 32
     early: tuple[float, float] = (1 / 16, 1 / 8)
     late: tuple[float, float] = (1 / 2, 1.0)
     seed: int = 0

@@ -7,11 +7,12 @@ import xarray as xr
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.runs import runs_of
-from ontogeny.reports.behaviour import fig_behaviour, fig_head_scores
+from ontogeny.reports.behaviour import SCORE_TITLES, fig_behaviour, fig_head_scores
 from ontogeny.reports.blocks import Block, Choice, Figure, Panel, Tag
 from ontogeny.reports.choice import fig_choice
 from ontogeny.reports.estimate_notes import converged_sentence, negative_sentence, notes, runs_sentences
 from ontogeny.reports.estimates import estimates, has_complexity, main_estimates
+from ontogeny.reports.head_map import fig_head_map
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc
 from ontogeny.reports.runs import figures_by_run, run_title
 from ontogeny.reports.sampler import diagnostics_panel, settings_panel
@@ -196,9 +197,22 @@ def _heads_panel(trajectory: xr.Dataset, stages: xr.Dataset | None, controls: Ma
     caption += " Dashed: the largest score over all heads of a control run." if controls else ""
     figures = figures_by_run(lambda run, own: fig_head_scores(run, controls, own), trajectory, stages)
     alt = "Scores of attention heads over training steps"
-    return Panel(
-        "heads", "Head scores", [Choice(figures, alt, caption, of=run_title(trajectory) or "Run", opened="first")]
+    blocks: list[Block] = [Choice(figures, alt, caption, of=run_title(trajectory) or "Run", opened="first")]
+    if len(runs_of(trajectory)) == 1:
+        blocks.append(_head_maps(trajectory))
+    return Panel("heads", "Head scores", blocks)
+
+
+def _head_maps(trajectory: xr.Dataset) -> Choice:
+    maps = {
+        SCORE_TITLES.get(str(score), str(score)): fig_head_map(trajectory, str(score))
+        for score in trajectory["score"].values
+    }
+    caption = (
+        "The same scores as a map: a row is a head, a column a checkpoint, and the darkest cell the largest value of "
+        "the score. A line separates the layers."
     )
+    return Choice(maps, "Map of a score of all heads over training", caption, "head-map", of="Score", opened="last")
 
 
 def _plane_panel(pca: xr.Dataset | None, stages: xr.Dataset | None) -> Panel:

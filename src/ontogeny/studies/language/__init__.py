@@ -1,6 +1,8 @@
 """A small transformer on real text: bigrams, n-grams, previous-token heads, induction, and the stages of its LLC."""
 
 from ontogeny.studies.language import circuit_evidence as circuit_evidence  # adds its claims
+from ontogeny.studies.language import multigram_evidence as multigram_evidence  # adds its claims
+from ontogeny.studies.language import planted_evidence as planted_evidence  # adds its claims
 from ontogeny.studies.language import refined_evidence as refined_evidence  # adds its claims
 from ontogeny.studies.language.config import PRESETS
 from ontogeny.studies.language.evidence import claims

@@ -1,4 +1,4 @@
-"""Composition between heads, and the effects of ablating them, along training."""
+"""Composition between heads, what ablating them costs, and the patterns that they know, along training."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.core.runs import one_run
+from ontogeny.reports.component_groups import heads_by_layer
 from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.stage_marks import mark_boundaries
 from ontogeny.reports.style import NEUTRAL, StepAxis, distinct_colors
@@ -36,6 +37,31 @@ def fig_circuits(circuits: xr.Dataset, stages: xr.Dataset | None = None) -> go.F
     set_axes(figure, len(_TITLES), axis.layout(), {"title": {"text": "nats"}})
     for panel in range(len(_TITLES) + 1):
         mark_boundaries(figure, axes(panel), stages, axis)
+    return figure
+
+
+def fig_patterns(circuits: xr.Dataset, stages: xr.Dataset | None = None) -> go.Figure:
+    """Different patterns of each kind that the heads of a layer are needed for: one panel per kind, a curve per layer.
+
+    Args:
+        circuits: of one run, of `measurement.HeadPatterns`: `pattern_multigrams` (step, head, kind).
+        stages: whose boundaries are drawn behind.
+    """
+    circuits = one_run(circuits, "circuits")
+    steps = circuits["step"].values
+    axis = StepAxis.of(steps)
+    layers = heads_by_layer(circuits["head"].values)
+    kinds = [str(kind) for kind in circuits["kind"].values if str(kind) != "other"]
+    figure = small_multiples([kind[0].upper() + kind[1:] for kind in kinds])
+    for panel, kind in enumerate(kinds):
+        counts = circuits["pattern_multigrams"].sel(kind=kind)
+        curves = [
+            Curve(f"layer {layer}", axis.place(steps), counts.sel(head=names).sum("head").values.astype(float), color)
+            for color, (layer, names) in zip(distinct_colors(len(layers)), layers.items(), strict=True)
+        ]
+        draw_curves(figure, axes(panel), curves, include=[0.0])
+        mark_boundaries(figure, axes(panel), stages, axis)
+        set_axes(figure, panel, axis.layout(), {"title": {"text": "patterns"}})
     return figure
 
 

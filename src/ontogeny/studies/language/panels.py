@@ -15,7 +15,7 @@ from ontogeny.reports.blocks import Block
 from ontogeny.reports.estimate_notes import converged_sentence, negative_sentence, notes
 from ontogeny.reports.estimates import estimates
 from ontogeny.studies.findings import Findings
-from ontogeny.studies.language.circuit_curves import fig_circuits
+from ontogeny.studies.language.circuit_panels import circuit_panels, loss_plane_panel
 from ontogeny.studies.language.data_refinement import dataset_pairs, fig_data_refinement
 from ontogeny.studies.language.recipe import BASE
 from ontogeny.studies.language.relative_curves import fig_relative_llc
@@ -36,8 +36,9 @@ def panels(found: Findings) -> list[Panel]:
     parts += susceptibility_panels(found["responses"]) if "responses" in found else []
     shown = insert_after(shown, "refined", parts)
     heads = [snippet_panel(found["snippet"])] if "snippet" in found else []
-    heads += [circuit_panel(found["circuits"], stages)] if "circuits" in found else []
-    return insert_after(shown, "trajectory", heads)
+    heads += circuit_panels(found)
+    planes = [loss_plane_panel(found["loss-pca"], stages)] if "loss-pca" in found else []
+    return insert_after(shown, "trajectory", planes + heads)
 
 
 def _with_base(measured: xr.Dataset) -> xr.Dataset:
@@ -57,25 +58,6 @@ def snippet_panel(snippet: xr.Dataset) -> Panel:
         "the loss in predicting it."
     )
     return Panel("attention", "Attention on a snippet", [TokenView(snippet, caption)], "Attention")
-
-
-def circuit_panel(circuits: xr.Dataset, stages: xr.Dataset | None = None) -> Panel:
-    """Composition between heads, and what each is worth on repeats, along training.
-
-    Args:
-        circuits: of `measurement.HeadCircuits`, along `step`.
-        stages: whose boundaries are drawn behind.
-    """
-    caption = (
-        "Composition is how much of what a later head reads through its queries, keys or values lies along what an "
-        "earlier head writes, relative to heads turned at random (1, dotted). The pairs that are strongest at the end "
-        "are named. Below, by how much the loss on the second half of repeated sequences rises if a head is set to "
-        "zero: an induction head shows there, and so does the previous-token head that it reads."
-    )
-    alt = "Composition scores of pairs of heads, and effects of ablating heads, over training steps"
-    return Panel(
-        "circuits", "How heads work together", [Figure(fig_circuits(circuits, stages), alt, caption)], "Circuits"
-    )
 
 
 def data_panel(refined: xr.Dataset, signatures: xr.Dataset | None = None) -> Panel:

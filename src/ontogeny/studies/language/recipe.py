@@ -9,27 +9,33 @@ from torch import Tensor
 from ontogeny.circuits import head_types
 from ontogeny.core.losses import next_token
 from ontogeny.core.seeds import generator
-from ontogeny.data import TextData, load_text, random_repeats, relative_to
+from ontogeny.data import TextData, random_repeats, relative_to
 from ontogeny.development import SignatureConfig, joint_pca, signatures, stages
 from ontogeny.development.curves import spaced_in_log
-from ontogeny.measurement import Behaviour, HeadCircuits, Responses, language_behaviour, settings_in
+from ontogeny.measurement import Behaviour, HeadCircuits, HeadPatterns, Responses, language_behaviour, settings_in
 from ontogeny.models import Transformer, TransformerConfig, restrict
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement, Thresholds
+from ontogeny.studies.language.examples import output_sizes, said, served_examples, sorted_tokens
+from ontogeny.studies.language.planted import planted
 from ontogeny.studies.language.shown import CODE, PROSE, in_context, snippet
+from ontogeny.studies.language.texts import load_study_text
+from ontogeny.studies.language.universality import alike
 from ontogeny.studies.workspace import Workspace
 
 BASE = "mixed"
 SNIPPET_LENGTH = 64
+SIZED = 2000  # sequences, of each of which what a head writes at one position is sized
 
 
 def run(work: Workspace, config: LanguageConfig) -> None:
     """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`.
 
     Where one is trained, also `smeared` and `smeared-curves`, of a network with smeared keys; where circuits are read,
-    `circuits`; and, where parts are refined, `refined`, `signatures`, `relative` and `responses`.
+    `circuits`, `skip-trigrams`, `examples` and `sizes`; with a twin, `universality`; where parts are refined,
+    `refined`, `signatures`, `relative` and `responses`; and of a planted language `planted` and `planted-controls`.
     """
-    develop(work, config, load_text(config.text, work.cache / "text", work.progress))
+    develop(work, config, load_study_text(config.text, work.cache / "text", work.progress))
 
 
 def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
@@ -53,17 +59,30 @@ def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
         make = partial(network, shape, work.seed("weights", "smeared"), config.device)
         made = work.train("smeared", make, data, next_token, config.smeared_training)
         work.measure("smeared-curves", made, make, data, next_token, components=[], steps=made.steps[-1:], **options)
-    tokens = text.validation[CODE][:1, :SNIPPET_LENGTH]
-    work.step("snippet", snippet, two_layer, shapes[0], tokens, text.token_strings(tokens[0]), trajectory)
+    shown = text.validation[CODE if CODE in text.validation else BASE][:1, :SNIPPET_LENGTH]
+    work.step("snippet", snippet, two_layer, shapes[0], shown, text.token_strings(shown[0]), trajectory)
     work.step("stages", stages, trajectory, config.stages)
     if config.circuit_checkpoints:
         length, source = 2 * (config.text.context_length // 2), generator(config.probes.seed, "circuit repeats")
         circuits = HeadCircuits(random_repeats(text.unigrams(), config.probes.repeat_sequences, length, source))
         chosen = spaced_in_log(steps[0], config.circuit_checkpoints)
-        work.measure("circuits", two_layer, makes[0], [Behaviour(circuits, name="circuits")], steps=chosen)
+        tokens, patterns = sorted_tokens(text, config.text, config.probes.pattern_sequences)
+        behaviours = [Behaviour(circuits, name="circuits"), Behaviour(HeadPatterns(tokens, patterns), name="patterns")]
+        work.measure("circuits", two_layer, makes[0], behaviours, steps=chosen)
+        names = text.token_strings(range(config.text.num_tokens))
+        work.step("skip-trigrams", said, two_layer, makes[0], names)
+        work.step("examples", served_examples, two_layer, makes[0], tokens, patterns, names)
+        work.step("sizes", output_sizes, two_layer, makes[0], text.validation[BASE][:SIZED])
+    if config.twin_training:
+        make = partial(network, shapes[0], work.seed("weights", "twin"), config.device)
+        twin = work.train("twin", make, data, next_token, config.twin_training)
+        work.step("universality", alike, two_layer, twin, makes[0], text.validation[BASE][:SIZED], config.seed)
     if config.refinement:
         _refine(work, config, config.refinement, text, (two_layer, control), (makes[0], makes[1]), trajectory)
+    if config.text.source == "planted":
+        planted(work, config, two_layer, makes[0])
     work.step("pca", joint_pca, trajectory["outputs"], seed=config.seed)
+    work.step("loss-pca", joint_pca, trajectory["token_losses"].rename(probe_token="output"), seed=config.seed)
 
 
 def _refine(
@@ -86,7 +105,7 @@ def _refine(
     heads = heads_of(model.config)
     parts = [*heads, *(f"L{layer}.attn" for layer in range(model.config.num_layers)), "embed", "unembed"]
     components = parts if refinement.components is None else list(refinement.components)
-    datasets = {name: text.train[name] for name in refinement.datasets}
+    datasets = {name: text.train[name] for name in refinement.datasets if name in text.train}
     refined = work.measure(
         "refined", two_layer, makes[0], data, next_token, components=components, datasets=datasets, **options
     )
@@ -96,7 +115,7 @@ def _refine(
         reference = makes[1]()
         reference.load_state_dict(control.load(control.steps[-1]))
         work.measure("relative", two_layer, makes[0], data, relative_to(reference), components=heads, **options)
-    if refinement.responses:
+    if refinement.responses and datasets:
         tokens = torch.cat([text.validation[name][: refinement.token_sequences] for name in (CODE, PROSE)])
         asked = Responses(
             data,

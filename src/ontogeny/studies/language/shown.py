@@ -17,7 +17,7 @@ CONTEXT_SHOWN = 24  # tokens before one that are shown with it
 def snippet(
     run: Checkpoints, shape: TransformerConfig, tokens: Tensor, names: list[str], trajectory: xr.Dataset
 ) -> xr.Dataset:
-    """Attention of the best head of each score on the start of a held-out sequence, at the last checkpoint."""
+    """Attention of all heads on the start of a held-out sequence, at the last checkpoint, the best of a score first."""
     model = Transformer(shape, generator(0))
     model.load_state_dict(run.load(run.steps[-1]))
     patterns = {layer: found[0] for layer, found in attention_patterns(model, tokens)}  # head, query, key
@@ -29,6 +29,7 @@ def snippet(
         best = final.sel(score=score).argmax(("layer", "head"))
         place = int(best["layer"]), int(best["head"])
         heads[place] = f"{heads[place]}, {score}" if place in heads else str(score)
+    heads |= {place: "" for place in _places(shape) if place not in heads}
     attention = torch.stack([patterns[layer][head] for layer, head in heads])
     return xr.Dataset(
         {
@@ -36,11 +37,18 @@ def snippet(
             "token_loss": ("query", torch.cat([torch.tensor([torch.nan]), losses]).numpy()),
         },
         coords={
-            "component": [f"L{layer}H{head} ({scores.replace('_', ' ')})" for (layer, head), scores in heads.items()],
+            "component": [
+                f"L{layer}H{head}" + (f" ({scores.replace('_', ' ')})" if scores else "")
+                for (layer, head), scores in heads.items()
+            ],
             "token": ("query", names),
             "key_token": ("key", names),
         },
     )
+
+
+def _places(shape: TransformerConfig) -> list[tuple[int, int]]:
+    return [(layer, head) for layer in range(shape.num_layers) for head in range(shape.num_heads)]
 
 
 def in_context(measured: xr.Dataset, strings: list[list[str]], each: int) -> xr.Dataset:

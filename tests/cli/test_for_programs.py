@@ -85,7 +85,7 @@ def test_lists_are_json_objects(ontogeny: Command, setup: Path) -> None:
 def test_what_is_missing_is_told_with_how_to_get_it() -> None:
     get = 'pip install "ontogeny[ray]"'
     about = {"purpose": "jobs", "packages": {"ray": None}, "missing": ["ray"], "get": get}
-    facts = {name: "" for name in ("ontogeny", "python", "machine", "cores", "threads")}
+    facts = dict.fromkeys(("ontogeny", "python", "machine", "cores", "threads"), "")
     told = lines({**facts, "packages": {}, "gpus": [], "optional": {"ray": about}})
     assert told[-1] == f"  ray (jobs): missing ray; {get}"
 

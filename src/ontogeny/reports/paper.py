@@ -246,11 +246,10 @@ def _place(
     from matplotlib.transforms import blended_transform_factory
 
     refs = (x or "paper"), (y or "paper")
-    axes = next(
-        (each for address, each in panels.items() if refs[0].split()[0] == "x" + address[0] or
-         refs[1].split()[0] == "y" + address[1]),
-        first,
-    )  # fmt: skip
+    named = [None if ref == "paper" else ref.split()[0][1:] for ref in refs]
+    fits = {address: [own == asked for own, asked in zip(address, named, strict=True)] for address in panels}
+    best = max(fits, key=lambda address: (sum(fits[address]), fits[address][1]))
+    axes = panels[best] if any(fits[best]) else first
     parts, log = [], []
     for ref, letter in zip(refs, "xy", strict=True):
         data = ref.isalnum() and ref != "paper"

@@ -50,7 +50,8 @@ def test_the_wheel_alone_is_enough(tmp_path: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     assert {"ontogeny/py.typed", "ontogeny/reports/templates/page.html.j2"} <= inside
     assert not [name for name in inside if name.startswith(("tests", "docs"))]
-    assert any(name.endswith("pyproject.toml") for name in tarfile.open(sdist).getnames())
+    with tarfile.open(sdist) as packed:
+        assert any(name.endswith("pyproject.toml") for name in packed.getnames())
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True, timeout=200)

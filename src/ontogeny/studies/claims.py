@@ -17,7 +17,7 @@ from ontogeny.studies.judged import Judged, judge
 class Claims:
     """The claims of a study, in order.
 
-    Example:
+    Examples:
         >>> claims = Claims(source="Olsson et al., 2209.11895")
         >>> @claims.add("falls", "The loss falls", expects="by more than 1 nat", unit="nats", presets={"standard"})
         ... def _(found, config, rng):

@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install demo test test-all lint bench docs notebooks gallery package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,23 @@ lint: $(INSTALLED) ## check style, format, types and import contracts
 bench: $(INSTALLED) ## measure the sampler against the bare forward and backward pass
 	$(BIN)/python -m benchmarks
 
+docs: .venv/.docs ## build the site into site/, offline, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+notebooks: .venv/.docs ## make a notebook of every recipe, in notebooks/
+	for recipe in docs/recipes/*.py; do $(BIN)/jupytext --to ipynb --output notebooks/$$(basename $$recipe .py).ipynb $$recipe; done
+
+.venv/.docs: $(INSTALLED)
+	$(BIN)/pip install -c constraints.txt -e ".[docs,paper]"
+	@touch $@
+
+gallery: $(INSTALLED) ## make the page of every study at its quick preset, and pictures of them: an hour or more
+	$(BIN)/python -m benchmarks.gallery $(STUDIES)
+
+package: $(INSTALLED) ## build wheel and sdist into dist/
+	$(BIN)/pip install -q -c constraints.txt build
+	$(BIN)/python -m build
+
 clean: ## remove .venv, builds and caches; runs stay
-	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist site notebooks .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

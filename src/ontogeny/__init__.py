@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ontogeny.estimators import loss_kernel as loss_kernel
     from ontogeny.estimators import susceptibilities as susceptibilities
     from ontogeny.estimators import susceptibility as susceptibility
+    from ontogeny.measurement import MeasureMeanwhile as MeasureMeanwhile
     from ontogeny.measurement import anomaly as anomaly
     from ontogeny.measurement import measure as measure
     from ontogeny.measurement import write_report as write_report
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from ontogeny.sampling import forecast as forecast
     from ontogeny.sampling import sample as sample
     from ontogeny.sampling import weight_noise as weight_noise
+    from ontogeny.stores import CheckpointSchedule as CheckpointSchedule
     from ontogeny.stores import Hub as Hub
     from ontogeny.stores import open_checkpoints as open_checkpoints
     from ontogeny.studies.runner import Run as Run
@@ -85,7 +87,7 @@ _HOMES = {
         "susceptibilities",
         "susceptibility",
     ),
-    "ontogeny.measurement": ("anomaly", "measure", "write_report"),
+    "ontogeny.measurement": ("MeasureMeanwhile", "anomaly", "measure", "write_report"),
     "ontogeny.models": ("components", "heads", "restrict"),
     "ontogeny.sampling": (
         "Calibrated",
@@ -108,7 +110,7 @@ _HOMES = {
         "sample",
         "weight_noise",
     ),
-    "ontogeny.stores": ("Hub", "open_checkpoints"),
+    "ontogeny.stores": ("CheckpointSchedule", "Hub", "open_checkpoints"),
     "ontogeny.studies.runner": ("Run", "study"),
     "ontogeny.training": ("Stage", "TrainingConfig", "train", "train_instances"),
 }

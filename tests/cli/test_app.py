@@ -146,7 +146,7 @@ def test_studies_and_doctor_say_what_there_is(ontogeny: Command) -> None:
     assert re.search(r"language.*quick", output, re.DOTALL)
     code, output, _ = ontogeny("doctor")
     assert code == 0
-    for name in ("ontogeny 0", "Python 3", f"torch {torch.__version__}", "cores:", "GPU:", "optional transformers:"):
+    for name in ("ontogeny 0", "Python 3", f"torch {torch.__version__}", "cores:", "GPU:", "hf (series and models"):
         assert name in output
 
 

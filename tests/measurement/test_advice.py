@@ -33,6 +33,10 @@ def linear() -> nn.Linear:
     return nn.Linear(3, 2)
 
 
+def beside(**options: Any) -> og.MeasureMeanwhile:
+    return og.MeasureMeanwhile(linear, code, loss, store="measured", **options)
+
+
 half = torch.tensor([[0, 1, 2], [2, 0, 1]])
 known = torch.randn(20, 3), torch.arange(20) % 2
 loss = og.losses.cross_entropy
@@ -73,6 +77,10 @@ def responses(probes: dict[str, Any]) -> Responses:
 
 # fmt: off
 MISTAKES = (
+    ("measurement/meanwhile.py:MeasureMeanwhile.__init__", "beside(share=0.0)", "share", "share=0.1",
+     "beside(ADVICE)"),
+    ("measurement/meanwhile.py:MeasureMeanwhile.__init__#2", "beside(components=['weight'])", "components",
+     "nbeta=100.0, localization=1.0", "beside(components=['weight'], ADVICE)"),
     ("measurement/record.py:jobs_in", "jobs_in('elsewhere')", "store", "the folder that was given as store=",
      "og.measure(run, linear, code, loss, components=[], store='here', executor=og.execution.Serial()) is not None "
      "and jobs_in('here')"),

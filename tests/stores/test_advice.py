@@ -17,7 +17,7 @@ from tests.hub_server import whole as hub_files
 from torch import nn
 
 import ontogeny as og
-from ontogeny.stores import Checkpoints, Hub, load_into, locked, open_checkpoints
+from ontogeny.stores import Checkpoints, CheckpointSchedule, Hub, load_into, locked, open_checkpoints
 from ontogeny.stores.manifest import require_replaceable
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -184,8 +184,41 @@ def without_the_library(patch: pytest.MonkeyPatch, installed: bool) -> Checkpoin
     return remote("hf://org/net") if installed else open_checkpoints("hf://org/net", hub=Hub("http://x", FOLDER))
 
 
+def kept(folder: str, num_steps: int = 2, start: int = 0) -> None:
+    """A run of this schedule from its start to its end."""
+    keep = CheckpointSchedule().keeper(FOLDER / folder, linear(), num_steps, start=start)
+    keep(start)
+    keep(num_steps)
+
+
+def fitted(**limit: int) -> None:
+    lightning = pytest.importorskip("lightning")
+
+    class Regression(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = linear()
+
+        def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+            return self.net(batch).square().mean()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    callback = CheckpointSchedule().lightning_callback(FOLDER)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = lightning.Trainer(**limit, callbacks=[callback], enable_checkpointing=False, **quiet)
+    rows: Any = list(torch.randn(8, 3))
+    trainer.fit(Regression(), torch.utils.data.DataLoader(rows, batch_size=4))
+
+
 # fmt: off
 MISTAKES = (
+    ("stores/keeping.py:_begun", "(kept('run'), kept('run'))", "folder", "another folder", "kept('other')"),
+    ("stores/keeping.py:_begun#2", "(kept('run'), kept('run', 3, start=2))", "folder", "another folder",
+     "kept('other', 3)"),
+    ("stores/lightning_callback.py:LightningCheckpoints.on_train_start", "fitted(max_epochs=-1)", "trainer",
+     "Trainer(max_steps=...)", "(lambda Trainer: ADVICE)(lambda max_steps: fitted(max_steps=2))"),
     ("stores/grid.py:on_grid", "open_checkpoints({5: state(), 7: state()}, every=4)", "every", 'every="log:24"',
      "open_checkpoints([state(), state()], ADVICE)"),
     ("stores/grid.py:on_grid#2", "open_checkpoints([state()], every='24')", "every", 'every="log:24"',

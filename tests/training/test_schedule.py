@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ontogeny.training import checkpoint_steps
+from ontogeny.stores import checkpoint_steps
 from ontogeny.training.schedule import Schedule, learning_rate_factor
 
 

@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from ontogeny.cli import coefficients, comparing, options, shards
+from ontogeny.cli.examples import epilog, exit_codes
+from ontogeny.cli.told import Told
 from ontogeny.core.errors import OntogenyError
 from ontogeny.core.user_files import mistake
 
 app = typer.Typer(
     help="Developmental interpretability: how data shapes the structure inside a network while it trains.",
+    epilog=exit_codes(),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 
@@ -21,7 +23,7 @@ for command in (
     *(coefficients.llc, coefficients.measure, coefficients.components),
     *(comparing.compare, shards.gather, shards.jobs),
 ):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.command()
+@app.command(epilog=epilog("study"))
 def study(
     name: Annotated[str, typer.Argument(help="A study (`ontogeny studies` lists them), or a Python file with one.")],
     preset: Annotated[str | None, typer.Option(help="quick, standard or another preset; default standard.")] = None,
@@ -50,10 +52,12 @@ def study(
     remake: Annotated[
         bool, typer.Option("--remake", help="Overwrite a folder that was made with another config.")
     ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train, measure, find stages, test claims, and write a report."""
     from ontogeny.studies.runner import study as run_study
 
+    told = Told(as_json)
     finished = run_study(
         name,
         preset,
@@ -61,66 +65,85 @@ def study(
         settings=options.pairs(settings),
         seeds=seeds,
         executor=options.executor(jobs, shard, ray),
-        progress=True,
+        progress=told.progress(),
         config=config,
         remake=remake,
     )
-    _print_claims(finished.claims)
-    typer.echo(f"report: {finished.report}")
+    _tell_claims(told, finished.claims)
+    told.line(f"report: {finished.report}")
     for divergence in finished.divergences:
         typer.echo(f"diverged: {divergence}", err=True)
     for failure in finished.failures:
         typer.echo(f"failed: {failure}", err=True)
+    told.result(
+        claims=finished.claims,
+        report=finished.report,
+        divergences=finished.divergences,
+        failures=finished.failures,
+    )
     if finished.failures:
         raise typer.Exit(1)
 
 
-@app.command()
-def studies() -> None:
+@app.command(epilog=epilog("studies"))
+def studies(as_json: options.Json = False) -> None:
     """List the studies, what each shows, and how long it takes."""
-    from rich.console import Console
     from rich.table import Table
 
     from ontogeny.studies import all_studies
 
-    table = Table("study", "shows", "presets and time on two cores")
-    for each in all_studies():
-        costs = "\n".join(f"{preset}: {about.cost}" for preset, about in each.presets.items())
-        table.add_row(each.name, each.shows, costs)
-    Console().print(table)
+    told, table = Told(as_json), Table("study", "shows", "presets and time on two cores")
+    found = [
+        {"name": each.name, "shows": each.shows, "presets": {name: about.cost for name, about in each.presets.items()}}
+        for each in all_studies()
+    ]
+    for each in found:
+        costs = "\n".join(f"{preset}: {cost}" for preset, cost in each["presets"].items())
+        table.add_row(each["name"], each["shows"], costs)
+    told.table(table)
+    told.result(studies=found)
 
 
-@app.command()
-def report(directory: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+@app.command(epilog=epilog("report"))
+def report(
+    directory: Annotated[Path, typer.Argument(help="Folder of a study.")], as_json: options.Json = False
+) -> None:
     """Test the claims and write the reports of a study again, from its stored results."""
     from ontogeny.studies import rewrite_report
 
-    typer.echo(f"report: {rewrite_report(directory)}")
+    told, page = Told(as_json), rewrite_report(directory)
+    told.line(f"report: {page}")
+    told.result(report=page)
 
 
-@app.command()
+@app.command(epilog=epilog("claims"))
 def claims(
     directories: Annotated[list[Path], typer.Argument(help="Folders of studies or single seeds, from any machines.")],
+    as_json: options.Json = False,
 ) -> None:
     """Show the claims of studies over all seeds in these folders."""
     from ontogeny.studies import pool
 
+    told, found = Told(as_json), []
     for pooled in pool(directories):
-        typer.echo(pooled.title)
-        _print_claims([claim.record() for claim in pooled.claims])
+        told.line(pooled.title)
+        found.append({"title": pooled.title, "claims": [claim.record() for claim in pooled.claims]})
+        _tell_claims(told, found[-1]["claims"])
+    told.result(pooled=found)
 
 
-@app.command()
-def doctor() -> None:
-    """Show versions, cores, GPU, and optional packages."""
-    from ontogeny.cli.doctor import diagnose
+@app.command(epilog=epilog("doctor"))
+def doctor(as_json: options.Json = False) -> None:
+    """Show versions, cores, GPU, and what is optional, missing, and how to get it."""
+    from ontogeny.cli.doctor import diagnose, lines
 
-    for line in diagnose():
-        typer.echo(line)
+    told, facts = Told(as_json), diagnose()
+    for line in lines(facts):
+        told.line(line)
+    told.result(**facts)
 
 
-def _print_claims(records: list[dict]) -> None:
-    from rich.console import Console
+def _tell_claims(told: Told, records: list[dict]) -> None:
     from rich.table import Table
 
     from ontogeny.reports.tables import untested_sentences
@@ -133,10 +156,9 @@ def _print_claims(records: list[dict]) -> None:
         status = f"[{colours[record['status']]}]{record['status']}[/]"
         said = [record["note"]] if len(record["seeds"]) > 1 or not record["control"] else []
         table.add_row(record["title"], status, measured, p_value, "; ".join([*said, record["control"]]).strip("; "))
-    console = Console()
     if table.row_count:
-        console.print(table)
+        told.table(table)
     for caution in dict.fromkeys(record["caution"] for record in records if record.get("caution")):
-        console.print(caution, markup=False, highlight=False)
+        told.line(caution)
     for sentence in untested_sentences(records):
-        console.print(sentence, markup=False, highlight=False)
+        told.line(sentence)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ontogeny.cli import options
+from ontogeny.cli.told import Told
 
 
 def measure(
@@ -40,6 +41,7 @@ def measure(
     ray: options.RayAddress = None,
     gathering: Annotated[bool, typer.Option("--gathering", hidden=True)] = False,
     dry_run: Annotated[bool, typer.Option(help="Only list the jobs and forecast what they cost.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """LLC curve and stages of your own training run. Prints its plan first; resumable."""
     from ontogeny.cli import plan, shards
@@ -48,6 +50,7 @@ def measure(
     from ontogeny.measurement import write_report
     from ontogeny.stores import HubCheckpoints, open_checkpoints, write_tree
 
+    told = Told(as_json)
     run = open_checkpoints(checkpoints, key=key, every=options.grid(every), keep=keep)
     folder = run.described() if isinstance(run, HubCheckpoints) and setup.suffix != ".py" else Path(checkpoints)
     given = read_given(setup, folder, context).including(dataset, component, folder, context)
@@ -55,14 +58,16 @@ def measure(
     pairs = options.pairs(settings, **named, sampler_budget=budget, sampler_error=error)
     chosen = plan.settings_for_curve(given, pairs)
     steps = step or run.steps
-    for line in [*plan.of_the_hub(run), *plan.summary(steps, given, chosen)]:
-        typer.echo(line)
+    for line in (summary := [*plan.of_the_hub(run), *plan.summary(steps, given, chosen)]):
+        told.line(line)
     if dry_run:
-        for line in [*plan.jobs(steps, given, chosen), *plan.forecasts(steps, given, chosen)]:
-            typer.echo(f"  {line}")
+        listed, forecasts = plan.jobs(steps, given, chosen), list(plan.forecasts(steps, given, chosen))
+        for line in [*listed, *forecasts]:
+            told.line(f"  {line}")
+        told.result(plan=summary, jobs=listed, forecast=forecasts)
         return
     shards.record(out)
-    with shards.told(out, gathering):
+    with shards.ended(out, gathering, told):
         trajectory = measure_run(
             run,
             given.model_fn,
@@ -77,13 +82,14 @@ def measure(
             seed=seed,
             store=out / "measurements",
             executor=shards.gatherer() if gathering else options.executor(jobs, shard, ray),
-            progress=True,
+            progress=told.progress(),
         )
     write_tree(out / "trajectory.zarr", trajectory)
     page = write_report(
         trajectory, out / "report.html", title=f"Training run {checkpoints}", command=" ".join(sys.argv)
     )
-    typer.echo(f"report: {page}")
+    told.line(f"report: {page}")
+    told.result(report=page, trajectory=out / "trajectory.zarr", steps=trajectory["step"].values.tolist())
 
 
 def llc(
@@ -99,10 +105,13 @@ def llc(
     key: options.Key = None,
     context: options.Context = None,
     settings: options.SamplingOptions = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 unless every estimate converged.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """One learning coefficient with its verdict, or one per component."""
     from ontogeny.cli.given import read_given
     from ontogeny.cli.plan import settings_for_one
+    from ontogeny.core.outcome import Outcome
     from ontogeny.estimators import llc as estimate_of
     from ontogeny.sampling import LocalPosterior
     from ontogeny.stores import load_into, read_weights
@@ -113,22 +122,30 @@ def llc(
     chosen = settings_for_one(given, pairs)
     model = given.model_fn()
     load_into(model, read_weights(weights, key), argument="model_fn", of=str(weights))
+    told, found = Told(as_json), []
     for part in component or [None]:
         posterior = LocalPosterior(model, given.samples, given.loss_fn, restriction=part, **chosen.posterior.options())
-        estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=True))
-        typer.echo(f"{part}: {estimate}" if part else str(estimate))
+        estimate = estimate_of(chosen.sampler.draw(posterior, seed=seed, progress=told.progress()))
+        told.line(f"{part}: {estimate}" if part else estimate)
         if estimate.advice:
-            typer.echo(estimate.advice)
+            told.line(estimate.advice)
+        found.append({"component": part or "all", **estimate.to_frame().iloc[0].to_dict()})
+    told.result(estimates=found)
+    if strict and any(each["outcome"] != Outcome.CONVERGED for each in found):
+        raise typer.Exit(3)
 
 
 def components(
     setup: Annotated[
         Path, typer.Argument(help="Python file that defines model_fn(), or a Hugging Face model's folder.")
     ],
+    as_json: options.Json = False,
 ) -> None:
     """List the named components of a network, with their numbers of weights."""
     from ontogeny.cli.given import read_model
     from ontogeny.models import components as components_of
 
-    for name, part in components_of(read_model(setup)).items():
-        typer.echo(f"{part.num_parameters:>12,}  {name}")
+    told, sizes = Told(as_json), {name: part.num_parameters for name, part in components_of(read_model(setup)).items()}
+    for name, size in sizes.items():
+        told.line(f"{size:>12,}  {name}")
+    told.result(components=sizes)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ontogeny.cli import options
+from ontogeny.cli.told import Told
 
 
 def compare(
@@ -28,6 +29,7 @@ def compare(
     context: options.Context = None,
     seed: options.Seed = 0,
     jobs: options.Jobs = None,
+    as_json: options.Json = False,
 ) -> None:
     """What a fine-tuning changed: on which data, in which parts, and whether any fine-tuning would have.
 
@@ -38,6 +40,7 @@ def compare(
     from ontogeny.comparison import compare as compared
     from ontogeny.studies import override
 
+    told = Told(as_json)
     given = read_given(setup, base, context).including(dataset, component, base, context)
     found = compared(
         base,
@@ -51,12 +54,14 @@ def compare(
         config=override(CompareConfig(), options.pairs(settings)),
         seed=seed,
         executor=options.executor(jobs),
-        progress=True,
+        progress=told.progress(),
         command=" ".join(sys.argv),
     )
-    typer.echo(f"change: {found.verdict.kind}")
+    told.line(f"change: {found.verdict.kind}")
     for name, change in found.verdict.changed.items():
-        typer.echo(f"  {name}: {change:+.3g} nats")
+        told.line(f"  {name}: {change:+.3g} nats")
     if found.verdict.parts:
-        typer.echo(f"parts that undo it: {', '.join(found.verdict.parts[:3])}")
-    typer.echo(f"report: {found.report}")
+        told.line(f"parts that undo it: {', '.join(found.verdict.parts[:3])}")
+    told.line(f"report: {found.report}")
+    verdict = found.verdict
+    told.result(change=verdict.kind, changed=verdict.changed, parts=list(verdict.parts), report=found.report)

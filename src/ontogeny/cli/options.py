@@ -45,6 +45,7 @@ SeedShard = Annotated[
 RayAddress = Annotated[
     str | None, typer.Option("--ray", help="Run the jobs on a Ray cluster: its address, or auto, or local.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; all else goes to standard error.")]
 Key = Annotated[str | None, typer.Option(help="Entry of each file with the weights; default: found automatically.")]
 Every = Annotated[
     str | None,

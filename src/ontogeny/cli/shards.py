@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ontogeny.cli import options
+from ontogeny.cli.told import Told
 from ontogeny.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _COMMAND = "command.json"
 _DROPPED = ("--shard", "--jobs", "--ray", "--out")  # options, each with a value, that a gathering has of its own
+_FLAGS = ("--json",)  # likewise, without a value
 
 
 def gather(
@@ -27,6 +30,7 @@ def gather(
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run what failed or is missing here, and nothing else.")
     ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Put the results of all shards together: trajectory and report, as one process would have made them."""
     from ontogeny.cli.app import app
@@ -34,7 +38,8 @@ def gather(
     for other in others or []:
         _merge(other, out)
     command = _command(out)
-    app([*command, "--out", str(out), *([] if rerun else ["--gathering"])], standalone_mode=False)
+    flags = [*([] if rerun else ["--gathering"]), *(["--json"] if as_json else [])]
+    app([*command, "--out", str(out), *flags], standalone_mode=False)
 
 
 def jobs(
@@ -42,25 +47,29 @@ def jobs(
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show the whole traceback of each failed job.")
     ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show all jobs of a measurement: done, failed with their errors, waiting; and which processes are at work."""
     from ontogeny.measurement import jobs_in, working_in
 
+    told = Told(as_json)
     store = out / "measurements"
     found = jobs_in(store)
     counts = {state: sum(job.state == state for job in found) for state in ("done", "failed", "waiting")}
-    typer.echo(f"{len(found)} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    for each in working_in(store):
+    told.line(f"{len(found)} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    working = working_in(store)
+    for each in working:
         name = each.name or "a process"
         share = f"{each.task}, {each.done} of {each.total}"
-        typer.echo(f"  {name}: {share}{': ' + each.note if each.note else ''} ({each.seconds:.0f} s ago)")
+        told.line(f"  {name}: {share}{': ' + each.note if each.note else ''} ({each.seconds:.0f} s ago)")
     for job in found:
         if job.state == "failed":
-            typer.echo(f"  failed: {job.name}: {job.error}")
+            told.line(f"  failed: {job.name}: {job.error}")
             if traceback:
-                typer.echo(job.traceback)
+                told.line(job.traceback)
     if counts["failed"]:
-        typer.echo(f"`ontogeny gather {out} --rerun` runs what failed or is missing")
+        told.line(f"`ontogeny gather {out} --rerun` runs what failed or is missing")
+    told.result(jobs=[vars(job) for job in found], working=[vars(each) for each in working])
 
 
 def gatherer() -> "Gather":
@@ -79,7 +88,7 @@ def record(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def told(out: Path, gathering: bool) -> Generator[None]:
+def ended(out: Path, gathering: bool, told: Told) -> Generator[None]:
     """End well where a shard has done its part, and say what comes next."""
     from ontogeny.execution import OtherShards, failed_jobs
 
@@ -89,7 +98,8 @@ def told(out: Path, gathering: bool) -> Generator[None]:
         if gathering:
             message = f"{rest}; `ontogeny jobs {out}` says why, `ontogeny gather {out} --rerun` runs them"
             raise OtherShards(message, rest.done, rest.left) from rest
-        typer.echo(f"{rest}; `ontogeny jobs {out}` shows how far they are, `ontogeny gather {out}` ends them")
+        told.line(f"{rest}; `ontogeny jobs {out}` shows how far they are, `ontogeny gather {out}` ends them")
+        told.result(done=rest.done, left=rest.left)
         raise typer.Exit(0) from rest
     except Exception as error:
         if failed := failed_jobs(error):
@@ -115,6 +125,8 @@ def _without_dropped(command: list[str]) -> list[str]:
     for word in command:
         if skip or word.startswith(tuple(f"{name}=" for name in _DROPPED)):
             skip = False
+            continue
+        if word in _FLAGS:
             continue
         if word in _DROPPED:
             skip = True

@@ -141,7 +141,7 @@ def with_bos(process: GHMM) -> GHMM | HMM:
 def reverse(process: GHMM) -> GHMM | HMM:
     """The same process read backwards: Pr(x₁…x_L) = Pr_reverse(x_L…x₁).
 
-    Of an HMM, T_rev[x][j, i] = πᵢ T[x][i, j] / πⱼ over the states that the stationary law visits; of a GHMM, T[x]ᵀ
+    Of an HMM, `T_rev[x][j, i] = πᵢ T[x][i, j] / πⱼ` over the states that the stationary law visits; of a GHMM, T[x]ᵀ
     with η₀ and w exchanged.
 
     Raises:

@@ -135,7 +135,7 @@ class GHMM:
 
 @dataclass(frozen=True, eq=False, init=False)
 class HMM(GHMM):
-    """A hidden Markov process: T[x][i, j] = Pr(emit x, go to j | in i), beliefs are laws of the hidden state.
+    """A hidden Markov process: `T[x][i, j]` = Pr(emit x, go to j | in i), beliefs are laws of the hidden state.
 
     Args:
         transition_matrices: shape (token, state, state); entries ≥ 0, and every row of Σₓ T[x] sums to 1.

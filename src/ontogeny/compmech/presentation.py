@@ -76,7 +76,7 @@ class MixedStates:
         return sparse.csr_array(entries, shape=(self.num_states, self.num_states))
 
     def labelled_matrices(self) -> Float[np.ndarray, "token belief belief"]:
-        """W[x][a, b] = Pr(x | a) where x leads from a to b: a unifilar HMM that starts in belief 0."""
+        """`W[x][a, b]` = Pr(x | a) where x leads from a to b: a unifilar HMM that starts in belief 0."""
         self._require_complete("labelled_matrices()")
         matrices = np.zeros((self.process.num_tokens, self.num_states, self.num_states))
         rows, tokens = np.nonzero(self.successors >= 0)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from ontogeny.core.draws import SamplingSettings, settings_of
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.notebook import table
 from ontogeny.core.outcome import Outcome
 from ontogeny.estimators.diagnostics import Diagnostics, diagnose, verdict_of, verdict_on_draws
 from ontogeny.stores import read_tree, write_tree
@@ -82,6 +83,26 @@ class Estimate:
             text += f" [nβ {s.nbeta:.4g}, γ {s.localization:g}, ε {s.step_size:g}, n {s.num_samples}, "
             text += f"{s.num_parameters:,} free weights]"
         return text
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        facts = [
+            ("LLC", f"{self.value:.4g}, 95 % interval {low:.4g} to {high:.4g}"),
+            ("verdict", f"{self.outcome.value.replace('_', ' ')}. {self.advice}".rstrip(". ") + "."),
+            ("complexity", f"{self.complexity:.4g} ± {_NORMAL_95 * self.complexity_mcse:.2g}"),
+            ("descent", f"{self.descent:.4g} ± {_NORMAL_95 * self.descent_mcse:.2g}"),
+            ("chains", f"R-hat {self.rhat:.3f}, ESS {self.ess:.0f}"),
+        ]
+        if self.settings:
+            s = self.settings
+            facts.append(
+                (
+                    "posterior",
+                    f"nβ {s.nbeta:.4g}, γ {s.localization:g}, n {s.num_samples:,}, {s.num_parameters:,} free weights",
+                )
+            )
+            facts.append(("cost", f"{s.gradient_evaluations:,} per-sample gradients"))
+        return table((), facts)
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Difference of two estimates at the same settings, with the worse of the two verdicts.

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from ontogeny.core.notebook import table
 from ontogeny.core.restriction import (
     Component,
     Restriction,
@@ -18,7 +19,15 @@ from ontogeny.core.restriction import (
 from ontogeny.models.structure import Layer, structure
 
 
-def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[str, Component]:
+class Parts(dict[str, Component]):
+    """Name -> component. A notebook shows them as a table with their numbers of weights."""
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{part.num_parameters:,}") for name, part in self.items()]
+        return table(("component", "weights"), rows, f"{len(rows)} components")
+
+
+def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> Parts:
     """Every part of `model` that has a name.
 
     In transformers, with layers, heads and groups counted from 0:
@@ -58,7 +67,7 @@ def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[
     one core for GPT-2: for many patterns call it once and use `core.restriction.matching`.
     """
     named = modules_and_parameters(model)
-    parts: dict[str, Component] = {}
+    parts = Parts()
     names = _Names(model)
     found = structure(model, inputs)
     for name, path in (("embed", found.embed), ("unembed", found.unembed)):
@@ -66,7 +75,7 @@ def components(model: nn.Module, inputs: tuple[Any, ...] | None = None) -> dict[
             parts[name] = names.component(name, dict.fromkeys(named[path].tensors))
     for number, layer in enumerate(found.layers):
         parts |= {part.name: part for part in _of_layer(f"L{number}", layer, named, names)}
-    return parts | {name: part for name, part in named.items() if name not in parts}
+    return Parts(parts | {name: part for name, part in named.items() if name not in parts})
 
 
 def restrict(model: nn.Module, pattern: str, inputs: tuple[Any, ...] | None = None) -> Restriction:

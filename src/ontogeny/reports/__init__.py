@@ -26,6 +26,7 @@ from ontogeny.reports.head_map import fig_head_map
 from ontogeny.reports.headlines import summary, verdict
 from ontogeny.reports.learning_curves import fig_loss_and_llc, fig_refined_llc, fig_slope
 from ontogeny.reports.page import Page, insert_after
+from ontogeny.reports.paper import save_for_paper, to_matplotlib
 from ontogeny.reports.rendering import write_page
 from ontogeny.reports.sampler_figures import fig_calibration
 from ontogeny.reports.similarity_map import fig_similarity
@@ -72,8 +73,10 @@ __all__ = [
     "graph_steps",
     "insert_after",
     "literal",
+    "save_for_paper",
     "summary",
     "susceptibility_panels",
+    "to_matplotlib",
     "trajectory_panels",
     "verdict",
     "write_page",

@@ -1,5 +1,6 @@
 """A page: its title, its verdict and its panels."""
 
+import html
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,13 @@ class Page:
     panels: Sequence[Panel] = ()
     command: str = ""
     summary: str = ""
+
+    def _repr_html_(self) -> str:
+        """The whole page in a frame, as it will look when it is written."""
+        from ontogeny.reports.rendering import render
+
+        frame = '<iframe style="width:100%;height:48em;border:1px solid #8888" srcdoc="{}"></iframe>'
+        return frame.format(html.escape(render(self), quote=True))
 
     def __post_init__(self) -> None:
         _require_addresses(addresses(self.panels))

@@ -16,6 +16,8 @@ from ontogeny.stores.manifest import seal as seal
 from ontogeny.stores.manifest import sha256 as sha256
 from ontogeny.stores.opening import open_checkpoints as open_checkpoints
 from ontogeny.stores.repository import HubUnreachable as HubUnreachable
+from ontogeny.stores.schedule import CheckpointSchedule as CheckpointSchedule
+from ontogeny.stores.schedule import checkpoint_steps as checkpoint_steps
 from ontogeny.stores.temporaries import is_stale as is_stale
 from ontogeny.stores.temporaries import process_name as process_name
 from ontogeny.stores.temporaries import remove as remove

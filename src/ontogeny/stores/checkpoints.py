@@ -150,6 +150,15 @@ class DirectoryCheckpoints(Checkpoints):
         write_atomically(path, write)
         self.steps = sorted({*self.steps, step})
 
+    def forget_after(self, step: int) -> None:
+        """Remove the checkpoints after a step, of a run that goes on from there, and how it ended."""
+        (self.directory / _TRAINING).unlink(missing_ok=True)
+        self.stages, self.outcome = {}, None
+        for later in [each for each in self.steps if each > step]:
+            self.path(later).unlink(missing_ok=True)
+            _sidecar(self.path(later)).unlink(missing_ok=True)
+        self.steps = [each for each in self.steps if each <= step]
+
     def load(self, step: int) -> Weights:
         self._require(step)
         path = self.path(step)

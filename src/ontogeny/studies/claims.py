@@ -17,11 +17,12 @@ from ontogeny.studies.judged import Judged, judge
 class Claims:
     """The claims of a study, in order.
 
-    >>> claims = Claims(source="Olsson et al., 2209.11895")
-    >>> @claims.add("falls", "The loss falls", expects="by more than 1 nat", unit="nats", presets={"standard"})
-    ... def _(found, config, rng):
-    ...     loss = found["trajectory"]["loss"]
-    ...     return Evidence(float(loss[0] - loss[-1]), met=bool(loss[0] - loss[-1] > 1))
+    Examples:
+        >>> claims = Claims(source="Olsson et al., 2209.11895")
+        >>> @claims.add("falls", "The loss falls", expects="by more than 1 nat", unit="nats", presets={"standard"})
+        ... def _(found, config, rng):
+        ...     loss = found["trajectory"]["loss"]
+        ...     return Evidence(float(loss[0] - loss[-1]), met=bool(loss[0] - loss[-1] > 1))
 
     Args:
         source: papers that claims come from, where they name none of their own.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.core.notebook import table
 from ontogeny.core.protocols import Progress
 from ontogeny.execution import Executor, Shard
 from ontogeny.stores import locked, write_json
@@ -39,6 +40,15 @@ class Run:
     claims: list[dict[str, Any]]
     failures: list[str] = field(default_factory=list)
     divergences: list[str] = field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        rows = [(claim["title"], claim["status"], _measured(claim), claim["note"]) for claim in self.claims]
+        rows += [(failure, "failed", "", "") for failure in self.failures]
+        return table(("claim", "status", "measured", "seeds"), rows, f"Report: {self.report}")
+
+
+def _measured(claim: Mapping[str, Any]) -> str:
+    return "" if claim["measured"] is None else f"{claim['measured']:.3g} {claim['unit']}".strip()
 
 
 def study(

@@ -4,6 +4,5 @@ from ontogeny.training.config import TrainingConfig as TrainingConfig
 from ontogeny.training.runs import instance_folders as instance_folders
 from ontogeny.training.runs import train as train
 from ontogeny.training.runs import train_instances as train_instances
-from ontogeny.training.schedule import checkpoint_steps as checkpoint_steps
 from ontogeny.training.stages import Stage as Stage
 from ontogeny.training.stages import are_stages as are_stages

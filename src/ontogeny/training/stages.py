@@ -6,8 +6,8 @@ from typing import Any
 
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
+from ontogeny.stores import checkpoint_steps
 from ontogeny.training.config import TrainingConfig
-from ontogeny.training.schedule import checkpoint_steps
 
 TRAINING = "training"  # the name of the only stage, where none is given
 

@@ -1,0 +1,280 @@
+"""Figures for papers: a plotly figure redrawn by matplotlib, in the sizes and fonts of the field's proceedings."""
+
+import html
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ontogeny.core.errors import InvalidArgument
+
+# Widths of text in inches, from the style files of the proceedings.
+WIDTHS = {"neurips": 5.5, "iclr": 5.5, "icml-column": 3.25, "icml-page": 6.75}
+_SERIF = ("Times New Roman", "Times", "Nimbus Roman", "Liberation Serif", "STIXGeneral")
+_STYLE = {
+    "font.family": "serif",
+    "font.serif": list(_SERIF),
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "pdf.fonttype": 42,  # text stays text, which submission systems ask for
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ontogeny",
+}
+_PIXELS = 96.0  # of a plotly figure in an inch
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--", "longdashdot": "-."}
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "cross": "P", "x": "X", "triangle-up": "^", "star": "*"}
+_INK = "#222222"
+
+
+def save_for_paper(
+    figure: go.Figure, path: str | Path, *, width: str | float = "neurips", height: float | None = None
+) -> Path:
+    """Write a figure as vector graphics, PDF or SVG by the name of the file, for a paper.
+
+    Args:
+        figure: from any `fig_…` function, edited or not.
+        path: where to; the suffix decides the format.
+        width: "neurips", "iclr" (5.5 inches), "icml-column" (3.25), "icml-page" (6.75), or inches.
+        height: inches; default in the proportions of the figure, or of the golden section.
+
+    Returns:
+        The path. Equal figures give equal files.
+
+    Raises:
+        InvalidArgument: as `to_matplotlib`.
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    dates = {"CreationDate": None} if place.suffix == ".pdf" else {"Date": None} if place.suffix == ".svg" else None
+    with _styled():
+        to_matplotlib(figure, width=width, height=height).savefig(place, metadata=dates)
+    return place
+
+
+def to_matplotlib(figure: go.Figure, *, width: str | float = "neurips", height: float | None = None) -> Any:
+    """Redraw a plotly figure as a `matplotlib.figure.Figure`, to be edited further and saved.
+
+    Lines, markers, filled bands, heat maps, reference lines, shaded ranges and annotations are drawn, on linear and
+    logarithmic axes and in panels. Hover texts and buttons have no place on paper. Needs `ontogeny[paper]`.
+
+    Args:
+        figure, width, height: as for `save_for_paper`.
+
+    Raises:
+        InvalidArgument: for an unknown width, and traces of other kinds, such as those in three dimensions.
+    """
+    if isinstance(width, str) and width not in WIDTHS:
+        raise InvalidArgument(
+            "width", expected=f"{', '.join(WIDTHS)}, or inches", found=repr(width), instead='width="neurips"'
+        )
+    inches = WIDTHS[width] if isinstance(width, str) else float(width)
+    layout = figure.to_plotly_json()["layout"] | {"template": None}
+    if height is None:
+        own = layout.get("height"), layout.get("width")
+        height = inches * (own[0] / own[1] if own[0] and own[1] else 0.618)
+    with _styled():
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(inches, height))
+        panels = _panels(drawn, figure, inches, height)
+        for trace in figure.data:
+            _draw(panels[_address(trace.xaxis, trace.yaxis)], trace, figure)
+        for (x, y), axes in panels.items():
+            _dress(axes, figure.layout[_axis("x", x)], figure.layout[_axis("y", y)])
+        _mark(drawn, panels, figure)
+    return drawn
+
+
+@contextmanager
+def _styled() -> Generator[None]:
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise InvalidArgument(
+            "figure", expected="the library matplotlib", found="none", instead='pip install "ontogeny[paper]"'
+        ) from error
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def _address(x: str | None, y: str | None) -> tuple[str, str]:
+    return (x or "x")[1:], (y or "y")[1:]
+
+
+def _axis(letter: str, number: str) -> str:
+    return f"{letter}axis{number}"
+
+
+def _panels(drawn: Any, figure: go.Figure, width: float, height: float) -> dict[tuple[str, str], Any]:
+    """An axes for each pair of axes that a trace is drawn on, in its part of the sheet."""
+    margins = figure.layout.margin.r, figure.layout.template.layout.margin.r
+    beside = 0.6 * next(filter(None, margins), 0) / _PIXELS  # where curves bear their names
+    left, right, bottom, top = 0.5 / width, 1 - max(0.1, beside) / width, 0.42 / height, 1 - 0.2 / height
+    found: dict[tuple[str, str], Any] = {}
+    for trace in figure.data:
+        if trace.type not in ("scatter", "scattergl", "heatmap"):
+            raise InvalidArgument("figure", expected="lines, markers and heat maps", found=f"a trace {trace.type}")
+        address = _address(trace.xaxis, trace.yaxis)
+        if address in found:
+            continue
+        across = figure.layout[_axis("x", address[0])].domain or (0, 1)
+        up = figure.layout[_axis("y", address[1])].domain or (0, 1)
+        corner = left + across[0] * (right - left), bottom + up[0] * (top - bottom)
+        size = (across[1] - across[0]) * (right - left), (up[1] - up[0]) * (top - bottom)
+        found[address] = drawn.add_axes((*corner, *size))
+    return found
+
+
+def _draw(axes: Any, trace: Any, figure: go.Figure) -> None:
+    if trace.visible is False or trace.visible == "legendonly":
+        return
+    if trace.type == "heatmap":
+        _draw_heatmap(axes, trace)
+        return
+    x, y = np.asarray(trace.x), np.asarray(trace.y, dtype=float)
+    color = trace.line.color or trace.marker.color
+    color = color if isinstance(color, str) else _INK
+    mode, opacity = trace.mode or "lines", 1.0 if trace.opacity is None else trace.opacity
+    if trace.fill in ("toself", "tozeroy", "tonexty") and trace.fillcolor:
+        _fill(axes, trace, x, y, figure)
+    if "lines" in mode and trace.line.width != 0:
+        dash = _DASHES.get(trace.line.dash or "solid", "-")
+        axes.plot(x, y, dash, color=_color(color), linewidth=0.5 * (trace.line.width or 2), alpha=opacity)
+    if "markers" in mode:
+        size, colors = _sequence(trace.marker.size, 6), trace.marker.color
+        paint = [_color(each) for each in colors] if _is_colors(colors) else _color(color)
+        symbol = trace.marker.symbol if isinstance(trace.marker.symbol, str) else "circle"
+        shape = _MARKERS.get(symbol.removesuffix("-open"), "o")
+        edges = {"facecolors": "none", "edgecolors": paint} if symbol.endswith("-open") else {"c": paint}
+        axes.scatter(x, y, s=(0.6 * np.asarray(size)) ** 2, marker=shape, alpha=opacity, linewidths=0.5, **edges)
+    for bar, along in ((trace.error_y, "yerr"), (trace.error_x, "xerr")):
+        if bar.array is not None:
+            axes.errorbar(x, y, **{along: np.asarray(bar.array)}, fmt="none", ecolor=_color(color), elinewidth=0.6)
+    if "text" in mode and trace.text is not None:
+        for at, height, text in zip(x, y, _sequence(trace.text, ""), strict=False):
+            axes.annotate(_plain(text), (at, height), (2, 2), textcoords="offset points", color=_color(color))
+
+
+def _fill(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, figure: go.Figure) -> None:
+    paint = {"color": _color(trace.fillcolor), "linewidth": 0}
+    if trace.fill == "toself":
+        axes.fill(x, y, **paint)
+    elif trace.fill == "tozeroy":
+        axes.fill_between(x, y, 0, **paint)
+    else:  # to the trace before it on the same axes
+        same = [each for each in figure.data if (each.xaxis, each.yaxis) == (trace.xaxis, trace.yaxis)]
+        lower = np.asarray(same[[each is trace for each in same].index(True) - 1].y, dtype=float)
+        axes.fill_between(x, lower, y, **paint)
+
+
+def _draw_heatmap(axes: Any, trace: Any) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    stops = trace.colorscale or ((0, "#ffffff"), (1, "#2f86d8"))
+    scale = LinearSegmentedColormap.from_list("scale", [(float(at), _color(color)) for at, color in stops])
+    values = np.asarray(trace.z, dtype=float)
+    across, up = (_centres(given, size) for given, size in ((trace.x, values.shape[1]), (trace.y, values.shape[0])))
+    limits = {"vmin": trace.zmin, "vmax": trace.zmax}
+    axes.pcolormesh(across, up, values, cmap=scale, shading="nearest", linewidth=0, rasterized=True, **limits)
+    for given, places, ticks in ((trace.x, across, axes.set_xticks), (trace.y, up, axes.set_yticks)):
+        if given is not None and np.asarray(given).dtype.kind not in "iuf":
+            ticks(places, [_plain(each) for each in given])
+
+
+def _centres(given: Any, size: int) -> np.ndarray:
+    numbers = None if given is None else np.asarray(given)
+    return np.arange(size) if numbers is None or numbers.dtype.kind not in "iuf" else numbers
+
+
+def _dress(axes: Any, across: Any, up: Any) -> None:
+    """Scales, ranges, ticks and titles of one panel."""
+    for axis, scale, limit, ticks, label in (
+        (across, axes.set_xscale, axes.set_xlim, axes.set_xticks, axes.set_xlabel),
+        (up, axes.set_yscale, axes.set_ylim, axes.set_yticks, axes.set_ylabel),
+    ):
+        if axis.type == "log":
+            scale("log")
+        if axis.range is not None:
+            limit(*(10.0**end if axis.type == "log" else end for end in axis.range))
+        if axis.tickvals is not None and axis.showticklabels is not False:
+            ticks(list(axis.tickvals), [_plain(each) for each in axis.ticktext or axis.tickvals])
+            ticks([], minor=True)
+        if axis.title.text:
+            label(_plain(axis.title.text))
+    axes.tick_params(length=2, width=0.5, labelbottom=across.showticklabels is not False)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(linewidth=0.3, alpha=0.4)
+    axes.set_axisbelow(True)
+
+
+def _mark(drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure) -> None:
+    """Shapes and annotations, at data or at shares of a panel or of the sheet."""
+    first = next(iter(panels.values()))
+    for shape in figure.layout.shapes:
+        axes, transform, log = _place(drawn, panels, figure, shape.xref, shape.yref, first)
+        x, y = ([getattr(shape, letter + end) for end in "01"] for letter in "xy")
+        if shape.type == "line":
+            style = {"color": _color(shape.line.color or _INK), "linestyle": _DASHES.get(shape.line.dash or "", "-")}
+            axes.plot(x, y, transform=transform, linewidth=0.5 * (shape.line.width or 1), scalex=False, **style)
+        elif shape.type == "rect":
+            paint = {"color": _color(shape.fillcolor or _INK), "alpha": shape.opacity, "linewidth": 0}
+            axes.fill([x[0], x[1], x[1], x[0]], [y[0], y[0], y[1], y[1]], transform=transform, zorder=0, **paint)
+    for note in figure.layout.annotations:
+        axes, transform, log = _place(drawn, panels, figure, note.xref, note.yref, first)
+        at = [10.0**value if is_log else value for value, is_log in zip((note.x, note.y), log, strict=True)]
+        shift = [0.6 * 72 / _PIXELS * (each or 0) for each in (note.xshift, note.yshift)]
+        sides = {"ha": note.xanchor if note.xanchor in ("left", "right") else "center"}
+        sides |= {"va": note.yanchor if note.yanchor in ("top", "bottom") else "center"}
+        axes.annotate(
+            _plain(note.text or ""), at, shift, xycoords=transform, textcoords="offset points", fontsize=7,
+            color=_color(note.font.color or _INK), annotation_clip=False, **sides,
+        )  # fmt: skip
+
+
+def _place(
+    drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure, x: str | None, y: str | None, first: Any
+) -> tuple[Any, Any, tuple[bool, bool]]:
+    """The panel that a mark belongs to, the transform of its places, and which of them are logarithms."""
+    from matplotlib.transforms import blended_transform_factory
+
+    refs = (x or "paper"), (y or "paper")
+    named = [None if ref == "paper" else ref.split()[0][1:] for ref in refs]
+    fits = {address: [own == asked for own, asked in zip(address, named, strict=True)] for address in panels}
+    best = max(fits, key=lambda address: (sum(fits[address]), fits[address][1]))
+    axes = panels[best] if any(fits[best]) else first
+    parts, log = [], []
+    for ref, letter in zip(refs, "xy", strict=True):
+        data = ref.isalnum() and ref != "paper"
+        whole = drawn.transFigure if ref == "paper" and len(panels) > 1 else axes.transAxes
+        parts.append(axes.transData if data else whole)
+        log.append(data and figure.layout[_axis(letter, ref[1:])].type == "log")
+    return axes, blended_transform_factory(*parts), (log[0], log[1])
+
+
+def _color(color: Any) -> Any:
+    """A CSS colour as matplotlib takes it."""
+    if isinstance(color, str) and (found := re.fullmatch(r"rgba?\(([^)]*)\)", color)):
+        numbers = [float(each) for each in found[1].split(",")]
+        return (*(each / 255 for each in numbers[:3]), *numbers[3:])
+    return color
+
+
+def _is_colors(value: Any) -> bool:
+    return not isinstance(value, str) and isinstance(value, Sequence | np.ndarray) and isinstance(value[0], str)
+
+
+def _sequence(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _plain(text: Any) -> str:
+    """Text without the tags that plotly understands."""
+    return html.unescape(re.sub(r"<[^>]+>", "", re.sub(r"<br\s*/?>", "\n", str(text)))).strip()

@@ -27,6 +27,7 @@ MODULES = (
     "superposition",
     "grokking",
     "memorised_items",
+    "parity",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

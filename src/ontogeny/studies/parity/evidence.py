@@ -116,7 +116,9 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     if known.sum() < 5:
         return NotTested(f"{known.sum()} tasks are learned; 5 are needed")
     when, peaks = when[known], steps[value[known].argmax(1)].astype(float)
-    null = nulls.permutations(lambda order: ranked(peaks[order], when), np.arange(len(when)), rng, count=config.resamples)
+    null = nulls.permutations(
+        lambda order: ranked(peaks[order], when), np.arange(len(when)), rng, count=config.resamples
+    )
     falls = 1 - value[known, -1] / value[known].max(1)
     largest = np.sort(value[:, -1])[::-1]
     control = f"{known.sum()} tasks; from its peak the cross-coefficient falls by {falls.min():.0%} to "

@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ontogeny.reports import Choice, Figure, Panel
-from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
-from ontogeny.reports.style import NEUTRAL, PALETTE
+from ontogeny.reports.small_multiples import Curve, add_key, around, axes, draw_curves, set_axes, small_multiples
+from ontogeny.reports.style import PALETTE
 from ontogeny.studies.findings import Findings
 
 
@@ -77,9 +77,11 @@ def fig_sweep(found: Findings) -> go.Figure:
     for i, (x, title) in enumerate(((learned, "learned tasks"), (loss, "loss (nats)"))):
         for number, law in enumerate(np.unique(exponent)):
             own = exponent == law
-            marker = {"size": 8, "color": PALETTE[number % len(PALETTE)], "line": {"width": 1, "color": NEUTRAL}}
-            named = f"exponent {law:g}"
-            dots = go.Scatter(x=x[own], y=value[own], mode="markers", marker=marker, name=named, showlegend=i == 0)
-            figure.add_trace(dots.update(**axes(i)))
+            color = PALETTE[number % len(PALETTE)]
+            dots = go.Scatter(x=x[own], y=value[own], mode="markers", marker={"size": 8, "color": color})
+            hover = f"exponent {law:g}: %{{y:.1f}} at %{{x:.3g}}<extra></extra>"
+            figure.add_trace(dots.update(hovertemplate=hover, showlegend=False, **axes(i)))
         set_axes(figure, i, {"title": {"text": title}}, {"title": {"text": "complexity"}})
+    laws = np.unique(exponent)
+    add_key(figure, {f"exponent {law:g}": PALETTE[number % len(PALETTE)] for number, law in enumerate(laws)})
     return figure

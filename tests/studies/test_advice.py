@@ -9,6 +9,7 @@ from tests.advice import Mistake, follow, mistakes
 from ontogeny.execution import Shard
 from ontogeny.studies.language import STUDY
 from ontogeny.studies.memorisation import STUDY as MEMORISATION
+from ontogeny.studies.parity.tasks import Parities
 from ontogeny.studies.runner import _claim_directory, _dealt
 from ontogeny.studies.study import override
 from ontogeny.studies.superposition.config import Sweep
@@ -46,6 +47,7 @@ MISTAKES = (
      "claimed('run', 8, remake=True)"),
     ("studies/runner.py:_dealt", "_dealt(range(2), Shard(3, 4))", "shard", "Shard(1, 2)",
      "list(_dealt(range(2), ADVICE)) == [0]"),
+    ("studies/parity/tasks.py:Parities.__post_init__", "Parities(7, 4, 2)", "count", "count=6", "Parities(6, 4, 2)"),
     ("studies/superposition_phases/polygons.py:polygon", 'polygon("7")', "name", 'polygon("5+")', "ADVICE"),
     ("studies/superposition_phases/free_energies.py:phase", 'phase("4")', "name", 'phase("5")', "ADVICE"),
     ("studies/superposition_phases/free_energies.py:critical_n", 'critical_n(phase("5"), phase("5"))',

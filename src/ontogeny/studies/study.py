@@ -28,6 +28,7 @@ MODULES = (
     "grokking",
     "memorised_items",
     "memorisation",
+    "parity",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

@@ -198,7 +198,7 @@ def kinds(model: Both, batch: Tensor) -> Tensor:
     return losses[batch]
 
 
-@pytest.mark.parametrize("part", [None, "b"])
+@pytest.mark.parametrize("part", [pytest.param(None, marks=pytest.mark.slow), "b"])
 def test_slopes_are_recorded_for_the_whole_network_and_for_parts(part: str | None) -> None:
     posterior = og.LocalPosterior(Both(), torch.zeros(16, dtype=torch.long), kinds, NBETA, LOCALIZATION, part)
     suspect = {"suspect": torch.ones(3, dtype=torch.long)}

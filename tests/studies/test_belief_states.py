@@ -73,7 +73,10 @@ def test_what_is_finished_is_not_made_again(finished: og.Run) -> None:
     assert json.loads((finished.directory / "study.json").read_text())["study"] == "belief-states"
 
 
-@pytest.mark.parametrize("missing", ["beliefs-transformer", "beliefs-lstm", "presentation", "trajectory", "optimum"])
+MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("beliefs-transformer", "beliefs-lstm", "optimum")]
+
+
+@pytest.mark.parametrize("missing", ["presentation", "trajectory", *MORE])
 def test_a_run_that_was_killed_between_two_artefacts_goes_on(finished: og.Run, missing: str) -> None:
     """As if killed before this one was written: all others are there."""
     seed = finished.directory / "seed-0"

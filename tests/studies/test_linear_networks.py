@@ -22,12 +22,12 @@ from ontogeny.studies.linear_networks.stagewise import influences, phases, plate
 SMALL = {
     "networks": ((4, 4, 4), (4, 3, 5)),
     "singular_values": (2.0, 1.0),
-    "training.num_steps": 500,
+    "training.num_steps": 300,
     "sampler": {"num_chains": 2, "num_draws": 12, "num_warmup": 4},
     "hierarchy": {
         "singular_values": (4.0, 2.0),
         "networks": 1,
-        "training": {"num_steps": 150, "checkpoints_log": 12, "checkpoints_linear": 0},
+        "training": {"num_steps": 80, "checkpoints_log": 8, "checkpoints_linear": 0},
         "first": 20,
         "measured": 3,
         "spread": 4,
@@ -37,7 +37,7 @@ SMALL = {
         "widths": (3, 3, 3),
         "singular_values": (3.0, 1.0, 0.0),
         "count": 2,
-        "training": {"num_steps": 200, "checkpoints_linear": 40},
+        "training": {"num_steps": 120, "checkpoints_linear": 24},
         "sampler": {"num_chains": 2, "num_draws": 12, "num_warmup": 4},
     },
 }

@@ -209,7 +209,7 @@ def with_one_that_diverges(make: Callable[[], nn.Module] = lambda: Autoencoder(5
     return models
 
 
-@pytest.mark.parametrize("kind", ["sound", "diverging"])
+@pytest.mark.parametrize("kind", [pytest.param("sound", marks=pytest.mark.slow), "diverging"])
 def test_instances_that_stop_at_any_moment_continue(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:

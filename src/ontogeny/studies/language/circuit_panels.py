@@ -162,14 +162,14 @@ def universality_panel(universality: xr.Dataset) -> Panel:
     partner = universality["partner"].values
     maps = {title: fig_similarity(universality[name], partner, title) for name, title in titles.items()}
     means = ", ".join(
-        f"{measure} {mean:.2f} (by chance {control:.2f})"
+        f"{measure} {mean:.2f} (over all pairs {control:.2f})"
         for measure, mean, control in zip(
             universality["measure"].values, universality["mean"].values, universality["control"].values, strict=True
         )
     )
     caption = (
         "Each head of this network (rows) against each of a network with other initial weights (columns), on the same "
-        f"held-out text. Framed are the pairs of the best one-to-one matching by outputs. Mean over pairs: {means}."
+        f"held-out text. Framed are the pairs of the best one-to-one matching by outputs. Mean over the pairs: {means}."
     )
     blocks = [Choice(maps, "Similarity of heads", caption, of="Measure", opened="first")]
     return Panel("universality", "The same heads in another network", blocks, "Another network")

@@ -133,7 +133,7 @@ class Config(StudyConfig):
 
 
 PRESETS = {
-    "quick": Preset("3 minutes", Config()),
+    "quick": Preset("5 minutes", Config()),
     "standard": Preset(
         "15 minutes",
         Config(sampler=Calibrated(error=0.007), stairs=Stairs(count=20), hierarchy=Hierarchy(networks=4, spread=96)),

@@ -84,12 +84,13 @@ def to_matplotlib(figure: go.Figure, *, width: str | float = "neurips", height: 
         from matplotlib.figure import Figure
 
         drawn = Figure(figsize=(inches, height))
-        panels = _panels(drawn, figure, inches, height)
+        sheet = _sheet(figure, inches, height)
+        panels = _panels(drawn, figure, sheet)
         for trace in figure.data:
             _draw(panels[_address(trace.xaxis, trace.yaxis)], trace, figure)
         for (x, y), axes in panels.items():
             _dress(axes, figure.layout[_axis("x", x)], figure.layout[_axis("y", y)])
-        _mark(drawn, panels, figure)
+        _mark(drawn, panels, figure, sheet)
     return drawn
 
 
@@ -113,11 +114,16 @@ def _axis(letter: str, number: str) -> str:
     return f"{letter}axis{number}"
 
 
-def _panels(drawn: Any, figure: go.Figure, width: float, height: float) -> dict[tuple[str, str], Any]:
-    """An axes for each pair of axes that a trace is drawn on, in its part of the sheet."""
+def _sheet(figure: go.Figure, width: float, height: float) -> tuple[float, float, float, float]:
+    """The part inside the margins, which plotly calls paper: left, bottom, right and top as shares of the figure."""
     margins = figure.layout.margin.r, figure.layout.template.layout.margin.r
     beside = 0.6 * next(filter(None, margins), 0) / _PIXELS  # where curves bear their names
-    left, right, bottom, top = 0.5 / width, 1 - max(0.1, beside) / width, 0.42 / height, 1 - 0.2 / height
+    return 0.5 / width, 0.42 / height, 1 - max(0.1, beside) / width, 1 - 0.2 / height
+
+
+def _panels(drawn: Any, figure: go.Figure, sheet: tuple[float, float, float, float]) -> dict[tuple[str, str], Any]:
+    """An axes for each pair of axes that a trace is drawn on, in its part of the sheet."""
+    left, bottom, right, top = sheet
     found: dict[tuple[str, str], Any] = {}
     for trace in figure.data:
         if trace.type not in ("scatter", "scattergl", "heatmap"):
@@ -215,11 +221,15 @@ def _dress(axes: Any, across: Any, up: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _mark(drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure) -> None:
+def _mark(
+    drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure, sheet: tuple[float, float, float, float]
+) -> None:
     """Shapes and annotations, at data or at shares of a panel or of the sheet."""
-    first = next(iter(panels.values()))
+    from matplotlib.transforms import Bbox, BboxTransformTo, TransformedBbox
+
+    whole = BboxTransformTo(TransformedBbox(Bbox.from_extents(*sheet), drawn.transFigure))
     for shape in figure.layout.shapes:
-        axes, transform, log = _place(drawn, panels, figure, shape.xref, shape.yref, first)
+        axes, transform, log = _place(whole, panels, figure, shape.xref, shape.yref)
         x, y = ([getattr(shape, letter + end) for end in "01"] for letter in "xy")
         if shape.type == "line":
             style = {"color": _color(shape.line.color or _INK), "linestyle": _DASHES.get(shape.line.dash or "", "-")}
@@ -228,7 +238,7 @@ def _mark(drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure) 
             paint = {"color": _color(shape.fillcolor or _INK), "alpha": shape.opacity, "linewidth": 0}
             axes.fill([x[0], x[1], x[1], x[0]], [y[0], y[0], y[1], y[1]], transform=transform, zorder=0, **paint)
     for note in figure.layout.annotations:
-        axes, transform, log = _place(drawn, panels, figure, note.xref, note.yref, first)
+        axes, transform, log = _place(whole, panels, figure, note.xref, note.yref)
         at = [10.0**value if is_log else value for value, is_log in zip((note.x, note.y), log, strict=True)]
         shift = [0.6 * 72 / _PIXELS * (each or 0) for each in (note.xshift, note.yshift)]
         sides = {"ha": note.xanchor if note.xanchor in ("left", "right") else "center"}
@@ -240,7 +250,7 @@ def _mark(drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure) 
 
 
 def _place(
-    drawn: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure, x: str | None, y: str | None, first: Any
+    whole: Any, panels: Mapping[tuple[str, str], Any], figure: go.Figure, x: str | None, y: str | None
 ) -> tuple[Any, Any, tuple[bool, bool]]:
     """The panel that a mark belongs to, the transform of its places, and which of them are logarithms."""
     from matplotlib.transforms import blended_transform_factory
@@ -249,12 +259,11 @@ def _place(
     named = [None if ref == "paper" else ref.split()[0][1:] for ref in refs]
     fits = {address: [own == asked for own, asked in zip(address, named, strict=True)] for address in panels}
     best = max(fits, key=lambda address: (sum(fits[address]), fits[address][1]))
-    axes = panels[best] if any(fits[best]) else first
+    axes = panels[best]
     parts, log = [], []
     for ref, letter in zip(refs, "xy", strict=True):
         data = ref.isalnum() and ref != "paper"
-        whole = drawn.transFigure if ref == "paper" and len(panels) > 1 else axes.transAxes
-        parts.append(axes.transData if data else whole)
+        parts.append(axes.transData if data else whole if ref == "paper" else axes.transAxes)
         log.append(data and figure.layout[_axis(letter, ref[1:])].type == "log")
     return axes, blended_transform_factory(*parts), (log[0], log[1])
 

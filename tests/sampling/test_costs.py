@@ -63,7 +63,7 @@ def test_a_calibrated_sampler_costs_at_most_its_budget() -> None:
 
 def test_memory_holds_every_chain() -> None:
     where = posterior(
-        100_000, nbeta=0.0, batch_size=2, pass_size=2
+        30_000, nbeta=0.0, batch_size=2, pass_size=2
     )  # without a descent, whose memory does not grow with chains
     sampler = og.Fixed(kernel=og.SGLD(1e-6), num_draws=100)
     few, many = (og.forecast(where, sampler.model_copy(update={"num_chains": number})) for number in (2, 22))

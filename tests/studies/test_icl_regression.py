@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "intermediate": [4],
     "network": {"num_layers": 1, "d_model": 8, "num_heads": 2, "d_mlp": 8},
     "training": {
-        "num_steps": 40,
+        "num_steps": 24,
         "batch_size": 16,
         "warmup_steps": 0,
         "checkpoints_log": 8,

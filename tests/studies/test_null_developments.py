@@ -18,7 +18,7 @@ from ontogeny.studies.language.config import Thresholds
 from ontogeny.studies.language.texts import StudyText
 from ontogeny.studies.linear_networks import STUDY as LINEAR
 
-CASES, FEW, SIMULATED = 80, 40, 99
+CASES, FEW, SIMULATED = 60, 30, 99
 UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "bigram-to-trigram", made.bigram_rise_at_its_limit),
     (LANGUAGE, "previous-before-induction", made.both_heads_together),

@@ -1,16 +1,14 @@
 """Figures for papers: a plotly figure redrawn by matplotlib, in the sizes and fonts of the field's proceedings."""
 
-import html
-import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from ontogeny.core.errors import InvalidArgument
+from ontogeny.reports.paper_traces import DASHES, INK, draw_trace, plain_text, to_color
 
 # Widths of text in inches, from the style files of the proceedings.
 WIDTHS = {"neurips": 5.5, "iclr": 5.5, "icml-column": 3.25, "icml-page": 6.75}
@@ -29,9 +27,6 @@ _STYLE = {
     "svg.hashsalt": "ontogeny",
 }
 _PIXELS = 96.0  # of a plotly figure in an inch
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--", "longdashdot": "-."}
-_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "cross": "P", "x": "X", "triangle-up": "^", "star": "*"}
-_INK = "#222222"
 
 
 def save_for_paper(
@@ -87,7 +82,7 @@ def to_matplotlib(figure: go.Figure, *, width: str | float = "neurips", height: 
         sheet = _sheet(figure, inches, height)
         panels = _panels(drawn, figure, sheet)
         for trace in figure.data:
-            _draw(panels[_address(trace.xaxis, trace.yaxis)], trace, figure)
+            draw_trace(panels[_address(trace.xaxis, trace.yaxis)], trace, figure)
         for (x, y), axes in panels.items():
             _dress(axes, figure.layout[_axis("x", x)], figure.layout[_axis("y", y)])
         _mark(drawn, panels, figure, sheet)
@@ -139,67 +134,6 @@ def _panels(drawn: Any, figure: go.Figure, sheet: tuple[float, float, float, flo
     return found
 
 
-def _draw(axes: Any, trace: Any, figure: go.Figure) -> None:
-    if trace.visible is False or trace.visible == "legendonly":
-        return
-    if trace.type == "heatmap":
-        _draw_heatmap(axes, trace)
-        return
-    x, y = np.asarray(trace.x), np.asarray(trace.y, dtype=float)
-    color = trace.line.color or trace.marker.color
-    color = color if isinstance(color, str) else _INK
-    mode, opacity = trace.mode or "lines", 1.0 if trace.opacity is None else trace.opacity
-    if trace.fill in ("toself", "tozeroy", "tonexty") and trace.fillcolor:
-        _fill(axes, trace, x, y, figure)
-    if "lines" in mode and trace.line.width != 0:
-        dash = _DASHES.get(trace.line.dash or "solid", "-")
-        axes.plot(x, y, dash, color=_color(color), linewidth=0.5 * (trace.line.width or 2), alpha=opacity)
-    if "markers" in mode:
-        size, colors = _sequence(trace.marker.size, 6), trace.marker.color
-        paint = [_color(each) for each in colors] if _is_colors(colors) else _color(color)
-        symbol = trace.marker.symbol if isinstance(trace.marker.symbol, str) else "circle"
-        shape = _MARKERS.get(symbol.removesuffix("-open"), "o")
-        edges = {"facecolors": "none", "edgecolors": paint} if symbol.endswith("-open") else {"c": paint}
-        axes.scatter(x, y, s=(0.6 * np.asarray(size)) ** 2, marker=shape, alpha=opacity, linewidths=0.5, **edges)
-    for bar, along in ((trace.error_y, "yerr"), (trace.error_x, "xerr")):
-        if bar.array is not None:
-            axes.errorbar(x, y, **{along: np.asarray(bar.array)}, fmt="none", ecolor=_color(color), elinewidth=0.6)
-    if "text" in mode and trace.text is not None:
-        for at, height, text in zip(x, y, _sequence(trace.text, ""), strict=False):
-            axes.annotate(_plain(text), (at, height), (2, 2), textcoords="offset points", color=_color(color))
-
-
-def _fill(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, figure: go.Figure) -> None:
-    paint = {"color": _color(trace.fillcolor), "linewidth": 0}
-    if trace.fill == "toself":
-        axes.fill(x, y, **paint)
-    elif trace.fill == "tozeroy":
-        axes.fill_between(x, y, 0, **paint)
-    else:  # to the trace before it on the same axes
-        same = [each for each in figure.data if (each.xaxis, each.yaxis) == (trace.xaxis, trace.yaxis)]
-        lower = np.asarray(same[[each is trace for each in same].index(True) - 1].y, dtype=float)
-        axes.fill_between(x, lower, y, **paint)
-
-
-def _draw_heatmap(axes: Any, trace: Any) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    stops = trace.colorscale or ((0, "#ffffff"), (1, "#2f86d8"))
-    scale = LinearSegmentedColormap.from_list("scale", [(float(at), _color(color)) for at, color in stops])
-    values = np.asarray(trace.z, dtype=float)
-    across, up = (_centres(given, size) for given, size in ((trace.x, values.shape[1]), (trace.y, values.shape[0])))
-    limits = {"vmin": trace.zmin, "vmax": trace.zmax}
-    axes.pcolormesh(across, up, values, cmap=scale, shading="nearest", linewidth=0, rasterized=True, **limits)
-    for given, places, ticks in ((trace.x, across, axes.set_xticks), (trace.y, up, axes.set_yticks)):
-        if given is not None and np.asarray(given).dtype.kind not in "iuf":
-            ticks(places, [_plain(each) for each in given])
-
-
-def _centres(given: Any, size: int) -> np.ndarray:
-    numbers = None if given is None else np.asarray(given)
-    return np.arange(size) if numbers is None or numbers.dtype.kind not in "iuf" else numbers
-
-
 def _dress(axes: Any, across: Any, up: Any) -> None:
     """Scales, ranges, ticks and titles of one panel."""
     for axis, scale, limit, ticks, label in (
@@ -211,10 +145,10 @@ def _dress(axes: Any, across: Any, up: Any) -> None:
         if axis.range is not None:
             limit(*(10.0**end if axis.type == "log" else end for end in axis.range))
         if axis.tickvals is not None and axis.showticklabels is not False:
-            ticks(list(axis.tickvals), [_plain(each) for each in axis.ticktext or axis.tickvals])
+            ticks(list(axis.tickvals), [plain_text(each) for each in axis.ticktext or axis.tickvals])
             ticks([], minor=True)
         if axis.title.text:
-            label(_plain(axis.title.text))
+            label(plain_text(axis.title.text))
     axes.tick_params(length=2, width=0.5, labelbottom=across.showticklabels is not False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(linewidth=0.3, alpha=0.4)
@@ -232,10 +166,13 @@ def _mark(
         axes, transform, log = _place(whole, panels, figure, shape.xref, shape.yref)
         x, y = ([getattr(shape, letter + end) for end in "01"] for letter in "xy")
         if shape.type == "line":
-            style = {"color": _color(shape.line.color or _INK), "linestyle": _DASHES.get(shape.line.dash or "", "-")}
+            style = {
+                "color": to_color(shape.line.color or INK),
+                "linestyle": DASHES.get(shape.line.dash or "", "-"),
+            }
             axes.plot(x, y, transform=transform, linewidth=0.5 * (shape.line.width or 1), scalex=False, **style)
         elif shape.type == "rect":
-            paint = {"color": _color(shape.fillcolor or _INK), "alpha": shape.opacity, "linewidth": 0}
+            paint = {"color": to_color(shape.fillcolor or INK), "alpha": shape.opacity, "linewidth": 0}
             axes.fill([x[0], x[1], x[1], x[0]], [y[0], y[0], y[1], y[1]], transform=transform, zorder=0, **paint)
     for note in figure.layout.annotations:
         axes, transform, log = _place(whole, panels, figure, note.xref, note.yref)
@@ -244,8 +181,8 @@ def _mark(
         sides = {"ha": note.xanchor if note.xanchor in ("left", "right") else "center"}
         sides |= {"va": note.yanchor if note.yanchor in ("top", "bottom") else "center"}
         axes.annotate(
-            _plain(note.text or ""), at, shift, xycoords=transform, textcoords="offset points", fontsize=7,
-            color=_color(note.font.color or _INK), annotation_clip=False, **sides,
+            plain_text(note.text or ""), at, shift, xycoords=transform, textcoords="offset points", fontsize=7,
+            color=to_color(note.font.color or INK), annotation_clip=False, **sides,
         )  # fmt: skip
 
 
@@ -266,24 +203,3 @@ def _place(
         parts.append(axes.transData if data else whole if ref == "paper" else axes.transAxes)
         log.append(data and figure.layout[_axis(letter, ref[1:])].type == "log")
     return axes, blended_transform_factory(*parts), (log[0], log[1])
-
-
-def _color(color: Any) -> Any:
-    """A CSS colour as matplotlib takes it."""
-    if isinstance(color, str) and (found := re.fullmatch(r"rgba?\(([^)]*)\)", color)):
-        numbers = [float(each) for each in found[1].split(",")]
-        return (*(each / 255 for each in numbers[:3]), *numbers[3:])
-    return color
-
-
-def _is_colors(value: Any) -> bool:
-    return not isinstance(value, str) and isinstance(value, Sequence | np.ndarray) and isinstance(value[0], str)
-
-
-def _sequence(value: Any, default: Any) -> Any:
-    return default if value is None else value
-
-
-def _plain(text: Any) -> str:
-    """Text without the tags that plotly understands."""
-    return html.unescape(re.sub(r"<[^>]+>", "", re.sub(r"<br\s*/?>", "\n", str(text)))).strip()

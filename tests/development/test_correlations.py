@@ -1,9 +1,9 @@
-"""Partial correlations, where the answer is known."""
+"""Partial and rank correlations, where the answer is known."""
 
 import numpy as np
 import pytest
 
-from ontogeny.development.correlations import partial_correlation
+from ontogeny.development.correlations import partial_correlation, rank_correlation
 
 
 def test_with_one_control_it_is_the_formula_of_three_correlations() -> None:
@@ -22,3 +22,15 @@ def test_what_the_controls_explain_is_gone_and_the_rest_remains() -> None:
     assert abs(partial_correlation(x, y, given[:, :1])) > 0.4  # without the other control
     assert partial_correlation(x + 3 * own, y + 3 * own, given) == pytest.approx(0.9, abs=0.03)
     assert np.isnan(partial_correlation(given @ [1.0, 2.0], y, given))
+
+
+def test_ranks_alone_count_and_a_control_that_explains_all_leaves_nothing() -> None:
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(size=(2, 400))
+    assert rank_correlation(x, np.exp(x)) == pytest.approx(1)
+    assert rank_correlation(x, -(x**3)) == pytest.approx(-1)
+    y = x + other
+    plain, beyond = rank_correlation(x, y), rank_correlation(x, y, x + 0.01 * rng.normal(size=400))
+    assert plain > 0.6
+    assert abs(beyond) < 0.2
+    assert np.isnan(rank_correlation(x, np.ones(400)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import rankdata
 
 from ontogeny.core.errors import InvalidArgument
 
@@ -38,3 +39,25 @@ def partial_correlation(
     if any(size <= 1e-10 * spread for size, spread in zip(sizes, spreads, strict=True)):
         return float("nan")
     return float(residuals[0] @ residuals[1] / (sizes[0] * sizes[1]))
+
+
+def rank_correlation(
+    x: Float[np.ndarray, " unit"],
+    y: Float[np.ndarray, " unit"],
+    given: Float[np.ndarray, " unit"] | None = None,
+) -> float:
+    """Spearman's rank correlation, beyond what is linear in the ranks of a control if there is one.
+
+    Args:
+        x, y: one value a unit; equal ones share their mean rank.
+        given: the control.
+
+    Returns:
+        In [-1, 1]; NaN where all x or all y are equal, or nothing is left beyond the control.
+    """
+    ranks = [rankdata(each) for each in (x, y)]
+    if not all(np.ptp(each) for each in ranks):
+        return float("nan")
+    if given is not None:
+        return partial_correlation(ranks[0], ranks[1], rankdata(given)[:, None])
+    return float(np.corrcoef(*ranks)[0, 1])

@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata
 
 from ontogeny.development import curves, nulls
-from ontogeny.development.correlations import partial_correlation
+from ontogeny.development.correlations import partial_correlation, rank_correlation
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
@@ -103,12 +102,6 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     return Evidence(slope(count), interval[0] > 0, interval, control, null)
 
 
-def ranked(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation; NaN where all are equal."""
-    ranks = [rankdata(each) for each in (x, y)]
-    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(each) for each in ranks) else float("nan")
-
-
 def _witness(found: Findings, config: Config, rng: Rng, name: str) -> Evidence | NotTested:
     table = beside(found, config)
     if isinstance(table, NotTested):
@@ -116,7 +109,7 @@ def _witness(found: Findings, config: Config, rng: Rng, name: str) -> Evidence |
     value, other = table["complexity"].values, table[name].values
 
     def correlation(other: np.ndarray, chosen: np.ndarray | slice = slice(None)) -> float:
-        return ranked(value[chosen], other[chosen])
+        return rank_correlation(value[chosen], other[chosen])
 
     again = curves.bootstrap(lambda chosen: correlation(other, chosen), len(value), config.resamples, rng)
     interval = curves.interval(again[np.isfinite(again)])
@@ -124,8 +117,8 @@ def _witness(found: Findings, config: Config, rng: Rng, name: str) -> Evidence |
     count = table["exceptions"].values
     means = [np.array([each[count == n].mean() for n in count]) for each in (value, other)]
     control = f"from {other.min():.3g} to {other.max():.3g}; within a number of exceptions "
-    control += f"{ranked(value - means[0], other - means[1]):.2f}; of the number of exceptions "
-    control += f"{ranked(count, other):.2f}, of the norm {ranked(table['norm'].values, other):.2f}"
+    control += f"{rank_correlation(value - means[0], other - means[1]):.2f}; of the number of exceptions "
+    control += f"{rank_correlation(count, other):.2f}, of the norm {rank_correlation(table['norm'].values, other):.2f}"
     return Evidence(correlation(other), interval[0] > 0, interval, control, null)
 
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata
 
 from ontogeny.development import curves, nulls
-from ontogeny.development.correlations import partial_correlation
+from ontogeny.development.correlations import rank_correlation
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
@@ -13,16 +12,6 @@ from ontogeny.studies.parity.config import Config
 
 claims = Claims(source="Michaud et al., 2303.13506, in our form")
 Rng = np.random.Generator
-
-
-def ranked(x: np.ndarray, y: np.ndarray, given: np.ndarray | None = None) -> float:
-    """Spearman's rank correlation, beyond the ranks of a control if there is one; NaN where all are equal."""
-    ranks = [rankdata(each) for each in (x, y)]
-    if not all(np.ptp(each) for each in ranks):
-        return float("nan")
-    if given is not None:
-        return partial_correlation(ranks[0], ranks[1], rankdata(given)[:, None])
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def first_learned(found: Findings, config: Config) -> np.ndarray:
@@ -60,7 +49,9 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     places = np.broadcast_to(np.arange(when.shape[1]), when.shape)
 
     def mean(places: np.ndarray) -> float:
-        return float(np.mean([ranked(own, step) for own, step in zip(places.reshape(when.shape), when, strict=True)]))
+        return float(
+            np.mean([rank_correlation(own, step) for own, step in zip(places.reshape(when.shape), when, strict=True)])
+        )
 
     network = np.repeat(np.arange(len(when)), when.shape[1])
     null = nulls.permutations(mean, places.ravel(), rng, within=network, count=config.resamples)
@@ -90,8 +81,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
         return float(np.corrcoef(*above)[0, 1]) if all(np.ptp(each) for each in above) else 0.0
 
     null = nulls.exchanged(ahead, learned, rng)
-    each = np.array([ranked(own, count) for own, count in zip(value, learned, strict=True)])
-    given = [ranked(own, count, of) for own, count, of in zip(value, learned, loss, strict=True)]
+    each = np.array([rank_correlation(own, count) for own, count in zip(value, learned, strict=True)])
+    given = [rank_correlation(own, count, of) for own, count, of in zip(value, learned, loss, strict=True)]
     falls = [1 - own[-1] / own.max() for own in value]
     control = (
         f"{each.min():.2f} to {each.max():.2f}; given the loss {np.mean(given):.2f}; between networks at one step "
@@ -117,21 +108,21 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
         return NotTested(f"{known.sum()} tasks are learned; 5 are needed")
     when, peaks = when[known], steps[value[known].argmax(1)].astype(float)
     null = nulls.permutations(
-        lambda order: ranked(peaks[order], when), np.arange(len(when)), rng, count=config.resamples
+        lambda order: rank_correlation(peaks[order], when), np.arange(len(when)), rng, count=config.resamples
     )
     falls = 1 - value[known, -1] / value[known].max(1)
     largest = np.sort(value[:, -1])[::-1]
     control = f"{known.sum()} tasks; from its peak the cross-coefficient falls by {falls.min():.0%} to "
     control += f"{falls.max():.0%}; at the end {largest[0]:.0f} to {largest[-1]:.0f} nats; "
     control += f"{int((table['outcome'] == 'converged').sum())} of {len(steps)} checkpoints converged"
-    return Evidence(ranked(peaks, when), ranked(peaks, when) > config.order, None, control, null)
+    return Evidence(rank_correlation(peaks, when), rank_correlation(peaks, when) > config.order, None, control, null)
 
 
 def swept(found: Findings, config: Config) -> xr.Dataset:
     """λ̂, loss, number of learned tasks and exponent of each network of the sweep."""
     table, kept = found["coefficients-swept"], found["swept"]
     values = {"complexity": table["llc_complexity"].values.ravel(), "loss": table["loss"].values.ravel()}
-    values["learned"] = (kept["accuracy"] >= config.learned).sum("task").values
+    values["learned"] = kept["learned"].values
     values["exponent"] = kept["exponent"].values
     return xr.Dataset({name: ("network", each) for name, each in values.items()})
 
@@ -150,13 +141,13 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
         return NotTested(f"all networks have learned {np.unique(learned).tolist()} tasks")
 
     def partial(learned: np.ndarray, chosen: np.ndarray | slice = slice(None)) -> float:
-        return ranked(value[chosen], learned[chosen], loss[chosen])
+        return rank_correlation(value[chosen], learned[chosen], loss[chosen])
 
     again = curves.bootstrap(lambda chosen: partial(learned, chosen), len(value), config.resamples, rng)
     interval = curves.interval(again[np.isfinite(again)])
     null = nulls.permutations(partial, learned, rng, within=exponent, count=config.resamples)
-    inside = [ranked(value[exponent == law], learned[exponent == law]) for law in np.unique(exponent)]
-    control = f"given nothing {ranked(value, learned):.2f}; with one law of frequencies each "
-    control += f"{', '.join(f'{each:.2f}' for each in inside)}; of the loss {ranked(value, loss):.2f}; "
+    inside = [rank_correlation(value[exponent == law], learned[exponent == law]) for law in np.unique(exponent)]
+    control = f"given nothing {rank_correlation(value, learned):.2f}; with one law of frequencies each "
+    control += f"{', '.join(f'{each:.2f}' for each in inside)}; of the loss {rank_correlation(value, loss):.2f}; "
     control += f"{learned.min()} to {learned.max()} tasks, {len(value)} networks"
     return Evidence(partial(learned), interval[0] > 0, interval, control, null)

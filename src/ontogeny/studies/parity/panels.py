@@ -73,7 +73,7 @@ def fig_sweep(found: Findings) -> go.Figure:
     figure = small_multiples(["Over learned tasks", "Over the loss"], 280)
     table, kept = found["coefficients-swept"], found["swept"]
     value, loss = table["llc_complexity"].values.ravel(), table["loss"].values.ravel()
-    learned, exponent = (kept["accuracy"] >= 0.9).sum("task").values, kept["exponent"].values
+    learned, exponent = kept["learned"].values, kept["exponent"].values
     for i, (x, title) in enumerate(((learned, "learned tasks"), (loss, "loss (nats)"))):
         for number, law in enumerate(np.unique(exponent)):
             own = exponent == law

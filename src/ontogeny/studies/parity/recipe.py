@@ -13,6 +13,7 @@ from ontogeny.development.curves import spaced_in_log
 from ontogeny.measurement import LLC, Behaviour, Losses, Responses
 from ontogeny.models import restrict
 from ontogeny.stores import Checkpoints
+from ontogeny.studies.grokking.recipe import steps_of
 from ontogeny.studies.own_data import MadeWithRows, OfRows, Rows, Weights, numbers_of, with_rows
 from ontogeny.studies.parity.config import Config
 from ontogeny.studies.parity.tasks import Parities, loss, maker
@@ -62,7 +63,7 @@ def sweep(work: Workspace, config: Config, make: Callable[[], nn.Module]) -> Non
     tasks = [config.tasks.drawn(work.seed("swept", i), law) for i, law in enumerate(laws)]
     ending = {"num_steps": config.sweep.num_steps, "checkpoints_log": 0, "checkpoints_linear": 1}
     networks = work.train_instances("sweep", make, len(tasks), tasks, loss, config.training.model_copy(update=ending))
-    work.step("swept", ends, networks, tasks, make)
+    work.step("swept", ends, networks, tasks, make, config.learned)
     rows = [task.sample(config.samples, work.seed("data", "swept", i)) for i, task in enumerate(tasks)]
     held = [(network.load(network.steps[-1]), own) for network, own in zip(networks, rows, strict=True)]
     measured(work, config, "coefficients-swept", make, held)
@@ -101,15 +102,13 @@ class OnTasks:
         return xr.Dataset({"accuracy": ("task", found[0]), "task_loss": ("task", found[1])})
 
 
-def ends(networks: Sequence[Checkpoints], tasks: Sequence[Parities], make: Callable[[], nn.Module]) -> xr.Dataset:
-    """What the last checkpoint of each network has learned."""
+def ends(
+    networks: Sequence[Checkpoints], tasks: Sequence[Parities], make: Callable[[], nn.Module], least: float
+) -> xr.Dataset:
+    """What the last checkpoint of each network has learned: `learned` are the tasks of at least this accuracy."""
     each, model = [], make()
     for network, task in zip(networks, tasks, strict=True):
         model.load_state_dict(network.load(network.steps[-1]))
-        each.append(OnTasks(task)(model).assign(exponent=task.exponent))
+        found = OnTasks(task)(model).assign(exponent=task.exponent)
+        each.append(found.assign(learned=(found["accuracy"] >= least).sum("task")))
     return xr.concat(each, "network")
-
-
-def steps_of(steps: list[int]) -> xr.Dataset:
-    """The steps of the checkpoints that coefficients were measured at."""
-    return xr.Dataset({"at": ("step", steps)})

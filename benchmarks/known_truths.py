@@ -18,7 +18,7 @@ from benchmarks.__main__ import write_section
 from ontogeny.testing.cases import CASES, Case, stored_references
 
 FOLDER = Path("runs/known_truths")
-FIRST_SEED = 5000  # settings were chosen on other seeds
+FIRST_SEED = 7000  # settings were chosen on other seeds
 TITLES = {True: "The default call on known truths", False: "By minibatches alone on known truths"}
 SAID = {
     True: f"Default calls at fresh seeds from {FIRST_SEED} on, against references by long HMC at the same data, w*, nβ "

@@ -79,7 +79,7 @@ def estimate_llc(
 ) -> Estimate:
     """The local learning coefficient λ̂ = nβ (E[L(w)] - L(w*)) at a model's present weights.
 
-    The sampler is calibrated (`calibrate`). It then runs until the Monte Carlo error is below 1.75 % of the complexity
+    The sampler is calibrated (`calibrate`). It then runs until the Monte Carlo error is below 1.6 % of the complexity
     and the chains agree, or until the budget is spent. At each check the first third of all draws counts as warm-up.
 
     Args:

@@ -45,7 +45,7 @@ class Tuning:
     late: float = 0.6  # [truths] once this share is spent, chains are not restarted
 
     # Stopping.
-    error: float = 0.0175  # [truths] Monte Carlo error at which sampling stops
+    error: float = 0.016  # [truths] Monte Carlo error at which sampling stops
     first_round: int = 300  # [truths] draws a chain before the first look at the diagnostics
     short_round: int = 40  # [hand] the same where an error of `short_error` is enough
     short_error: float = 0.03

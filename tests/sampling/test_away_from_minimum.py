@@ -146,5 +146,32 @@ def test_descent_that_follows_the_noise_of_a_batch_is_made_again_on_all_samples(
     assert found.value == pytest.approx(exact.value, abs=0.05)
     assert found.error < 0.05
     torch.testing.assert_close(found.position, exact.position, atol=0.01, rtol=0)
-    assert unknown.error > posterior.num_parameters  # nothing is known, and chains start at w*
-    assert torch.equal(unknown.position, posterior.center)
+    assert torch.equal(unknown.position, posterior.center)  # all that is known is the slope there
+    assert unknown.residual is not None
+    for slope in unknown.residual:
+        torch.testing.assert_close(slope, posterior.center_gradient(), rtol=1e-3, atol=1e-2)
+
+
+def test_what_a_descent_on_few_samples_misses_is_measured_on_others() -> None:
+    """Without it, noise of 100 samples' labels leaves a descent of 0 with an error of the size of the complexity."""
+    random = torch.Generator().manual_seed(0)
+    inputs = torch.randn(8_000, 1000, generator=random) * (30.0 / torch.arange(1.0, 1001) ** 1.3).sqrt()
+    truth, off = torch.randn(2, 1000, generator=random) / 1000**0.5
+    targets = inputs @ truth + torch.randn(8_000, generator=random)
+    model = torch.nn.Linear(1000, 1, bias=False)
+    model.weight.data.copy_(truth + off)
+    curvatures, directions = np.linalg.eigh((inputs.T @ inputs / 8_000).double().numpy())
+    gradient = (inputs.T @ (inputs @ (truth + off) - targets) / 8_000).double().numpy() @ directions
+    exact = Slope(curvatures, gradient)
+    found = og.estimate_llc(
+        model,
+        (inputs, targets),
+        lambda model, batch: 0.5 * (model(batch[0])[:, 0] - batch[1]) ** 2,
+        nbeta=100.0,
+        localization=300.0,
+        sampler=og.Calibrated(error=0.05, budget=25_000),
+    )
+    complexity, descent = exact.complexity(100.0, 300.0), exact.descent(100.0, 300.0)
+    assert found.complexity_mcse < 0.2 * complexity
+    assert abs(found.complexity - complexity) < 4 * found.complexity_mcse
+    assert abs(found.descent - descent) < 4 * found.descent_mcse

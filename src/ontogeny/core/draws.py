@@ -6,6 +6,7 @@
 - `sample_stats`
     - `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P;
     - `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); without a descent ŵ is w*;
+    - `residual` (fold) ∇U(ŵ)·(w - ŵ), by ∇U on samples that a descent on a batch did not use;
     - `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate;
     - `inflation`: what steps and minibatches add to nβ·loss_difference, by the kernel's formula at the draw;
     - `excess`: what steps and minibatches add to the virial;

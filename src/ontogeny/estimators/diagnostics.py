@@ -1,7 +1,6 @@
 """Diagnostics of draws: agreement, drift, bias from steps and minibatches, localisation, and the center."""
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,8 +8,9 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from jaxtyping import Float
 
-from ontogeny.core.draws import SamplingSettings, settings_of
+from ontogeny.core.draws import settings_of
 from ontogeny.core.outcome import Outcome
+from ontogeny.estimators.corrections import MIDDLE, along_tangent, inflation_of, missed_by_descent
 from ontogeny.estimators.summary import AXES, mean_of, summarize
 from ontogeny.estimators.withheld import withheld_share
 
@@ -108,9 +108,9 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     control = trace("control")
     raw = settings.nbeta * trace("loss_difference", "posterior")
     energy = raw - _coefficient(raw, settings.nbeta * control) * settings.nbeta * np.nan_to_num(control)
-    pull, shift = trace("pull"), np.nan_to_num(trace("shift"))  # zero without a descent
+    pull, shift = trace("pull"), along_tangent(stats, kept, raw.shape)
     loss_virial = trace("virial") * settings.num_parameters - pull
-    inflation, unsure = _inflation(trace, settings)
+    inflation, unsure = inflation_of(trace, settings)
     value, mcse, *_ = summarize(energy, shared=settings.control_variate)
     # above the tangent at ŵ: the slope there shifts value and descent alike, and would only add noise to their sum
     bent, below, rhat, ess, tail = summarize(energy + shift, shared=settings.control_variate)
@@ -125,15 +125,17 @@ def diagnose(draws: xr.DataTree) -> Diagnostics:
     unsettled = max(abs(drift) - 2 * error, 0.0) if math.isfinite(drift + error) else 0.0
     degree = mean_of(loss_virial) / complexity if complexity > 0 else math.nan
     unmixed = _UNMIXED * max(1 - equipartition, 0.0) * max(degree / 2 - 1, 0.0) * complexity
+    missed, folds = missed_by_descent(stats, kept)
     doubts = (_DOUBT * inflation, unsure, settings.step_error * complexity, unsettled, np.nan_to_num(unmixed))
+    center = (settings.descent_error, (1 - MIDDLE) * missed, MIDDLE * folds)
     withheld, withheld_mcse = withheld_share(draws, kept, settings, energy, loss_virial, pull, shift, complexity)
     return Diagnostics(
         value=corrected,
         mcse=math.hypot(mcse, *doubts),
         complexity=complexity if math.isfinite(descent) else math.nan,
-        complexity_mcse=math.hypot(below, *doubts, settings.descent_error) if math.isfinite(descent) else math.nan,
+        complexity_mcse=math.hypot(below, *doubts, *center) if math.isfinite(descent) else math.nan,
         descent=descent,
-        descent_mcse=math.hypot(tilt_mcse, settings.descent_error) if math.isfinite(descent) else math.nan,
+        descent_mcse=math.hypot(tilt_mcse, *center) if math.isfinite(descent) else math.nan,
         monte_carlo_error=below,
         rhat=rhat,
         ess=ess,
@@ -180,29 +182,6 @@ def verdict_on_draws(found: Diagnostics, failed: bool) -> Outcome:
     return Outcome.CONVERGED
 
 
-def _inflation(trace: Callable[[str], np.ndarray], settings: SamplingSettings) -> tuple[float, float]:
-    """Bias from steps and minibatches: the kernel's prediction, without noise in directions that only γ confines.
-
-    Noise of relative variance `heat` adds ½ P heat where the loss alone confines the chain, and nothing where γ alone
-    does. `heat_held` is the part that γ holds, but measured on chains that are heated themselves: too large by up to
-    `heat_along`. The result is the middle of both bounds. Its error is half of their distance, and the Monte Carlo
-    error of the draws at which the noise was measured, which are few.
-    """
-    found, heat, held = mean_of(trace("inflation")), mean_of(trace("heat")), trace("heat_held")
-    if math.isnan(found):
-        return 0.0, 0.0
-    if math.isnan(mean_of(held)) or not settings.localization:
-        return found, 0.0
-    sized = max(mean_of(held), 0.0)
-    doubled = max(float(np.nan_to_num(mean_of(held * trace("heat_along")))), 0.0)
-    most = min(sized, heat) * settings.num_parameters / 2
-    least = min(sized**2 / (sized + doubled) if sized else 0.0, heat) * settings.num_parameters / 2
-    each = trace("inflation") - held * settings.num_parameters / 2
-    each = each[np.isfinite(each)]  # tens of steps apart
-    error = float(each.std()) / math.sqrt(each.size)
-    return found - (most + least) / 2, math.hypot((most - least) / 2, error)
-
-
 def _coefficient(raw: np.ndarray, control: np.ndarray) -> float:
     """The coefficient with which a control variate of mean 0 reduces the variance of the trace most."""
     if not control.size or np.isnan(control).any() or not np.var(control):
@@ -232,5 +211,4 @@ def _above_tangent(draws: xr.DataTree, prefix: str, kept: np.ndarray, nbeta: flo
     """nβ (L - L(w*)) minus its slope at ŵ."""
     found = nbeta * np.asarray(draws[f"{prefix}posterior"]["loss_difference"], dtype=np.float64)[kept]
     group = f"{prefix}sample_stats"
-    shift = draws[group].get("shift") if group in draws.children else None
-    return found if shift is None else found + np.nan_to_num(np.asarray(shift, dtype=np.float64)[kept])
+    return found + along_tangent(draws[group], kept, found.shape) if group in draws.children else found

@@ -24,16 +24,19 @@ class Descent:
     Attributes:
         value: nβ (L(w*) - L(ŵ)), where ŵ is the local minimum of U = nβ L + (γ/2)|w - w*|² that descent from w*
             reaches. 0 at a minimum.
-        error: its standard error. It covers the samples on which losses are compared, the unfinished part of the
-            descent (see `_remaining`), and overfitting to the samples of the descent.
+        error: its standard error. It covers the samples on which losses are compared and, after a descent on all
+            samples, its unfinished part (see `_remaining`).
         position: ŵ.
         gradient_evaluations: per-sample gradients spent.
+        residual: ∇U at ŵ, on blocks of samples that the descent did not use, or once on all samples. It is not zero
+            where the descent fitted the noise of its batch or did not end. None after a descent on all samples.
     """
 
     value: float
     error: float
     position: Float[Tensor, " parameters"]
     gradient_evaluations: int
+    residual: Float[Tensor, "fold parameters"] | None = None
 
 
 def descend(
@@ -81,31 +84,27 @@ def descend(
     )
     spent += objective.calls * size
     value, position, slope, loss_slope = objective.best
-    error = _remaining(result.hess_inv @ slope, slope, loss_slope)
-    if indices is not None:
-        fitted = value
-        value, noise, more = _compared(posterior, position, indices, corrected, order)
-        error = math.hypot(error, noise, max(fitted - value, 0.0) / 2 if noise else 0.0)
-        spent += more
-        rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
-        # An error of one nat per weight is uninformative: the descent followed batch noise along flat directions.
-        if rise > 2 * noise + TUNING.risen or noise > posterior.num_parameters:
-            affordable = max(iterations * posterior.batch_size // posterior.samples.stored, whole)
-            return _on_all_samples(posterior, scale, seed, affordable, spent, max(rise, noise))
-    return Descent(value, error, position, spent)
+    if indices is None:
+        return Descent(value, _remaining(result.hess_inv @ slope, slope, loss_slope), position, spent)
+    chosen = _unused(posterior, indices, order)
+    value, noise = _compared(posterior, position, chosen, corrected)
+    spent += len(chosen)
+    rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
+    # An error of one nat per weight is uninformative: the descent followed batch noise along flat directions.
+    if rise > 2 * noise + TUNING.risen or noise > posterior.num_parameters:
+        affordable = max(iterations * posterior.batch_size // posterior.samples.stored, whole)
+        if affordable >= TUNING.fewest_gradients:
+            return _on_all_samples(posterior, scale, seed, affordable, spent)
+        value, noise, position = 0.0, 0.0, posterior.center
+    return Descent(value, noise, position, spent, _residual(posterior, position, chosen, corrected))
 
 
-def _on_all_samples(
-    posterior: LocalPosterior, scale: Tensor, seed: int, affordable: int, spent: int, error: float
-) -> Descent:
+def _on_all_samples(posterior: LocalPosterior, scale: Tensor, seed: int, affordable: int, spent: int) -> Descent:
     """Descend on all samples, after a descent on a batch ended above w* or at an unknown loss.
 
     Either the batch noise was fitted, or the correction, which is linear in w - w*, decreases without bound along
-    curved valleys such as those of rescaled layers. If only a few gradients are affordable, the depth below w* stays
-    unknown.
+    curved valleys such as those of rescaled layers.
     """
-    if affordable < TUNING.fewest_gradients:
-        return Descent(0.0, error, posterior.center, spent)
     found = descend(posterior.at(batch_size=posterior.samples.stored), scale, seed, affordable)
     return replace(found, gradient_evaluations=found.gradient_evaluations + spent)
 
@@ -154,29 +153,47 @@ def _distinct(posterior: LocalPosterior, size: int, order: torch.Generator) -> T
     return torch.randperm(posterior.samples.stored, generator=order)[:size]
 
 
-def _compared(
-    posterior: LocalPosterior, position: Tensor, used: Tensor, corrected: bool, order: torch.Generator
-) -> tuple[float, float, int]:
-    """nβ (L(w*) - L(w)), its standard error, and the per-sample gradients spent.
-
-    Uses all samples if there are few, otherwise samples that the descent did not use. If `corrected`, these are split
-    into blocks, each corrected by the gradient at w*. The error is then of second order in w - w*.
-    """
+def _unused(posterior: LocalPosterior, used: Tensor, order: torch.Generator) -> Tensor:
+    """Samples that the descent did not use; all samples if there are few."""
     stored, size = posterior.samples.stored, max(2 * len(used), TUNING.compared_samples)
     if stored <= 2 * size:
-        return float(_falls(posterior, position, torch.arange(stored)).mean()), 0.0, 0
+        return torch.arange(stored)
     others = torch.ones(stored, dtype=torch.bool)
     others[used] = False
     left = others.nonzero()[:, 0]
-    chosen = left[torch.randperm(len(left), generator=order)[:size]]
+    return left[torch.randperm(len(left), generator=order)[:size]]
+
+
+def _compared(posterior: LocalPosterior, position: Tensor, chosen: Tensor, corrected: bool) -> tuple[float, float]:
+    """nβ (L(w*) - L(w)) and its standard error, which is zero on all samples.
+
+    If `corrected`, samples are split into blocks, each corrected by the gradient at w*. The error is then of second
+    order in w - w*.
+    """
     falls = _falls(posterior, position, chosen)
+    if len(chosen) == posterior.samples.stored:
+        return float(falls.mean()), 0.0
     if not corrected:
-        return float(falls.mean()), float(falls.std()) / math.sqrt(len(falls)), 0
+        return float(falls.mean()), float(falls.std()) / math.sqrt(len(falls))
     away, whole, means = doubled(position - posterior.center), posterior.center_gradient(), []
     for block, fall in zip(chosen.chunk(TUNING.compared_blocks), falls.chunk(TUNING.compared_blocks), strict=True):
         control = whole - posterior.center_gradient(block)
         means.append(float(fall.mean()) - float(away @ doubled(control)))
-    return float(np.mean(means)), float(np.std(means, ddof=1)) / math.sqrt(len(means)), len(chosen)
+    return float(np.mean(means)), float(np.std(means, ddof=1)) / math.sqrt(len(means))
+
+
+def _residual(
+    posterior: LocalPosterior, position: Tensor, chosen: Tensor, corrected: bool
+) -> Float[Tensor, "fold parameters"]:
+    """∇U at a position, on blocks of the chosen samples; once if these are all samples."""
+    exact = len(chosen) == posterior.samples.stored
+    folds = [chosen] if exact else chosen.chunk(TUNING.compared_blocks)
+    found = torch.empty(len(folds), *posterior.center.shape).to(posterior.center)
+    for row, fold in zip(found, folds, strict=True):
+        posterior.gradients(position[None], fold, row[None])
+        if corrected and not exact:
+            row += posterior.center_gradient() - posterior.center_gradient(fold)
+    return found
 
 
 def _falls(posterior: LocalPosterior, position: Tensor, chosen: Tensor) -> Float[Tensor, " sample"]:

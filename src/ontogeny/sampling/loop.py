@@ -13,6 +13,7 @@ from ontogeny.core.draws import MemorySink, SamplingSettings
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling.chains import BatchPotential, Chains
+from ontogeny.sampling.descent import Descent
 from ontogeny.sampling.kernels import Kernel, State
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Halves, Recorder
@@ -37,7 +38,7 @@ def sample_fixed(
     control_variate: bool = False,
     vectorized: bool | None = None,
     compiled: bool = False,
-    minimum: Float[Tensor, " parameters"] | None = None,
+    descent: Descent | None = None,
 ) -> xr.DataTree:
     """Run a kernel's chains from the center. Each draw pairs the loss with the loss at w* on the same samples.
 
@@ -62,7 +63,7 @@ def sample_fixed(
             (1,000,000 on a GPU) that allow it.
         compiled: use `torch.compile` for that pass. It takes some seconds at first and pays off in long runs of small
             models.
-        minimum: ŵ, if known; the virial is taken around it.
+        descent: to ŵ, if one was made; the virial is taken around it.
 
     Returns:
         Draws (see `ontogeny.core.draws`). A chain that stops being finite is stopped there. Its later draws are NaN,
@@ -75,7 +76,7 @@ def sample_fixed(
     _check(posterior, kernel, num_chains=num_chains, num_draws=num_draws, thinning=thinning, num_warmup=num_warmup)
     passes = {"vectorized": vectorized, "compiled": compiled}
     chains = Chains(posterior, kernel, num_chains, seed, control_variate=control_variate, **passes)
-    recorder = Recorder(posterior, sink or MemorySink(), observables or {}, minimum)
+    recorder = Recorder(posterior, sink or MemorySink(), observables or {}, descent)
     recorder.open(num_chains, num_draws, num_warmup, chains.control_variate)
     reporter = as_progress(progress)
     num_steps = (num_warmup + num_draws) * thinning

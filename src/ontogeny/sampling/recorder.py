@@ -16,6 +16,7 @@ from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Sink
 from ontogeny.core.samples import Samples
 from ontogeny.sampling.chains import BatchPotential, Chains
+from ontogeny.sampling.descent import Descent
 from ontogeny.sampling.kernels import Reductions, State
 from ontogeny.sampling.posterior import LocalPosterior
 
@@ -50,7 +51,7 @@ class Recorder:
         posterior: the posterior that is sampled.
         sink: where draws are written.
         observables: name -> samples whose losses are recorded at every draw.
-        minimum: ŵ, around which the virial is taken; w* if unknown.
+        descent: to ŵ, around which the virial is taken; w* if None.
     """
 
     def __init__(
@@ -58,13 +59,14 @@ class Recorder:
         posterior: LocalPosterior,
         sink: Sink,
         observables: Mapping[str, Any],
-        minimum: Float[Tensor, " parameters"] | None = None,
+        descent: Descent | None = None,
     ) -> None:
         self.posterior, self.sink = posterior, sink
         self.observables = named_samples(observables)
-        self._minimum = posterior.center if minimum is None else minimum
+        self._minimum = posterior.center if descent is None else descent.position
         self._earlier: Float[Tensor, "1 parameters"] | None = None  # minibatch noise of an earlier draw
-        self._shift = None if minimum is None else minimum - posterior.center
+        self._shift = None if descent is None else descent.position - posterior.center
+        self._residual = None if descent is None else descent.residual
         self._slopes: dict[str, Float[Tensor, " parameters"]] = {}  # of each observable at w*, set by `open`
 
     def open(self, num_chains: int, num_draws: int, num_warmup: int, control_variate: bool = False) -> None:
@@ -79,6 +81,9 @@ class Recorder:
             for name in _HALVED if halved else ():
                 dims, shape = trace
                 layout[f"{prefix}sample_stats/{name}"] = (f"{prefix}sample_stats", (*dims, "half"), (*shape, 2))
+            if self._residual is not None:
+                dims, shape = (*trace[0], "fold"), (*trace[1], len(self._residual))
+                layout[f"{prefix}sample_stats/residual"] = (f"{prefix}sample_stats", dims, shape)
         layout["sample_stats/failed_at"] = ("sample_stats", ("chain",), (num_chains,))
         at_center = {name: self._observe(self.posterior.center, name) for name in self.observables}
         for name in self.observables:
@@ -113,6 +118,9 @@ class Recorder:
             # what finite steps and minibatches add to the virial of U
             "sample_stats/excess": chains.kernel.inflation(state, state.gradients, noise) * (2 / size),
         }
+        if self._residual is not None:
+            each = [sums.dot(shifted, fold[None]) for fold in self._residual]
+            columns["sample_stats/residual"] = torch.stack(each, 1)
         if both is not None:
             columns["sample_stats/heat"] = chains.kernel.heat(state, both.noise, both.noise)
             columns["sample_stats/heat_held"] = self._heat_held(group, state, chains, both.noise)

@@ -151,7 +151,7 @@ class Fixed(Settings):
         if not posterior.nbeta or not posterior.num_parameters:
             return sample_fixed(posterior, self.kernel, **lengths, **common)
         found = self._descend(posterior, seed)
-        draws = sample_fixed(posterior, self.kernel, minimum=found.position, **lengths, **common)
+        draws = sample_fixed(posterior, self.kernel, descent=found, **lengths, **common)
         return with_descent(draws, found.value, found.error, found.gradient_evaluations)
 
     def descent_lengths(self, posterior: LocalPosterior) -> tuple[int, int]:

@@ -120,7 +120,7 @@ class _Sampling:
 
     def round(self, length: int, progress: Progress) -> None:
         """Make some draws of all chains."""
-        recorder = Recorder(self.chains.posterior, MemorySink(), self.observables, self.calibration.descent.position)
+        recorder = Recorder(self.chains.posterior, MemorySink(), self.observables, self.calibration.descent)
         recorder.open(len(self.chains), length, 0, self.chains.control_variate)
         run(
             self.chains,

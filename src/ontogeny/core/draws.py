@@ -5,6 +5,7 @@
     - per-sample losses of each observable at w.
 - `sample_stats`
     - `loss` L_B(w), `loss_at_center` L_B(w*), `distance` |w - w*|, `virial` (w - ŵ)·∇U_B(w) / P;
+    - `energy` U_B(w) - U_B(w*), and ½|p|² of kernels that keep a momentum p;
     - `pull` γ (w - ŵ)·(w - w*), `shift` γ (ŵ - w*)·(w - ŵ); without a descent ŵ is w*;
     - `residual` (fold) ∇U(ŵ)·(w - ŵ), by ∇U on samples that a descent on a batch did not use;
     - `control` (∇L_B(w*) - ∇L(w*))·(w - w*), of mean 0, under a control variate;

@@ -21,7 +21,7 @@ from ontogeny.sampling.kernels import Reductions, State
 from ontogeny.sampling.posterior import LocalPosterior
 
 _TAKEN = ("loss_difference", "chain", "draw")  # names already taken in the group of observables
-_STATS = ("loss", "loss_at_center", "distance", "virial", "pull", "shift", "inflation", "excess")
+_STATS = ("loss", "loss_at_center", "distance", "energy", "virial", "pull", "shift", "inflation", "excess")
 # only on minibatches, and only at some draws
 _HEATS = ("heat", "heat_held", "heat_along")
 _HALVED = ("half_loss", "half_virial")
@@ -107,11 +107,14 @@ class Recorder:
         shifted = away if self._shift is None else away - self._shift
         sums, noise = state.reductions, both.noise if both else None
         size = max(sums.size, 1)
+        distance, momentum = sums.norm(away), state.memory.get("momentum")
+        energy = self.posterior.nbeta * state.losses + self.posterior.localization / 2 * distance.square()
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
-            "sample_stats/distance": sums.norm(away),
+            "sample_stats/distance": distance,
+            "sample_stats/energy": energy if momentum is None else energy + sums.dot(momentum, momentum) / 2,
             "sample_stats/virial": sums.dot(shifted, state.gradients) / size,
             "sample_stats/pull": sums.dot(shifted, away) * self.posterior.localization,
             "sample_stats/shift": self._along(shifted, sums) * self.posterior.localization,

@@ -35,13 +35,12 @@ def test_plots_of_the_effective_sample_size(draws: Any, kind: str) -> None:
 
 
 def test_plots_of_the_energy_are_of_both_kinds_of_kernel(draws: Any) -> None:
-    """Its marginal and its changes lie close together: BFMI below 0.3 would say that momenta are refreshed too rarely."""
+    """In equilibrium U of two weights and ½|p|² have the mean 1 each."""
     azp.plot_energy(draws, backend="matplotlib")
     model, data = nn.Linear(2, 1, bias=False), (torch.eye(2).repeat(20, 1), torch.zeros(40, 1))
     nn.init.zeros_(model.weight)
     posterior = og.LocalPosterior(model, data, og.losses.mse, localization=10.0)
     moving = og.sample(posterior, og.Fixed(kernel=og.SGHMC(0.1, friction=0.5), num_draws=1000, num_warmup=100))
     energy = moving["sample_stats"]["energy"]
-    # U of two weights and ½|p|², each with mean 1 in equilibrium
     assert float(energy.mean()) == pytest.approx(2.0, rel=0.15)
     azp.plot_energy(moving, backend="matplotlib")

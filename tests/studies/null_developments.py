@@ -234,6 +234,14 @@ def found_whether_there_or_not(rng: Rng) -> Findings:
     return Findings({"planted-controls": xr.Dataset(data, {"part": HEADS, "kind": KINDS})})
 
 
+def paths_alike(rng: Rng) -> Findings:
+    """Cutting any path costs any sequence as much, but for noise."""
+    effect = rng.standard_normal((2, 8, 8, 3, COUNT))
+    dims = ("step", "sender", "receiver", "kind", "pattern_sequence")
+    coords = {"sender": HEADS[:8], "receiver": HEADS[8:], "kind": ["n-gram", "skip n-gram", "other"]}
+    return Findings({"paths": xr.Dataset({"path_effect": (dims, effect)}, coords=coords)})
+
+
 def shares_of_layers_stay(rng: Rng) -> Findings:
     """What n-grams lose rises and falls alike in both layers."""
     curve = (rise(300) * (1 - 0.5 * rise(1500)))[:, None, None, None]

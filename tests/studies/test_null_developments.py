@@ -34,6 +34,7 @@ UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "stages", made.coefficient_that_does_not_rise),
     (LANGUAGE, "migration", made.shares_of_layers_stay),
     (LANGUAGE, "multigrams-and-coefficients", made.multigrams_dealt_out),
+    (LANGUAGE, "multigram-circuit", made.paths_alike),
     (LANGUAGE, "code-and-prose", made.induction_heads_like_others),
 ]
 LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noisy means

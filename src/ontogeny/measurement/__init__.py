@@ -10,6 +10,7 @@ from ontogeny.measurement.jobs import Run as Run
 from ontogeny.measurement.jobs import measure_cells as measure_cells
 from ontogeny.measurement.made_loss import MadeLoss as MadeLoss
 from ontogeny.measurement.meanwhile import MeasureMeanwhile as MeasureMeanwhile
+from ontogeny.measurement.path_patterns import PathPatterns as PathPatterns
 from ontogeny.measurement.protocol import Cell as Cell
 from ontogeny.measurement.protocol import Measurement as Measurement
 from ontogeny.measurement.quantities import LLC as LLC

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ontogeny.circuits import multigrams, token_effects
+from ontogeny.circuits import KINDS, multigrams, token_effects
+from ontogeny.circuits.token_kinds import OTHER
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,21 @@ class HeadPatterns:
         device = next(model.parameters()).device
         effects = token_effects(model, self.tokens.to(device))
         counted = multigrams(effects, self.patterns, self.least)
-        kinds, heads = counted["kind"].values, counted["part"].values
         values = effects["effect"].transpose("part", "sequence", "position").values
-        means = np.full((len(heads), len(kinds), len(self.tokens)), np.nan)
-        for column, kind in enumerate(kinds):
-            there = self.patterns["kind"].values == kind
-            count = there.sum(1)
-            means[:, column, count > 0] = (values * there).sum(2)[:, count > 0] / count[count > 0]
+        kinds, means = mean_by_kind(values, self.patterns)
         data: dict[str, Any] = {f"pattern_{name}": (("head", "kind"), counted[name].values) for name in counted}
         data["pattern_effect"] = (("head", "kind", "pattern_sequence"), means)
-        return xr.Dataset(data, {"head": heads, "kind": kinds})
+        return xr.Dataset(data, {"head": counted["part"].values, "kind": list(kinds)})
+
+
+def mean_by_kind(
+    values: Float[np.ndarray, "*part sequence position"], patterns: xr.Dataset
+) -> tuple[tuple[str, ...], Float[np.ndarray, "*part kind sequence"]]:
+    """The kinds of token, and the mean of values over each sequence's tokens of a kind; NaN where it has none."""
+    kinds = (*KINDS, OTHER)
+    means = np.full((*values.shape[:-2], len(kinds), values.shape[-2]), np.nan)
+    for column, kind in enumerate(kinds):
+        there = patterns["kind"].values == kind
+        count = there.sum(1)
+        means[..., column, count > 0] = (values * there).sum(-1)[..., count > 0] / count[count > 0]
+    return kinds, means

@@ -81,6 +81,34 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     return Evidence(value, value > 0, None, said, null)
 
 
+@claims.add(
+    "multigram-circuit",
+    "A head of layer 0 and one of layer 1 come to serve multigrams together",
+    source=WANG,
+    expects="cutting the paths from one head of layer 0 to one of layer 1 costs n-grams and skip n-grams more, beyond "
+    "other tokens, at the end than early, and more than almost any other pair",
+    unit="nats, at the end less at the first checkpoint read",
+)
+def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
+    if not config.circuit_checkpoints or "paths" not in found:
+        return NotTested("paths between heads were not cut")
+    effect = found["paths"]["path_effect"].stack(pair=("sender", "receiver"))
+    ends = effect.isel(step=-1) - effect.isel(step=0)
+    beyond = ends.sel(kind=_NGRAMS).mean("kind") - ends.sel(kind="other")
+    rises = beyond.transpose("pair", "pattern_sequence").values
+    rises = rises[:, np.isfinite(rises).all(axis=0)]
+    # the pair is chosen on one half of the sequences and read on the other
+    chosen, others = int(rises[:, ::2].mean(axis=1).argmax()), rises[:, 1::2].mean(axis=1)
+    mine = rises[chosen, 1::2]
+    resampled = curves.bootstrap(lambda sample: float(mine[sample].mean()), len(mine), config.thresholds.bootstrap, rng)
+    interval = curves.interval(resampled)
+    sender, receiver = effect["pair"].values[chosen]
+    said = f"from {sender} to {receiver}; the median of all pairs is {np.median(others):.3f}"
+    # among all pairs itself, so the p-value is at least one over their number
+    null = nulls.Null("another pair of heads", float((others >= mine.mean()).mean()), float(np.median(others)))
+    return Evidence(float(mine.mean()), interval[0] > 0, interval, said, null)
+
+
 def _ranked(values: np.ndarray, layers: np.ndarray) -> np.ndarray:
     """Ranks within each layer, less their mean."""
     ranks = np.empty(len(values))

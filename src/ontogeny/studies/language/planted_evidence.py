@@ -6,7 +6,7 @@ import xarray as xr
 from ontogeny.development import nulls
 from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
-from ontogeny.studies.language.config import LanguageConfig, Thresholds
+from ontogeny.studies.language.config import LARGE, LanguageConfig, Thresholds
 from ontogeny.studies.language.evidence import WANG, Rng, claims
 
 _CORPUS = NotTested("the text is a corpus: set text.source=planted")
@@ -19,6 +19,7 @@ _CORPUS = NotTested("the text is a corpus: set text.source=planted")
     expects="of the pairs of a head and a planted mechanism, those found by patterns in the text are right and "
     "complete by at least 0.8 each, against ablations on tokens whose mechanism the exact laws tell",
     unit="precision or recall, the smaller",
+    presets={"quick", *LARGE},
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     if config.text.source != "planted":
@@ -42,6 +43,7 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     "No head is found to serve what a language does not have",
     expects="in networks trained on languages that lack half the mechanisms, no head is found for one that is lacking",
     unit="share of heads and lacking mechanisms",
+    presets={"quick", *LARGE},
 )
 def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested:
     if config.text.source != "planted":

@@ -12,7 +12,15 @@ from ontogeny.core.seeds import generator
 from ontogeny.data import TextData, random_repeats, relative_to
 from ontogeny.development import SignatureConfig, joint_pca, signatures, stages
 from ontogeny.development.curves import spaced_in_log
-from ontogeny.measurement import Behaviour, HeadCircuits, HeadPatterns, Responses, language_behaviour, settings_in
+from ontogeny.measurement import (
+    Behaviour,
+    HeadCircuits,
+    HeadPatterns,
+    PathPatterns,
+    Responses,
+    language_behaviour,
+    settings_in,
+)
 from ontogeny.models import Transformer, TransformerConfig, restrict
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.language.config import LanguageConfig, Refinement, Thresholds
@@ -25,6 +33,7 @@ from ontogeny.studies.workspace import Workspace
 
 BASE = "mixed"
 SNIPPET_LENGTH = 64
+PATH_CHECKPOINTS = 5  # in which the paths between all pairs of heads are cut
 SIZED = 2000  # sequences, of each of which what a head writes at one position is sized
 
 
@@ -32,7 +41,7 @@ def run(work: Workspace, config: LanguageConfig) -> None:
     """Makes `two-layer` and `control`, networks; `trajectory` and `control-curves`; `snippet`, `stages`, `pca`.
 
     Where one is trained, also `smeared` and `smeared-curves`, of a network with smeared keys; where circuits are read,
-    `circuits`, `skip-trigrams`, `examples` and `sizes`; with a twin, `universality`; where parts are refined,
+    `circuits`, `paths`, `skip-trigrams`, `examples` and `sizes`; with a twin, `universality`; where parts are refined,
     `refined`, `signatures`, `relative` and `responses`; and of a planted language `planted` and `planted-controls`.
     """
     develop(work, config, load_study_text(config.text, work.cache / "text", work.progress))
@@ -69,6 +78,8 @@ def develop(work: Workspace, config: LanguageConfig, text: TextData) -> None:
         tokens, patterns = sorted_tokens(text, config.text, config.probes.pattern_sequences)
         behaviours = [Behaviour(circuits, name="circuits"), Behaviour(HeadPatterns(tokens, patterns), name="patterns")]
         work.measure("circuits", two_layer, makes[0], behaviours, steps=chosen)
+        paths = Behaviour(PathPatterns(tokens, patterns), name="paths")
+        work.measure("paths", two_layer, makes[0], [paths], steps=spaced_in_log(chosen, PATH_CHECKPOINTS))
         names = text.token_strings(range(config.text.num_tokens))
         work.step("skip-trigrams", said, two_layer, makes[0], names)
         work.step("examples", served_examples, two_layer, makes[0], tokens, patterns, names)

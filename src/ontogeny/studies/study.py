@@ -29,6 +29,7 @@ MODULES = (
     "memorised_items",
     "memorisation",
     "parity",
+    "equal_loss",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import xarray as xr
+from torch import nn
 
 from ontogeny.development.curves import spaced_in_log
 from ontogeny.measurement import LLC, Behaviour, Losses
@@ -20,6 +22,7 @@ from ontogeny.studies.workspace import Workspace
 from ontogeny.training import TrainingConfig
 
 ITEMS = "items"
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def run(work: Workspace, config: Config) -> None:
@@ -152,7 +155,7 @@ def progress(network: Checkpoints, table: Table, config: Config) -> Progress:
     return Progress(config.modulus, table.rows, table.rest, key_frequencies(model, config.modulus))
 
 
-def at_loss(network: Checkpoints, wanted: float, rows: Rows, make: Callable[[], AdditionMLP]) -> Weights:
+def at_loss(network: Checkpoints, wanted: float, rows: Rows, make: Callable[[], nn.Module]) -> Weights:
     """Weights of a run at which its loss is `wanted`: on the line between the first two checkpoints that have it
     between them; the last checkpoint if there are none.
     """
@@ -171,7 +174,7 @@ def at_loss(network: Checkpoints, wanted: float, rows: Rows, make: Callable[[], 
 
 
 @torch.no_grad()
-def loss_of(make: Callable[[], AdditionMLP], weights: Weights, rows: Rows) -> float:
+def loss_of(make: Callable[[], nn.Module], weights: Weights, rows: Rows) -> float:
     """The mean loss of a network on rows."""
     return float(F.cross_entropy(loaded(make, weights)(rows[0]).double(), rows[1]))
 
@@ -196,7 +199,7 @@ def steps_of(steps: list[int]) -> xr.Dataset:
     return xr.Dataset({"at": ("step", steps)})
 
 
-def loaded(make: Callable[[], AdditionMLP], weights: Weights) -> AdditionMLP:
+def loaded(make: Callable[[], Module], weights: Weights) -> Module:
     """A network with these weights. Global random numbers stay as they were."""
     with torch.random.fork_rng(devices=[]):
         model = make()

@@ -82,8 +82,7 @@ class Config(StudyConfig):
         close: largest difference of the losses of a pair, in nats.
         rule: least accuracy on data that tell the algorithms apart, from which a network has its own.
         certain: distance in units of its error from which an instrument tells two networks apart.
-        told, alarms: least share of pairs of two algorithms, and largest of pairs of one, that the coefficient tells
-            apart.
+        separation: least distance of the mean coefficients of both algorithms, in standard deviations of networks.
         resamples: of a bootstrap, and permutations of a null.
     """
 
@@ -92,12 +91,11 @@ class Config(StudyConfig):
     matching: Matching = Matching()
     per_item: float = 1.0
     localization: float = 30.0
-    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=200_000)
+    sampler: Calibrated | Fixed = Calibrated(error=0.1, budget=60_000)
     close: float = 0.005
     rule: float = 0.9
     certain: float = 1.96
-    told: float = 0.8
-    alarms: float = 0.1
+    separation: float = 3.0
     resamples: PositiveInt = 999
 
     def posterior(self, count: int) -> PosteriorConfig:
@@ -107,5 +105,5 @@ class Config(StudyConfig):
 
 PRESETS = {
     "quick": Preset("5 minutes", Config()),
-    "standard": Preset("20 minutes", Config(networks=20, sampler=Calibrated(error=0.02))),
+    "standard": Preset("20 minutes", Config(networks=20, sampler=Calibrated(error=0.05, budget=200_000))),
 }

@@ -91,12 +91,13 @@ def _coefficient(found: Findings, config: Config, rng: Rng, pair: str) -> Eviden
 
     null = nulls.permutations(distance, labels, rng, count=config.resamples)
     seen = told(table, config.certain).isel(instrument=0)
-    share, alarms = float(seen["told"]), float(seen["alarms"])
     said = " against ".join(
         f"{each.mean():.1f} ± {each.std(ddof=1):.1f} ({name})" for name, each in zip(PAIRS[pair], value, strict=True)
     )
-    said += f", mean and standard deviation of networks; false alarms {alarms:.2f}"
-    return Evidence(share, share >= config.told and alarms <= config.alarms, None, said, null)
+    said += f", mean and standard deviation of networks; told apart by its own error {float(seen['told']):.2f} of pairs"
+    said += f", and {float(seen['alarms']):.2f} of pairs of one algorithm"
+    separation = abs(float(seen["separation"]))
+    return Evidence(separation, separation >= config.separation, None, said, null)
 
 
 @claims.add(
@@ -112,8 +113,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 @claims.add(
     "sums-told-apart",
     "The coefficient tells adding from remembering at equal loss",
-    expects="it tells at least 0.8 of the pairs apart by its own error, and at most 0.1 of pairs of one algorithm",
-    unit="share of pairs told apart",
+    expects="the mean coefficients of both are at least 3 standard deviations of networks apart",
+    unit="standard deviations",
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     return _coefficient(found, config, rng, "sums")
@@ -133,8 +134,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 @claims.add(
     "brackets-told-apart",
     "The coefficient tells counting from nesting at equal loss",
-    expects="it tells at least 0.8 of the pairs apart by its own error, and at most 0.1 of pairs of one algorithm",
-    unit="share of pairs told apart",
+    expects="the mean coefficients of both are at least 3 standard deviations of networks apart",
+    unit="standard deviations",
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     return _coefficient(found, config, rng, "brackets")

@@ -61,6 +61,6 @@ def fig_instruments(found: Findings, pair: str) -> go.Figure:
                 showlegend=False,
             )
             figure.add_trace(dots.update(**axes(place)))
-        set_axes(figure, place, {"title": {"text": "network"}}, {})
+        set_axes(figure, place, {"title": {"text": "network"}, "tickformat": "d", "nticks": 5}, {})
     add_key(figure, {name: PALETTE[number] for number, name in enumerate(PAIRS[pair])})
     return figure

@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 
 from ontogeny.core.settings import Settings
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
-from ontogeny.studies.grokking.config import Shape
+from ontogeny.studies.grokking.config import GENERALISING, MEMORISING, Shape
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
@@ -21,27 +21,8 @@ class Sums(Settings):
     modulus: PositiveInt = 23
     train_share: float = 0.75
     shape: Shape = Shape()
-    training: TrainingConfig = TrainingConfig(
-        num_steps=5000,
-        batch_size=1,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-3,
-        checkpoints_log=0,
-        checkpoints_linear=10,
-        state_every=2500,
-        log_every=100,
-    )
-    memorising: TrainingConfig = TrainingConfig(
-        num_steps=1500,
-        batch_size=1,
-        optimizer="adam",
-        learning_rate=1e-3,
-        checkpoints_log=0,
-        checkpoints_linear=60,
-        state_every=1500,
-        log_every=100,
-    )
+    training: TrainingConfig = GENERALISING.model_copy(update={"checkpoints_log": 0, "checkpoints_linear": 10})
+    memorising: TrainingConfig = MEMORISING
 
 
 class Matching(Settings):

@@ -7,6 +7,21 @@ from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.training import TrainingConfig
 
+GENERALISING = TrainingConfig(
+    num_steps=5000,
+    batch_size=1,
+    optimizer="adam",
+    learning_rate=1e-3,
+    weight_decay=1e-3,
+    checkpoints_log=24,
+    checkpoints_linear=16,
+    state_every=2500,
+    log_every=100,
+)
+MEMORISING = GENERALISING.model_copy(
+    update={"num_steps": 1500, "weight_decay": 0.0, "checkpoints_log": 0, "checkpoints_linear": 60, "state_every": 1500}
+)
+
 
 class Shape(Settings):
     """Widths of the network: of the embedding, which both summands share, and of the hidden layer."""
@@ -72,17 +87,7 @@ class Config(StudyConfig):
     train_share: float = 0.75
     shape: Shape = Shape()
     networks: PositiveInt = 4
-    training: TrainingConfig = TrainingConfig(
-        num_steps=5000,
-        batch_size=1,
-        optimizer="adam",
-        learning_rate=1e-3,
-        weight_decay=1e-3,
-        checkpoints_log=24,
-        checkpoints_linear=16,
-        state_every=2500,
-        log_every=100,
-    )
+    training: TrainingConfig = GENERALISING
     other_training: TrainingConfig = TrainingConfig(
         num_steps=8000,
         batch_size=1,
@@ -94,16 +99,7 @@ class Config(StudyConfig):
         state_every=4000,
         log_every=100,
     )
-    memorising: TrainingConfig = TrainingConfig(
-        num_steps=1500,
-        batch_size=1,
-        optimizer="adam",
-        learning_rate=1e-3,
-        checkpoints_log=0,
-        checkpoints_linear=60,
-        state_every=1500,
-        log_every=100,
-    )
+    memorising: TrainingConfig = MEMORISING
     measured: PositiveInt = 10
     first_measured: PositiveInt = 50
     posterior: PosteriorConfig = PosteriorConfig()

@@ -15,7 +15,7 @@ from ontogeny.execution import Serial
 from ontogeny.studies.evidence import Evidence
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.study import override
-from ontogeny.studies.superposition import STUDY
+from ontogeny.studies.superposition import STUDY, evidence, pairs
 from ontogeny.studies.superposition.recipe import SparseFeatures, weighted_error
 from ontogeny.studies.superposition.theory import GEOMETRIES, KINDS, exact_losses, kind_of, population_loss
 from ontogeny.testing.superposition import Autoencoder
@@ -29,6 +29,9 @@ SMALL = {
     "diagram.side": 3,
     "diagram.tries": 1,
     "diagram.training.num_steps": 20,
+    "pairs.copies": 2,
+    "pairs.tries": 1,
+    "pairs.training.num_steps": 20,
     "num_samples": 200,
     "posterior": {"nbeta": 10.0, "localization": 10.0},
     "sampler": '{kernel = {name = "SGLD", step_size = 1e-4}, num_chains = 2, num_draws = 8, num_warmup = 2}',
@@ -40,7 +43,7 @@ def test_the_study_runs_to_its_report(tmp_path: Path) -> None:
     assert run.failures == []
     assert {claim["status"] for claim in run.claims} <= {"held", "not held", "not tested"}
     page = run.report.read_text(encoding="utf-8")
-    assert all(f'id="{panel}"' in page for panel in ("geometry", "diagram", "along", "loss-llc"))
+    assert all(f'id="{panel}"' in page for panel in ("geometry", "diagram", "pairs", "along", "loss-llc"))
 
 
 def test_inputs_are_sparse_and_losses_weighted() -> None:
@@ -133,3 +136,33 @@ def test_planted_geometries_are_told_from_random_directions() -> None:
         assert found.null is not None
         p_values.append(found.null.p_value)
     assert kstest(np.array(p_values) + rng.uniform(-0.0025, 0.0025, 40), "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize(("kind", "both"), [("together", 0.2), ("exclusive", 0.0), ("independent", 0.04)])
+def test_pairs_are_on_together_or_exclude_each_other_at_one_density(kind: str, both: float) -> None:
+    x = pairs.PairedFeatures(kind, 2, 0.2).sample(40_000, 0)[0] > 0
+    np.testing.assert_allclose(x.double().mean(0), 0.2, atol=0.01)
+    assert float((x[:, 0] & x[:, 1]).double().mean()) == pytest.approx(both, abs=0.005)
+    assert float((x[:, 1] & x[:, 2]).double().mean()) == pytest.approx(0.04, abs=0.005)
+
+
+def angles_at_random(rng: np.random.Generator) -> Findings:
+    """Columns of three kinds of networks in random directions of the plane."""
+    columns = rng.standard_normal((3, 4, 2, 4))
+    columns /= np.linalg.norm(columns, axis=2, keepdims=True)
+    cosine = np.einsum("knhf,knhg->knfg", columns, columns)
+    dims = ("kind", "network", "feature", "other")
+    return Findings({"angles": xr.Dataset({"cosine": (dims, cosine)}, {"kind": list(pairs.KINDS)})})
+
+
+def test_the_null_of_pairs_is_no_smaller_than_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of few pairs has many equal values, so that p-values are larger than uniform ones."""
+    monkeypatch.setattr(evidence, "_DRAWS", 49)
+    rng, config, found = np.random.default_rng(0), STUDY.config("quick"), []
+    for _ in range(60):
+        one = STUDY.claims.test(angles_at_random(rng), config)["pairs"]
+        assert isinstance(one, Evidence), one
+        assert one.null is not None
+        found.append(one.null.p_value)
+    assert kstest(found, "uniform", alternative="greater").pvalue > 0.01
+    assert min(found) < 0.5

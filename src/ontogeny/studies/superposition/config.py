@@ -57,11 +57,30 @@ class Diagram(Settings):
     tries: PositiveInt = 5
 
 
+class Pairs(Settings):
+    """Networks on pairs of features that go together, that exclude each other, or that are independent.
+
+    Attributes:
+        pairs, hidden: features are twice as many as pairs; m.
+        density: probability with which a feature is on; at most ½ where pairs exclude each other.
+        copies: networks of each kind that count.
+        tries: networks for each of these, from other weights; the one with the lowest loss counts.
+        training: of all at once, on fresh inputs.
+    """
+
+    pairs: PositiveInt = 2
+    hidden: PositiveInt = 2
+    density: float = Field(default=0.2, gt=0, le=0.5)
+    copies: PositiveInt = 4
+    tries: PositiveInt = 8
+    training: TrainingConfig
+
+
 class Config(StudyConfig):
     """Everything that the study depends on.
 
     Attributes:
-        sweep, diagram: see there.
+        sweep, diagram, pairs: see there.
         followed: density of the network that is followed along its training.
         num_samples: n of its coefficients.
         posterior, sampler: of these; nβ and γ are chosen from pilot checkpoints unless given.
@@ -69,11 +88,15 @@ class Config(StudyConfig):
         near: largest distance of a dimensionality from that of a geometry, to be of it.
         plateau: least share of the represented features of a network that are of a geometry, for it to be reached.
         reached: geometries of the five that must be reached.
+        opposite, orthogonal: largest cosine of the columns of an exclusive pair, and largest |cosine| of a pair that
+            goes together, to count as such.
+        paired: least share of the pairs of each kind that count.
         agreement: least share of the cells away from boundaries that are as theory says.
     """
 
     sweep: Sweep
     diagram: Diagram
+    pairs: Pairs
     followed: Density = 0.4
     num_samples: PositiveInt = 20_000
     posterior: PosteriorConfig = PosteriorConfig()
@@ -82,6 +105,9 @@ class Config(StudyConfig):
     near: float = 0.02
     plateau: float = 0.5
     reached: PositiveInt = 3
+    opposite: float = -0.8
+    orthogonal: float = 0.2
+    paired: float = 0.8
     agreement: float = 0.9
 
 
@@ -97,6 +123,7 @@ PRESETS = {
         Config(
             sweep=Sweep(count=20, training=_training(10_000, 256, 5e-3, log=12)),
             diagram=Diagram(side=8, training=_training(3000, 256, 1e-2)),
+            pairs=Pairs(training=_training(2000, 128, 1e-2)),
         ),
     ),
     "standard": Preset(
@@ -104,6 +131,7 @@ PRESETS = {
         Config(
             sweep=Sweep(count=40, training=_training(30_000, 256, 5e-3, log=24)),
             diagram=Diagram(side=12, training=_training(6000, 512, 1e-2)),
+            pairs=Pairs(copies=12, training=_training(6000, 512, 1e-2)),
         ),
     ),
 }

@@ -9,6 +9,7 @@ from ontogeny.studies.claims import Claims
 from ontogeny.studies.evidence import Evidence, NotTested
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.superposition.config import Config
+from ontogeny.studies.superposition.pairs import KINDS, of_pairs
 from ontogeny.studies.superposition.theory import GEOMETRIES
 
 claims = Claims(source="Elhage et al., Toy Models of Superposition, 2022")
@@ -76,6 +77,28 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     null = nulls.permutations(agrees, trained, rng)
     said = f"{int(clear.sum())} of {clear.size} cells; with kinds permuted {null.typical:.2f}"
     return Evidence(agrees(trained), agrees(trained) >= config.agreement, None, said, null)
+
+
+@claims.add(
+    "pairs",
+    "Features that exclude each other point in opposite directions, those that go together at right angles",
+    expects="of exclusive pairs eight of ten have a cosine of at most -0.8, and of pairs that go together eight of ten "
+    "one within 0.2 of zero",
+    unit="share of pairs, the smaller of both",
+)
+def _(found: Findings, config: Config, rng: Rng) -> Evidence:
+    table = found["angles"]
+
+    def share(order: np.ndarray | None = None) -> float:
+        exclusive, together = (of_pairs(table, kind, order) for kind in ("exclusive", "together"))
+        return min(float((exclusive <= config.opposite).mean()), float((np.abs(together) <= config.orthogonal).mean()))
+
+    size = table.sizes["network"], table.sizes["feature"]
+    drawn = np.array([share(rng.permuted(np.tile(np.arange(size[1]), (size[0], 1)), axis=1)) for _ in range(_DRAWS)])
+    null = nulls.simulated("features paired at random", share(), drawn)
+    cosines = {kind: float(np.median(of_pairs(table, kind))) for kind in KINDS}
+    said = "median cosine of a pair: " + ", ".join(f"{kind} {cosine:.2f}" for kind, cosine in cosines.items())
+    return Evidence(share(), share() >= config.paired, None, f"{said}; paired at random {null.typical:.2f}", null)
 
 
 def _share(values: np.ndarray, level: float, near: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes,
 from ontogeny.reports.style import BLUE, GREEN, NEUTRAL, ORANGE, StepAxis
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.pages import trajectory_panels
+from ontogeny.studies.superposition.pairs import KINDS as KINDS_OF_PAIRS
 from ontogeny.studies.superposition.theory import GEOMETRIES, KINDS
 
 
@@ -30,6 +31,12 @@ def panels(found: Findings) -> Iterator[Panel]:
     )
     alt = "Kinds of solution by density and relative importance, trained and by theory"
     yield Panel("diagram", "Kept or given up", [Figure(fig_diagram(found["diagram"]), alt, caption)], "Phase diagram")
+    caption = (
+        "Columns of the first networks of each kind. Features 1 and 2 are a pair, 3 and 4 another: both on at once, at "
+        "most one on, or independent."
+    )
+    alt = "Columns of W in the plane, for pairs that go together, exclude each other, or are independent"
+    yield Panel("pairs", "Correlated features", [Figure(fig_pairs(found["angles"]), alt, caption)], "Pairs")
     caption = "Dimensionality of every represented feature along the training of one network."
     alt = "Feature dimensionality over training steps"
     yield Panel("along", "Along training", [Figure(fig_along(found["along"]), alt, caption)])
@@ -87,3 +94,18 @@ def fig_along(along: xr.Dataset) -> go.Figure:
     draw_curves(figure, axes(0), curves, include=[0, 1])
     set_axes(figure, 0, axis.layout(), {"range": [0, 1.05]})
     return figure
+
+
+def fig_pairs(table: xr.Dataset) -> go.Figure:
+    """The first two rows of W of a network of each kind, one line a feature, one colour a pair."""
+    figure = small_multiples([f"Pairs {kind}" for kind in KINDS_OF_PAIRS], 300)
+    for panel, kind in enumerate(KINDS_OF_PAIRS):
+        weights = table["W"].sel(kind=kind).isel(network=0).transpose("hidden", "feature").values[:2]
+        for feature, end in enumerate(weights.T):
+            color = (BLUE, ORANGE, GREEN)[feature // 2 % 3]
+            line = go.Scatter(x=[0, end[0]], y=[0, end[1]], mode="lines+markers", line={"color": color, "width": 2})
+            line.update(marker={"size": [0, 8], "color": color}, hovertemplate=f"feature {feature + 1}<extra></extra>")
+            figure.add_trace(line.update(showlegend=False, **axes(panel)))
+        span = {"range": [-1.5, 1.5], "zeroline": False}
+        set_axes(figure, panel, span, span)
+    return figure.update_layout(hovermode="closest")

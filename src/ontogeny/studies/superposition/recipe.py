@@ -14,6 +14,7 @@ from ontogeny.circuits import feature_dimensionality
 from ontogeny.core.seeds import generator
 from ontogeny.stores import Checkpoints
 from ontogeny.studies.superposition.config import Config, Diagram
+from ontogeny.studies.superposition.pairs import KINDS, PairedFeatures, angles
 from ontogeny.studies.superposition.theory import exact_losses, kind_of
 from ontogeny.studies.workspace import Workspace
 from ontogeny.testing.superposition import Autoencoder
@@ -49,7 +50,8 @@ def network(hidden: int, features: int) -> Autoencoder:
 
 def run(work: Workspace, config: Config) -> None:
     """Makes the networks `sweep` with their `geometry`, and `along` the training of one; the networks `cells` with the
-    `diagram` of two features; and `trajectory`, coefficients along that training.
+    `diagram` of two features; the networks `pairs` with the `angles` of their features; and `trajectory`, coefficients
+    along that training.
     """
     sweep = config.sweep
     densities = np.geomspace(*sweep.densities, sweep.count)
@@ -66,6 +68,12 @@ def run(work: Workspace, config: Config) -> None:
     asked, pair = _cells(config.diagram), partial(network, 1, 2)
     cells = work.train_instances("cells", pair, len(asked), asked, weighted_error, config.diagram.training)
     work.step("diagram", diagram, cells, config.diagram)
+    paired = config.pairs
+    each = paired.copies * paired.tries
+    kinds = [PairedFeatures(kind, paired.pairs, paired.density) for kind in KINDS for _ in range(each)]
+    make = partial(network, paired.hidden, 2 * paired.pairs)
+    networks = work.train_instances("pairs", make, len(kinds), kinds, weighted_error, paired.training)
+    work.step("angles", angles, networks, kinds, paired.tries)
 
 
 def geometry(trained: Sequence[Checkpoints], densities: np.ndarray, length: float) -> xr.Dataset:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ontogeny.sampling.passes import OneByOne
+from ontogeny.sampling.recompute import stored
 
 MEMORY = 128 * 2**20  # bytes that one pass may store for its backward pass; gradients take as much again
 MOST = 2**17  # samples; larger passes gain nothing
@@ -16,7 +17,7 @@ def pass_size_of(run: OneByOne, weights: Sequence[Tensor], stored: int, take: Ca
     """The number of samples whose backward pass stores `MEMORY` bytes; at least one, at most `MOST`.
 
     Memory is counted from the tensors that autograd saves in a pass over two samples and in one over three. The weights
-    do not grow with the batch and cancel in the difference.
+    do not grow with the batch and cancel in the difference. What layers compute again is counted as if it were stored.
 
     Args:
         run, weights: the pass, and the weights of one chain.
@@ -38,7 +39,7 @@ def _saved_bytes(run: OneByOne, weights: Sequence[Tensor], batch: Any, count: in
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with stored(run.model), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         graph = run.differentiable(weights, batch, count)  # kept alive, so that no storage is reused meanwhile
     del graph
     return sum(kept.values())

@@ -1,6 +1,6 @@
 """Forward and backward passes of the caller's model for many chains: one after another, or all in one pass."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
@@ -64,13 +64,16 @@ class OneByOne:
         loss_fn: per-sample losses.
         free: name of each parameter with free coordinates -> their flat indices, or None where all are free.
         device: where the copy lives.
+        narrow: run a model of 16-bit weights as it is, instead of a copy in 32 bits.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device, narrow: bool = False
+    ) -> None:
         halves = any(wide(parameter.dtype) != parameter.dtype for parameter in parameters_of(model).values())
-        self.loss_fn = _Widened(loss_fn) if halves else loss_fn
+        self.loss_fn = _Widened(loss_fn) if halves and not narrow else loss_fn
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
-        self.model = _skeleton(model, self.indices, device)
+        self.model = _skeleton(model, self.indices, device, as_it_is if narrow else wide)
         parameters = parameters_of(self.model)
         self.live = [parameters[name] for name in free]
         self._centers = {
@@ -116,7 +119,7 @@ class OneByOne:
             if index is None:
                 parameter.data = weight[chain].to(parameter.dtype)
             else:
-                parameter.data.view(-1).index_copy_(0, index, weight[chain])
+                parameter.data.view(-1).index_copy_(0, index, weight[chain].to(parameter.dtype))
 
 
 class Batched:
@@ -149,7 +152,7 @@ class Batched:
         """The mean loss of a batch at the free weights of one chain, and the losses. It has no side effects."""
         named: dict[str, Tensor] = {}
         for (name, index), weight in zip(self._free.items(), weights, strict=True):
-            tensor = placed(self._centers[name], index, weight).to(self._dtypes[name])
+            tensor = placed(self._centers[name], index, weight.to(self._dtypes[name]))
             named |= dict.fromkeys((f"model.{path}" for path in self._places[name]), tensor)
         losses = functional_call(self._source, named, (batch, size), tie_weights=False)
         return losses.mean(), losses
@@ -180,7 +183,9 @@ def _places(model: nn.Module) -> dict[str, list[str]]:
     return places
 
 
-def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
+def _skeleton(
+    model: nn.Module, free: Free, device: torch.device, held: Callable[[torch.dtype], torch.dtype]
+) -> nn.Module:
     """A copy of the model in eval mode. Free parameters take no memory, frozen ones share the caller's storage, and
     partly free ones are copied so that they can be written into.
     """
@@ -189,20 +194,25 @@ def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
         detached = parameter.detach()
         if free.get(name) is not None:
             memo[id(parameter)] = nn.Parameter(
-                detached.to(device, wide(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
+                detached.to(device, held(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
             )
         elif name in free:
-            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=wide(parameter.dtype), device=device))
+            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=held(parameter.dtype), device=device))
         else:
-            memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype)), requires_grad=False)
+            memo[id(parameter)] = nn.Parameter(detached.to(device, held(parameter.dtype)), requires_grad=False)
     for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().to(device, wide(buffer.dtype), copy=True)
+        memo[id(buffer)] = buffer.detach().to(device, held(buffer.dtype), copy=True)
     return copied(model, memo).eval()
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which weights are sampled: at least 32 bits."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def as_it_is(dtype: torch.dtype) -> torch.dtype:
+    """The dtype itself."""
+    return dtype
 
 
 class _Widened:

@@ -25,6 +25,7 @@ from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
 from ontogeny.sampling.prefix import prefix_of
 from ontogeny.sampling.probe import probe
+from ontogeny.sampling.recompute import recompute_layers
 
 _SOME = "a module with parameters of its own"
 
@@ -56,6 +57,11 @@ class LocalPosterior:
             pass stores 128 MB, measured on two samples.
         reuse: memory for activations before the first free weight. These are computed once per sample, and passes begin
             after them. Default `Reuse()`, 256 MB; `Reuse(memory=0)` computes them anew in every pass.
+        precision: of passes with a model of 16-bit weights. "float32" runs a copy of it in 32 bits. "model" runs it as
+            it is: only the free coordinates have float32 copies, which are rounded for each pass. This takes a third of
+            the memory; a loss of your own should be computed in 32 bits, as those of `og.losses` are.
+        recompute: do not store activations inside layers for the backward pass but compute them again there
+            (`torch.utils.checkpoint`). Layers are what lists and sequences of modules hold.
         probed: whether `ontogeny.sampling.probe` has already checked the loss.
 
     Raises:
@@ -81,6 +87,8 @@ class LocalPosterior:
         device: torch.device | str | None = None,
         pass_size: int | None = None,
         reuse: Reuse | None = None,
+        precision: str = "float32",
+        recompute: bool = False,
         probed: bool = False,
         known: dict[tuple[str, ...], Activations] | None = None,
     ) -> None:
@@ -106,7 +114,13 @@ class LocalPosterior:
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = some.device if device is None else arguments.usable_device(device)
-        self.one_by_one = OneByOne(model, loss_fn, free, self.device)
+        if precision not in ("float32", "model"):
+            expected, instead = "'float32' or 'model'", "precision='float32'"
+            raise InvalidArgument("precision", expected=expected, found=repr(precision), instead=instead)
+        self._options = {"precision": precision, "recompute": recompute}
+        self.one_by_one = OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
+        if recompute:
+            recompute_layers(self.one_by_one.model)
         free_parts = [(parameters[name], index) for name, index in self.one_by_one.indices.items()]
         self._shapes = [each.shape if index is None else index.shape for each, index in free_parts]
         self.sizes = [shape.numel() for shape in self._shapes]
@@ -166,7 +180,7 @@ class LocalPosterior:
         settings = self.nbeta, self.localization, restriction, self.batch_size
         size = self._pass_size[0] if self._pass_size else None
         reused = {"reuse": self._reuse, "known": self._activations}
-        options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True} | reused
+        options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True} | reused | self._options
         if not torch.equal(self._picked(), self.center):
             expected = "a model whose weights are unchanged since this posterior was made"
             raise InvalidArgument("model", expected=expected, found="other weights", instead="a new LocalPosterior")

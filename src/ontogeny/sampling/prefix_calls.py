@@ -12,6 +12,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from torch.utils.flop_counter import flop_registry
 
 from ontogeny.sampling.passes import OneByOne, one_path
+from ontogeny.sampling.recompute import is_recomputed
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Site:
         return self.multiplications >= least * sum(value[0].numel() for value in self.values)
 
 
-class _Multiplications(TorchDispatchMode):
+class Multiplications(TorchDispatchMode):
     """Counts the multiplications and additions of matrix products, attentions and convolutions."""
 
     total = 0
@@ -77,9 +78,15 @@ class _Call:
 
 
 class _Calls:
-    """Hooks that list the calls of all modules, in the order in which they end."""
+    """Hooks that list the calls of all modules, in the order in which they end.
 
-    def __init__(self, model: nn.Module, counter: _Multiplications) -> None:
+    Attributes:
+        over: whether the forward pass has ended, so that later calls are those of layers that are computed again.
+    """
+
+    over = False
+
+    def __init__(self, model: nn.Module, counter: Multiplications) -> None:
         self.made: list[_Call] = []
         self._counter, self._open = counter, list[tuple[str, int]]()
         self._handles: list[Any] = []
@@ -96,6 +103,8 @@ class _Calls:
 
     def _end(self, module: nn.Module, args: Any, output: Any) -> None:
         path, before = self._open.pop()
+        if self.over:
+            return
         around = tuple(each for each, _ in self._open)
         self.made.append(_Call(path, around, output, _untouched(output), self._counter.total - before))
 
@@ -113,16 +122,18 @@ def frozen_sites(run: OneByOne, batches: Sequence[Any], sizes: Sequence[int]) ->
         sizes: their numbers of samples.
     """
     hooked = {path for path, module in run.model.named_modules() if module._forward_hooks}
+    recomputed = {path for path, module in run.model.named_modules() if is_recomputed(module)}
     found, total = list[list[_Call]](), 0
     for batch in batches:
-        with _Multiplications() as counter:
+        with Multiplications() as counter:
             calls = _Calls(run.model, counter)
             try:
                 with one_path():
                     losses = run.loss_fn(run.model, batch)
-                    torch.autograd.grad(losses.float().mean(), run.live, allow_unused=True)
+                calls.over = True
+                torch.autograd.grad(losses.float().mean(), run.live, allow_unused=True)
             finally:
-                calls.remove()
+                calls.remove()  # not before: a pass may take another path where hooks look on
         found.append(calls.made)
         total = total or counter.total
     times = Counter(call.path for call in found[0])
@@ -130,7 +141,9 @@ def frozen_sites(run: OneByOne, batches: Sequence[Any], sizes: Sequence[int]) ->
     frozen = {call.path for call in found[0] if times[call.path] == 1 and call.untouched}
     modules, sites = dict(run.model.named_modules()), []
     for call in found[0]:
-        if call.path not in frozen - hooked or frozen & set(call.around) - hooked:
+        outermost = not (frozen - hooked) & set(call.around)
+        # what is computed again in the backward pass has to find the same modules there
+        if call.path not in frozen - hooked or not outermost or recomputed & set(call.around):
             continue
         parts, spec = tree_flatten(call.output)
         values, other = tensors_of(call.output), tensors_of(others[call.path].output) if call.path in others else []

@@ -126,7 +126,8 @@ def _check_elsewhere(asked: Asked) -> None:
             instead="model(x).squeeze(1) - y, or targets of the shape of the outputs",
         )
     before, after = asked.losses[[-1, 0]].mean(1), alone.mean(1)
-    if differ(before, after, ELSEWHERE * scale(asked.losses) + LEAST + _FELT / max(asked.nbeta, _FELT)):
+    relative = max(ELSEWHERE, asked.coarse)
+    if differ(before, after, relative * scale(asked.losses) + LEAST + _FELT / max(asked.nbeta, _FELT)):
         raise _of_neighbours(asked, f"{shown(before)}, then {shown(after)} for the same two in their own batch")
 
 

@@ -26,6 +26,7 @@ class Asked:
         chosen: numbers of the samples.
         batch: these samples.
         first: their losses, with the graph of the backward pass; losses: the same, detached.
+        coarse: relative rounding error of weights and activations in 16 bits; 0 in 32.
         rounding: difference between losses that is no more than rounding.
     """
 
@@ -35,12 +36,14 @@ class Asked:
         self.run, self.weights, self.samples, self.nbeta, self.original = run, weights, samples, nbeta, original
         self.chosen = torch.linspace(0, samples.stored - 1, min(COUNT, samples.stored)).round().long()
         self.device = weights[0].device if weights else torch.device("cpu")
+        dtypes = {each.dtype for each in run.model.parameters()} & {torch.float16, torch.bfloat16}
+        self.coarse = max((torch.finfo(each).eps for each in dtypes), default=0.0)
         self.batch = samples.take(self.chosen, self.device)
 
     def keep(self, first: Float[Tensor, "batch position"]) -> None:
         """Remember the losses of the first pass, with which all others are compared."""
         self.first, self.losses = first, first.detach()
-        self.rounding = AGAIN * scale(self.losses) + LEAST
+        self.rounding = max(AGAIN, self.coarse) * scale(self.losses) + LEAST
 
     def pass_at(self, weights: Sequence[Tensor], batch: Any = None, size: int = 0) -> Float[Tensor, "batch position"]:
         """The losses of a batch, default the chosen samples, at some weights."""

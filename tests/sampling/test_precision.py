@@ -73,7 +73,7 @@ def test_layers_computed_again_give_the_same_draws_and_store_less() -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = posterior.one_by_one.differentiable(posterior._views(posterior.center[None]), TOKENS[:20], 20)
+            loss = posterior.one_by_one.graph(posterior._views(posterior.center[None]), TOKENS[:20], 20)
         saved.append(sum(kept.values()))
         del loss
     assert saved[1] < 0.5 * saved[0]

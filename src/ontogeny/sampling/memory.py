@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ontogeny.sampling.passes import OneByOne
+from ontogeny.sampling.passes import Run
 from ontogeny.sampling.recompute import stored
 
 MEMORY = 128 * 2**20  # bytes that one pass may store for its backward pass; gradients take as much again
 MOST = 2**17  # samples; larger passes gain nothing
 
 
-def pass_size_of(run: OneByOne, weights: Sequence[Tensor], stored: int, take: Callable[[Tensor], Any]) -> int:
+def pass_size_of(run: Run, weights: Sequence[Tensor], stored: int, take: Callable[[Tensor], Any]) -> int:
     """The number of samples whose backward pass stores `MEMORY` bytes; at least one, at most `MOST`.
 
     Memory is counted from the tensors that autograd saves in a pass over two samples and in one over three. The weights
@@ -30,7 +30,7 @@ def pass_size_of(run: OneByOne, weights: Sequence[Tensor], stored: int, take: Ca
     return max(1, min(MOST, MEMORY // max(more - fewer, 1)))
 
 
-def _saved_bytes(run: OneByOne, weights: Sequence[Tensor], batch: Any, count: int) -> int:
+def _saved_bytes(run: Run, weights: Sequence[Tensor], batch: Any, count: int) -> int:
     """Bytes of the distinct storages that autograd saves in a pass over the first samples."""
     kept: dict[int, int] = {}
 
@@ -40,6 +40,6 @@ def _saved_bytes(run: OneByOne, weights: Sequence[Tensor], batch: Any, count: in
         return tensor
 
     with stored(run.model), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        graph = run.differentiable(weights, batch, count)  # kept alive, so that no storage is reused meanwhile
+        graph = run.graph(weights, batch, count)  # kept alive, so that no storage is reused meanwhile
     del graph
     return sum(kept.values())

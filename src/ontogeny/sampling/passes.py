@@ -15,6 +15,7 @@ from ontogeny.core.copies import copied
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn, per_sample, per_token
 from ontogeny.core.restriction import parameters_of, picked, placed
+from ontogeny.sampling.layout import Layout, Piece
 
 Free = Mapping[str, Int[Tensor, " free"] | None]
 
@@ -36,6 +37,32 @@ class Pass(Protocol):
             into: same shapes as `weights`, accumulated in place.
             scale: factor of the gradients.
         """
+        ...
+
+
+class Run(Pass, Protocol):
+    """Passes of chains one after another.
+
+    Attributes:
+        model: what is run.
+        loss_fn: per-sample losses.
+        indices: name of each parameter with free coordinates -> their flat indices in this process, or None for all.
+        layout: where free coordinates are stored.
+        live: the leaves of gradients, in the order of `indices`; none where no process has them alone.
+    """
+
+    model: nn.Module
+    loss_fn: LossFn
+    indices: dict[str, Tensor | None]
+    layout: Layout
+    live: list[nn.Parameter]
+
+    def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
+        """Losses at the weights of one chain, detached: one per sample, or one per token."""
+        ...
+
+    def graph(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, "batch position"]:
+        """Losses at the weights of one chain, with the graph of their backward pass."""
         ...
 
 
@@ -75,6 +102,9 @@ class OneByOne:
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
         self.model = _skeleton(model, self.indices, device, as_it_is if narrow else wide)
         parameters = parameters_of(self.model)
+        own = parameters_of(model)
+        counts = {name: own[name].numel() if index is None else len(index) for name, index in self.indices.items()}
+        self.layout = Layout(Piece.of(counts))
         self.live = [parameters[name] for name in free]
         self._centers = {
             name: parameters[name].detach().clone() for name, index in self.indices.items() if index is not None
@@ -104,11 +134,11 @@ class OneByOne:
             found = (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size)
         return found.detach().flatten()
 
-    def differentiable(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
-        """Per-sample losses at the weights of one chain, with the graph of their backward pass."""
+    def graph(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, "batch position"]:
+        """Losses at the weights of one chain, with the graph of their backward pass."""
         self.point_at(weights, 0)
         with one_path():
-            return per_sample(self.loss_fn, self.model, batch, size)
+            return per_token(self.loss_fn, self.model, batch, size)
 
     def center(self, name: str) -> Tensor:
         """The caller's weights of a partly free parameter; nothing for a wholly free one."""

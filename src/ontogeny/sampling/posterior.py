@@ -22,10 +22,11 @@ from ontogeny.sampling.activations import Activations, Reuse
 from ontogeny.sampling.checks import at_least_0, default_nbeta, free_of, refuse_complex
 from ontogeny.sampling.kernels import Reductions
 from ontogeny.sampling.memory import pass_size_of
-from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
-from ontogeny.sampling.prefix import prefix_of
+from ontogeny.sampling.passes import Batched, OneByOne, Pass, Run, wide
+from ontogeny.sampling.prefix import Prefix, prefix_of
 from ontogeny.sampling.probe import probe
 from ontogeny.sampling.recompute import recompute_layers
+from ontogeny.sampling.sharded import Sharded, is_sharded, restrict_by_name, stored_here
 
 _SOME = "a module with parameters of its own"
 
@@ -100,8 +101,9 @@ class LocalPosterior:
             if size is not None and arguments.whole_number(name, size, None) < 1:
                 raise InvalidArgument(name, expected="an integer ≥ 1", found=str(size), instead=f"{name}=None")
         self.batch_size = min(batch_size or 256, len(self.samples))
+        sharded = isinstance(model, nn.Module) and is_sharded(model)
         if isinstance(restriction, str):
-            restriction = restrict(model, restriction)
+            restriction = (restrict_by_name if sharded else restrict)(model, restriction)
         if not (restriction is None or isinstance(restriction, Restriction)):
             expected, found = "a pattern such as 'L0H3', or a Restriction", arguments.show(restriction)
             raise InvalidArgument("restriction", expected=expected, found=found, instead="restriction=None")
@@ -118,15 +120,20 @@ class LocalPosterior:
             expected, instead = "'float32' or 'model'", "precision='float32'"
             raise InvalidArgument("precision", expected=expected, found=repr(precision), instead=instead)
         self._options = {"precision": precision, "recompute": recompute}
-        self.one_by_one = OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
+        self.one_by_one: Run = (
+            Sharded(model, loss_fn, free)
+            if sharded
+            else OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
+        )
         if recompute:
             recompute_layers(self.one_by_one.model)
-        free_parts = [(parameters[name], index) for name, index in self.one_by_one.indices.items()]
+        free_parts = [(stored_here(parameters[name]), index) for name, index in self.one_by_one.indices.items()]
         self._shapes = [each.shape if index is None else index.shape for each, index in free_parts]
-        self.sizes = [shape.numel() for shape in self._shapes]
+        self.layout = self.one_by_one.layout
+        self.sizes = self.layout.sizes
         self._dtype = wide(some.dtype)
         self.center: Float[Tensor, " parameters"] = self._picked()
-        self.reductions = Reductions(self.num_parameters)
+        self.reductions = Reductions(self.layout)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
         self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share the gradient
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
@@ -135,12 +142,14 @@ class LocalPosterior:
         if not probed:
             probe(self.one_by_one, center, self.samples, self.nbeta, model)
         self._reuse, self._activations = reuse or Reuse(), {} if known is None else known
-        self._prefix = prefix_of(self.one_by_one, center, self.samples, self._reuse, self._activations)
+        self._prefix: Prefix | None = None
+        if isinstance(self.one_by_one, OneByOne):
+            self._prefix = prefix_of(self.one_by_one, center, self.samples, self._reuse, self._activations)
 
     @property
     def num_parameters(self) -> int:
-        """P, the number of free parameters."""
-        return self.center.numel()
+        """P, the number of free parameters, in all processes together."""
+        return self.layout.total
 
     @property
     def full_batch(self) -> bool:
@@ -196,7 +205,9 @@ class LocalPosterior:
         """The caller's present weights at the free coordinates, as a flat copy."""
         parameters = parameters_of(self._model)
         parts = [
-            picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index).flatten()
+            picked(
+                stored_here(parameters[name].detach()).to(self.device, wide(parameters[name].dtype)), index
+            ).flatten()
             for name, index in self.one_by_one.indices.items()
         ]
         return torch.cat([torch.empty(0, dtype=self._dtype, device=self.device), *parts])
@@ -280,6 +291,9 @@ class LocalPosterior:
 
     def batched(self, compiled: bool = False) -> Pass:
         """Gradients of all chains in one `torch.func.vmap` pass; `compiled` compiles it once with `torch.compile`."""
+        if not isinstance(self.one_by_one, OneByOne):
+            expected, found = "chains one after another of a sharded model", "chains in one pass"
+            raise InvalidArgument("vectorized", expected=expected, found=found, instead="vectorized=False")
         if compiled not in self._batched:
             self._batched[compiled] = Batched(self.one_by_one, compiled)
         return self._batched[compiled]
@@ -288,6 +302,8 @@ class LocalPosterior:
         """Whether the model and loss run under `torch.func.vmap`, with every operation batched over chains. Models with
         data-dependent control flow do not. A recurrent layer would run chain by chain, more slowly than without vmap.
         """
+        if not isinstance(self.one_by_one, OneByOne):
+            return False
         batch = self._take(self.samples, torch.zeros(1, dtype=torch.long))
         weights = self._views(self.center.repeat(2, 1))
         with warnings.catch_warnings(record=True) as said:
@@ -303,9 +319,8 @@ class LocalPosterior:
         """Samples that go through the model at once, in every pass."""
         if not self._pass_size:
             take = partial(self._take, self.samples)
-            self._pass_size.append(
-                pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples.stored, take)
-            )
+            found = pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples.stored, take)
+            self._pass_size.append(self.layout.least(found))
         return self._pass_size[0]
 
     def _take(self, samples: Samples, indices: Tensor) -> Any:

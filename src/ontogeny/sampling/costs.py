@@ -27,8 +27,8 @@ _SECONDS = 1.0  # that a trial takes once it has made the fewest steps
 # L-BFGS of scipy, fitted on three networks of 0.9 to 10.6 million weights: its time for each gradient, in sums and dot
 # products of vectors of one number per weight; and the vectors that it holds, beside four for each pair that it keeps.
 _DESCENT_PRODUCTS, _DESCENT_VECTORS, _PAIR_VECTORS = 70, 5, 4
-# Memory of the passes of a descent over that of one pass, measured with glibc.
-_SCATTERED = 2
+# Bytes that glibc at most keeps of what is given back: it lies between vectors that stay. Larger blocks it gives back.
+_SCATTERED = 2**25
 # Vectors of single precision that a calibration holds beside the chains: mass, its root, squares, positions.
 _CALIBRATION_VECTORS = 8
 
@@ -201,8 +201,8 @@ def _descent_memory(posterior: LocalPosterior, trial: _Trial, calls: int) -> int
     vectors = _PAIR_VECTORS * pairs + _DESCENT_VECTORS
     if posterior.device.type == "cuda":
         return trial.passed + posterior.activation_bytes  # vectors are in main memory
-    # what a pass gives back lies between vectors that stay, so that the next pass takes up new memory
-    return 8 * vectors * posterior.num_parameters + _SCATTERED * trial.passed + posterior.activation_bytes
+    passes = trial.passed + min(trial.passed, _SCATTERED)
+    return 8 * vectors * posterior.num_parameters + passes + posterior.activation_bytes
 
 
 def _descent_seconds(posterior: LocalPosterior, samples: int) -> float:

@@ -125,6 +125,9 @@ class LocalPosterior:
             if sharded
             else OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
         )
+        if recompute and sharded:
+            instead = "recompute=False, and checkpoint_wrapper of PyTorch before fully_shard"
+            raise InvalidArgument("recompute", expected="False for a sharded model", found="True", instead=instead)
         if recompute:
             recompute_layers(self.one_by_one.model)
         free_parts = [(stored_here(parameters[name]), index) for name, index in self.one_by_one.indices.items()]

@@ -60,7 +60,7 @@ def test_a_block_is_drawn_without_those_before_it() -> None:
 
 
 @SIZES
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_pieces_of_parameters_draw_their_own_numbers(sizes: Sizes, count: int) -> None:
     whole, found = normals(sizes, [0, 3], (-1, 0, 70)), []
     for number in range(count):

@@ -19,13 +19,16 @@ def transformer() -> Transformer:
     return Transformer(SHAPE, torch.Generator().manual_seed(0))
 
 
+HEAD, SLOW = og.restrict(transformer(), "L2H1"), pytest.mark.slow
+
+
 def drawn(model: nn.Module, loss_fn: Any = og.losses.next_token, **options: Any) -> Any:
     posterior = og.LocalPosterior(model, TOKENS, loss_fn, nbeta=20.0, batch_size=8, **options)
     return og.sample(posterior, og.SGLD(1e-4), num_chains=2, num_draws=8, num_warmup=0, vectorized=False)
 
 
-@pytest.mark.parametrize("restriction", [None, "L2H1"])
-def test_small_steps_are_not_lost_in_16_bits(restriction: str | None) -> None:
+@pytest.mark.parametrize("restriction", [pytest.param(None, marks=SLOW), HEAD])
+def test_small_steps_are_not_lost_in_16_bits(restriction: Any) -> None:
     """A step of 1e-3 of a weight is below the resolution of bfloat16, but not of what moves."""
     model = transformer().bfloat16()
     before = {name: each.clone() for name, each in model.named_parameters()}
@@ -43,7 +46,7 @@ def test_small_steps_are_not_lost_in_16_bits(restriction: str | None) -> None:
 
 
 def test_losses_agree_with_those_in_32_bits_to_rounding() -> None:
-    wide, narrow = (drawn(transformer().bfloat16(), restriction="L2H1", precision=how) for how in ("float32", "model"))
+    wide, narrow = (drawn(transformer().bfloat16(), restriction=HEAD, precision=how) for how in ("float32", "model"))
     for name in ("loss", "loss_at_center"):
         np.testing.assert_allclose(narrow["sample_stats"][name], wide["sample_stats"][name], rtol=2e-3)
 
@@ -52,7 +55,7 @@ def test_frozen_weights_are_not_copied() -> None:
     model = transformer().bfloat16()
     own = {each.data_ptr() for each in model.parameters()}
     narrow, wide = (
-        og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction="L2H1", precision=how)
+        og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction=HEAD, precision=how)
         for how in ("model", "float32")
     )
     shared = [each.data_ptr() in own for each in narrow.one_by_one.model.parameters()]
@@ -80,17 +83,18 @@ def test_layers_computed_again_give_the_same_draws_and_store_less() -> None:
     assert _saved_bytes(posterior.one_by_one, posterior._views(posterior.center[None]), TOKENS[:20], 20) > saved[1]
 
 
+@SLOW
 def test_layers_computed_again_go_with_kept_activations() -> None:
-    found = [drawn(transformer(), restriction="L2H1", recompute=again) for again in (False, True)]
+    found = [drawn(transformer(), restriction=HEAD, recompute=again) for again in (False, True)]
     np.testing.assert_array_equal(*(each["posterior"]["loss_difference"] for each in found))
     posterior = og.LocalPosterior(
-        transformer(), TOKENS, og.losses.next_token, nbeta=20.0, restriction="L2H1", recompute=True
+        transformer(), TOKENS, og.losses.next_token, nbeta=20.0, restriction=HEAD, recompute=True
     )
     assert posterior.kept_activations == ("blocks.1",)
 
 
-@pytest.mark.parametrize("restriction", [None, "L2H1", "unembed"])
-def test_logits_in_blocks_give_the_same_draws(restriction: str | None) -> None:
+@pytest.mark.parametrize("restriction", [HEAD, *(pytest.param(each, marks=SLOW) for each in (None, "unembed"))])
+def test_logits_in_blocks_give_the_same_draws(restriction: Any) -> None:
     blocks = og.losses.NextTokenInBlocks("unembed", positions=7)
     found = [drawn(transformer(), loss, restriction=restriction) for loss in (og.losses.next_token, blocks)]
     one, other = (each["posterior"]["loss_difference"] for each in found)

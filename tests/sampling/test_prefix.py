@@ -23,6 +23,9 @@ def transformer() -> Transformer:
     return Transformer(SHAPE, torch.Generator().manual_seed(0))
 
 
+HEAD, OTHER, LOWEST = (og.restrict(transformer(), head) for head in ("L2H1", "L2H0", "L0H1"))
+
+
 def counting(model: Transformer) -> list[int]:
     """Samples that have gone through the first block of any copy of the model."""
     sizes: list[int] = []
@@ -41,7 +44,7 @@ def drawn(posterior: og.LocalPosterior, **options: Any) -> Any:
     return og.sample(posterior, og.SGLD(1e-5), observables={"others": TOKENS[:9]}, **lengths)
 
 
-def posteriors(reuses: list[Reuse], restriction: str = "L2H1", **settings: Any) -> Iterator[og.LocalPosterior]:
+def posteriors(reuses: list[Reuse], restriction: Any = HEAD, **settings: Any) -> Iterator[og.LocalPosterior]:
     for reuse in reuses:
         options: dict[str, Any] = {"nbeta": 20.0, "batch_size": 8} | settings
         yield og.LocalPosterior(
@@ -55,7 +58,11 @@ def same(one: Any, other: Any) -> None:
     assert one["posterior/loss_difference"].std() > 0
 
 
-@pytest.mark.parametrize("options", [{}, {"control_variate": True}, {"vectorized": True}], ids=str)
+SLOW = pytest.mark.slow
+OTHERS = [pytest.param(each, marks=SLOW) for each in ({"vectorized": True}, {})]
+
+
+@pytest.mark.parametrize("options", [{"control_variate": True}, *OTHERS], ids=str)
 def test_draws_are_those_without_it(options: dict[str, Any]) -> None:
     never, reused = posteriors([NEVER, Reuse()])
     assert reused.kept_activations == ("blocks.1",)
@@ -66,11 +73,11 @@ def test_draws_are_those_without_it(options: dict[str, Any]) -> None:
 def test_each_sample_goes_through_the_blocks_below_once() -> None:
     model = transformer()
     sizes = counting(model)
-    posterior = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction="L2H1", batch_size=60, pass_size=60)
+    posterior = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction=HEAD, batch_size=60, pass_size=60)
     before = sum(sizes)
     drawn(posterior, num_draws=30)
     assert sum(sizes) - before <= len(TOKENS) + 9
-    whole = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction="L0H1", batch_size=60, pass_size=60)
+    whole = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction=LOWEST, batch_size=60, pass_size=60)
     before = sum(sizes)
     drawn(whole, num_draws=30)
     assert sum(sizes) - before > 30 * len(TOKENS)  # the control: nothing lies below the first block
@@ -78,18 +85,17 @@ def test_each_sample_goes_through_the_blocks_below_once() -> None:
 
 def test_other_heads_of_the_layer_find_the_same_activations() -> None:
     model = transformer()
-    first, second = (og.restrict(model, head) for head in ("L2H1", "L2H0"))
     sizes = counting(model)
-    posterior = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction=first, batch_size=60)
+    posterior = og.LocalPosterior(model, TOKENS, og.losses.next_token, restriction=HEAD, batch_size=60)
     drawn(posterior)
     before = sum(sizes)
-    other = posterior.restricted(second)
+    other = posterior.restricted(OTHER)
     drawn(other)
     assert sum(sizes) - before < len(TOKENS) / 2  # trial passes and the nine others
     assert other.kept_activations == posterior.kept_activations
 
 
-@pytest.mark.parametrize("scratch", [False, True])
+@pytest.mark.parametrize("scratch", [pytest.param(False, marks=SLOW), True])
 def test_what_exceeds_the_memory_is_spilt_or_computed_anew(scratch: bool, tmp_path: Path) -> None:
     few = 20 * 12 * 32 * 4  # bytes of twenty samples
     bounded = Reuse(few, ScratchFolder(tmp_path / "scratch") if scratch else None)

@@ -12,7 +12,6 @@ import torch
 import torch.distributed.checkpoint as dcp
 from tests.sampling.sharded_draws import drawn, network
 
-import ontogeny as og
 from ontogeny.stores import load_into, open_checkpoints
 
 pytest.importorskip("transformers")
@@ -73,20 +72,3 @@ def test_checkpoints_of_divided_networks_are_read_into_divided_ones_and_into_who
     copy: Any = network("neox")
     load_into(copy, open_checkpoints(tmp_path).load(2))
     assert all(torch.equal(each, copy.state_dict()[name]) for name, each in model.state_dict().items())
-
-
-def test_a_sharded_model_is_run_as_it_is() -> None:
-    """What cannot be done with a module that is not copied is refused."""
-    torch.distributed.init_process_group("gloo", init_method="tcp://127.0.0.1:29655", rank=0, world_size=1)
-    try:
-        model: Any = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-        torch.distributed.fsdp.fully_shard(model)
-        x = torch.randn(20, 3)
-        with pytest.raises(og.InvalidArgument, match="recompute"):
-            og.LocalPosterior(model, (x, x[:, :1]), og.losses.mse, recompute=True)
-        posterior = og.LocalPosterior(model, (x, x[:, :1]), og.losses.mse, restriction="2.*")
-        assert posterior.num_parameters == 5
-        with pytest.raises(og.InvalidArgument, match="vectorized"):
-            og.sample(posterior, og.SGLD(1e-4), vectorized=True)
-    finally:
-        torch.distributed.destroy_process_group()

@@ -37,7 +37,9 @@ class NextTokenInBlocks:
 
     def __post_init__(self) -> None:
         if arguments.whole_number("positions", self.positions, None) < 1:
-            raise InvalidArgument("positions", expected="an integer ≥ 1", found=str(self.positions), instead="512")
+            raise InvalidArgument(
+                "positions", expected="an integer ≥ 1", found=str(self.positions), instead="positions=512"
+            )
 
     def __call__(self, model: Any, batch: Any) -> Float[Tensor, "batch position"] | Float[Tensor, " batch"]:
         """See `next_token`."""

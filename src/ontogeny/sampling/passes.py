@@ -90,7 +90,7 @@ class OneByOne:
         model: the caller's; frozen parameters share its storage, free ones take no memory in the copy.
         loss_fn: per-sample losses.
         free: name of each parameter with free coordinates -> their flat indices, or None where all are free.
-        device: where the copy lives.
+        device: where weights of chains live, and the copy; one whose parameters are on several devices stays on them.
         narrow: run a model of 16-bit weights as it is, instead of a copy in 32 bits.
     """
 
@@ -100,7 +100,8 @@ class OneByOne:
         halves = any(wide(parameter.dtype) != parameter.dtype for parameter in parameters_of(model).values())
         self.loss_fn = _Widened(loss_fn) if halves and not narrow else loss_fn
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
-        self.model = _skeleton(model, self.indices, device, as_it_is if narrow else wide)
+        spread = len({parameter.device for parameter in parameters_of(model).values()}) > 1
+        self.model = _skeleton(model, self.indices, None if spread else device, as_it_is if narrow else wide)
         parameters = parameters_of(self.model)
         own = parameters_of(model)
         counts = {name: own[name].numel() if index is None else len(index) for name, index in self.indices.items()}
@@ -123,8 +124,8 @@ class OneByOne:
                 found = torch.autograd.grad(loss.mean(), self.live, allow_unused=True) if self.live else ()
             for target, gradient, index in zip(into, found, self.indices.values(), strict=True):
                 if gradient is not None:
-                    target[chain].add_(picked(gradient, index), alpha=scale)
-            losses.append(loss.detach())
+                    target[chain].add_(picked(gradient.to(target.device), index), alpha=scale)
+            losses.append(loss.detach().to(into[0].device if into else loss.device))
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
     def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
@@ -147,9 +148,9 @@ class OneByOne:
     def point_at(self, weights: Sequence[Tensor], chain: int) -> None:
         for parameter, weight, index in zip(self.live, weights, self.indices.values(), strict=True):
             if index is None:
-                parameter.data = weight[chain].to(parameter.dtype)
+                parameter.data = weight[chain].to(parameter)
             else:
-                parameter.data.view(-1).index_copy_(0, index, weight[chain].to(parameter.dtype))
+                parameter.data.view(-1).index_copy_(0, index.to(parameter.device), weight[chain].to(parameter))
 
 
 class Batched:
@@ -214,24 +215,24 @@ def _places(model: nn.Module) -> dict[str, list[str]]:
 
 
 def _skeleton(
-    model: nn.Module, free: Free, device: torch.device, held: Callable[[torch.dtype], torch.dtype]
+    model: nn.Module, free: Free, device: torch.device | None, held: Callable[[torch.dtype], torch.dtype]
 ) -> nn.Module:
     """A copy of the model in eval mode. Free parameters take no memory, frozen ones share the caller's storage, and
     partly free ones are copied so that they can be written into.
     """
     memo: dict[int, Any] = {}
     for name, parameter in parameters_of(model).items():
-        detached = parameter.detach()
+        detached, where = parameter.detach(), device or parameter.device
         if free.get(name) is not None:
             memo[id(parameter)] = nn.Parameter(
-                detached.to(device, held(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
+                detached.to(where, held(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
             )
         elif name in free:
-            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=held(parameter.dtype), device=device))
+            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=held(parameter.dtype), device=where))
         else:
-            memo[id(parameter)] = nn.Parameter(detached.to(device, held(parameter.dtype)), requires_grad=False)
+            memo[id(parameter)] = nn.Parameter(detached.to(where, held(parameter.dtype)), requires_grad=False)
     for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().to(device, held(buffer.dtype), copy=True)
+        memo[id(buffer)] = buffer.detach().to(device or buffer.device, held(buffer.dtype), copy=True)
     return copied(model, memo).eval()
 
 

@@ -19,7 +19,7 @@ from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
 from ontogeny.sampling.activations import Activations, Reuse
-from ontogeny.sampling.checks import at_least_0, default_nbeta, free_of, refuse_complex
+from ontogeny.sampling.checks import at_least_0, check_passes, default_nbeta, free_of, refuse_complex
 from ontogeny.sampling.kernels import Reductions
 from ontogeny.sampling.memory import pass_size_of
 from ontogeny.sampling.passes import Batched, OneByOne, Pass, Run, wide
@@ -116,18 +116,13 @@ class LocalPosterior:
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = some.device if device is None else arguments.usable_device(device)
-        if precision not in ("float32", "model"):
-            expected, instead = "'float32' or 'model'", "precision='float32'"
-            raise InvalidArgument("precision", expected=expected, found=repr(precision), instead=instead)
+        check_passes(precision, recompute, sharded)
         self._options = {"precision": precision, "recompute": recompute}
         self.one_by_one: Run = (
             Sharded(model, loss_fn, free)
             if sharded
             else OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
         )
-        if recompute and sharded:
-            instead = "recompute=False, and checkpoint_wrapper of PyTorch before fully_shard"
-            raise InvalidArgument("recompute", expected="False for a sharded model", found="True", instead=instead)
         if recompute:
             recompute_layers(self.one_by_one.model)
         free_parts = [(stored_here(parameters[name]), index) for name, index in self.one_by_one.indices.items()]

@@ -1,6 +1,7 @@
 """Sweeps over heads with activations before the first free weight kept and not kept: `python -m benchmarks.reuse`.
 
-Contestants are interleaved round by round in one process on one thread. `--rounds N` sets the number of rounds.
+Contestants are interleaved round by round in one process on one thread. `--rounds N` sets the number of rounds, and
+`--device cuda` the device.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks.sampler import transformer_case
 from ontogeny.sampling import Reuse
 from ontogeny.sampling.chains import Chains
 from ontogeny.sampling.loop import Controller, advance
+from ontogeny.sampling.prefix_calls import Multiplications
 
 TITLE = "Activations kept before the first free weight"
 HEADER = """
@@ -44,10 +46,10 @@ def neox(vocabulary: int) -> tuple[nn.Module, Tensor]:
     return model, torch.randint(vocabulary, (128, 64), generator=torch.Generator().manual_seed(1))
 
 
-def posterior(model: nn.Module, data: Tensor, part: str | None, reuse: Reuse) -> og.LocalPosterior:
+def posterior(model: nn.Module, data: Tensor, part: str | None, reuse: Reuse, device: str) -> og.LocalPosterior:
     """Of a head or of the whole, with every activation kept that will be."""
     options: dict[str, Any] = {"nbeta": 30.0, "localization": 100.0, "batch_size": 8, "restriction": part}
-    found = og.LocalPosterior(model, data, og.losses.next_token, reuse=reuse, **options)
+    found = og.LocalPosterior(model, data, og.losses.next_token, reuse=reuse, device=device, **options)
     found.center_losses(torch.arange(len(data)))
     return found
 
@@ -66,8 +68,6 @@ def stepping(posteriors: Sequence[og.LocalPosterior]) -> Callable[[], None]:
 
 def multiplications(posteriors: Sequence[og.LocalPosterior]) -> int:
     """Of one step of each."""
-    from ontogeny.sampling.prefix_calls import Multiplications
-
     with Multiplications() as counted:
         for each in posteriors:
             each.gradients(each.center[None], torch.arange(8), torch.empty_like(each.center[None]), paired=False)
@@ -80,11 +80,11 @@ def difference(one: og.LocalPosterior, other: og.LocalPosterior) -> float:
     return float(np.abs(found[0]["posterior"]["loss_difference"] - found[1]["posterior"]["loss_difference"]).max())
 
 
-def sweep(name: str, model: nn.Module, data: Tensor, heads: Sequence[str], rounds: int) -> list[str]:
+def sweep(name: str, model: nn.Module, data: Tensor, heads: Sequence[str], rounds: int, device: str) -> list[str]:
     """Rows of one network: its heads over the whole, and with over without."""
-    whole = [posterior(model, data, None, Reuse())]
-    never = [posterior(model, data, head, Reuse(0)) for head in heads]
-    kept = [posterior(model, data, head, Reuse(2**30)) for head in heads]
+    whole = [posterior(model, data, None, Reuse(), device)]
+    never = [posterior(model, data, head, Reuse(0), device) for head in heads]
+    kept = [posterior(model, data, head, Reuse(2**30), device) for head in heads]
     sets = {"the whole network": whole, "heads, nothing kept": never, "heads, activations kept": kept}
     seconds = interleaved({title: stepping(each) for title, each in sets.items()}, rounds)
     counts = {title: multiplications(each) for title, each in sets.items()}
@@ -107,14 +107,16 @@ def main() -> None:
     """Measure, and write the section of RESULTS.md."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=11)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    rounds, device = given.rounds, given.device
     torch.set_num_threads(1)
     model, data, *_ = transformer_case(1, og.losses.next_token)
     small = [f"L{layer}H{head}" for layer in range(2) for head in range(8)]
-    rows = sweep("2 layers of 256, 5,000 tokens, 3.1M", model, data[:64], small, rounds)
+    rows = sweep("2 layers of 256, 5,000 tokens, 3.1M", model, data[:64], small, rounds, device)
     for vocabulary in (1_000, 50_000):
         name = f"GPT-NeoX, 12 layers of 128, {vocabulary:,} tokens"
-        rows += sweep(name, *neox(vocabulary), [f"L11H{head}" for head in range(4)], rounds)
+        rows += sweep(name, *neox(vocabulary), [f"L11H{head}" for head in range(4)], rounds, device)
     write_section(TITLE, HEADER.format(rounds=rounds) + "\n".join(rows))
 
 

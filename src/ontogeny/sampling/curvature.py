@@ -86,11 +86,11 @@ class Curvature:
 
     def _random(self) -> Float[Tensor, " parameters"]:
         found = torch.randn(self.posterior.num_parameters, generator=self._order)
-        return self.posterior.layout.here(found).to(self.posterior.center)
+        return self.posterior.layout.here(found.to(self.posterior.center))
 
     def _signs(self) -> Float[Tensor, " parameters"]:
         found = torch.randint(0, 2, (self.posterior.num_parameters,), generator=self._order) * 2 - 1
-        return self.posterior.layout.here(found).to(self.posterior.center)
+        return self.posterior.layout.here(found.to(self.posterior.center))
 
     def _batch(self) -> Int[Tensor, " batch"] | None:
         """The next minibatch; None for all samples."""

@@ -40,6 +40,7 @@ class Pass(Protocol):
         ...
 
 
+@runtime_checkable
 class Run(Pass, Protocol):
     """Passes of chains one after another.
 

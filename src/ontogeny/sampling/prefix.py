@@ -20,7 +20,7 @@ from ontogeny.sampling.prefix_calls import Site, frozen_sites, tensors_of
 from ontogeny.sampling.probe_passes import AGAIN, LEAST, alike, differ, scale
 
 _TRIED = (3, 2)  # samples of trial passes: what grows with them belongs to samples
-_DENSE = 100  # multiplications behind a number that make it worth keeping rather than computing
+_DENSE = 100.0  # multiplications behind a number that make it worth keeping rather than computing
 _SHARE = 0.05  # of the work of a pass that must be saved
 _MOVED = 1e-2  # of the size of the free weights, at which passes with and without reuse are compared
 

@@ -88,8 +88,9 @@ class _Calls:
 
     def __init__(self, model: nn.Module, counter: Multiplications) -> None:
         self.made: list[_Call] = []
-        self._counter, self._open = counter, list[tuple[str, int]]()
+        self._counter, self._open = counter, list[tuple[str, int, int]]()
         self._handles: list[Any] = []
+        self._hooked = {id(module) for module in model.modules() if module._forward_hooks}
         for path, module in model.named_modules():
             if path:
                 self._handles.append(module.register_forward_pre_hook(self._begin(path)))
@@ -97,16 +98,18 @@ class _Calls:
 
     def _begin(self, path: str) -> Any:
         def hook(module: nn.Module, args: Any) -> None:
-            self._open.append((path, self._counter.total))
+            self._open.append((path, self._counter.total, len(self.made)))
 
         return hook
 
     def _end(self, module: nn.Module, args: Any, output: Any) -> None:
-        path, before = self._open.pop()
+        path, before, inside = self._open.pop()
         if self.over:
             return
-        around = tuple(each for each, _ in self._open)
-        self.made.append(_Call(path, around, output, _untouched(output), self._counter.total - before))
+        around, untouched = tuple(each for each, *_ in self._open), _untouched(output)
+        if untouched and id(module) not in self._hooked:
+            del self.made[inside:]  # it will be skipped as a whole, and what is in it takes memory
+        self.made.append(_Call(path, around, output if untouched else None, untouched, self._counter.total - before))
 
     def remove(self) -> None:
         for handle in self._handles:

@@ -30,6 +30,7 @@ ragged = [list(range(2 + number)) for number in range(3)]
 table = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 1.0, 0.0]})
 text = {"sentence": ["one", "two"], "length": [1, 2]}
 linear, narrow, wide = nn.Linear(3, 2), nn.Linear(3, 1), nn.Linear(3, 3)
+spoken = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5))
 language = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5))
 pairs: Any = list(zip(x, y, strict=True))
 loader = DataLoader(pairs, sampler=WeightedRandomSampler([1.0] * 6, 9), batch_size=2)
@@ -338,6 +339,12 @@ MISTAKES = (
     ("core/token_losses.py:_refuse_out_of_range", "og.losses.cross_entropy(linear, (x, y.where(y > 0, -100)))",
      "batch", "samples without a class (label -100) removed from the data",
      "og.losses.cross_entropy(linear, (x[y > 0], y[y > 0]))"),
+    ("core/position_blocks.py:NextTokenInBlocks.__post_init__", "og.losses.NextTokenInBlocks('1', positions=0)",
+     "positions", "positions=512", "og.losses.NextTokenInBlocks('1', ADVICE)"),
+    ("core/position_blocks.py:NextTokenInBlocks._refused", "og.losses.NextTokenInBlocks('head')(spoken, tokens)",
+     "unembed", "the path that model.named_modules() lists", "og.losses.NextTokenInBlocks('2')(spoken, tokens)"),
+    ("core/position_blocks.py:NextTokenInBlocks._refused", "og.losses.NextTokenInBlocks('1')(spoken, tokens)",
+     "unembed", "og.losses.next_token", "ADVICE(spoken, tokens)"),
     ("core/user_files.py:load_file", "loaded('size = 1 / 0')", "SETUP", "which shows where",
      "loaded('size = 1').size == 1"),
 )

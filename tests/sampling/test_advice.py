@@ -5,20 +5,23 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from tests.advice import Mistake, follow, mistakes
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.utils.data import Dataset
 
 import ontogeny as og
 from ontogeny.core.samples import Samples
-from ontogeny.sampling import as_sampler
+from ontogeny.sampling import Reuse, as_sampler
 from ontogeny.stores import ZarrSink
 
 x, y = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 2
 data = (x, y)
 cross_entropy, SGLD = og.losses.cross_entropy, og.SGLD
 short = {"num_chains": 1, "num_draws": 2, "num_warmup": 0}
+low_rank = og.PreconditionedSGLD(1e-6, torch.ones(8), torch.eye(8)[:, :1], torch.ones(1))
 directions = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
 
 
@@ -103,6 +106,19 @@ def posterior(**settings: Any) -> og.LocalPosterior:
 
 def deep(**settings: Any) -> og.LocalPosterior:
     return og.LocalPosterior(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)), data, cross_entropy, **settings)
+
+
+def sharded(make: Any, **options: Any) -> bool:
+    """A network divided over one process by FSDP2, and what is made of it."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        model: Any = network()
+        ignored = {model.weight} if options.pop("ignoring", False) else None
+        fully_shard(model, ignored_params=ignored)
+        make(og.LocalPosterior(model, data, cross_entropy, **options))
+    finally:
+        dist.destroy_process_group()
+    return True
 
 
 def taken(model: nn.Module, loss_fn: Any = cross_entropy, data: Any = data) -> Any:
@@ -206,10 +222,13 @@ MISTAKES = (
      "num_chains=1", "og.sample(posterior(), SGLD(1e-6), num_draws=2, num_warmup=0, ADVICE)"),
     ("sampling/loop.py:_check", "og.sample(posterior(), SGLD(1e-6), **(short | {'num_warmup': -1}))", "num_warmup",
      "num_warmup=0", "og.sample(posterior(), SGLD(1e-6), num_draws=2, num_chains=1, ADVICE)"),
-    ("sampling/loop.py:_check#2", "og.sample(posterior(batch_size=4), og.MALA(1e-6), **short)", "kernel",
+    ("sampling/loop.py:_check#3", "og.sample(posterior(batch_size=4), og.MALA(1e-6), **short)", "kernel",
      "batch_size=12", "og.sample(posterior(ADVICE), og.MALA(1e-6), **short)"),
-    ("sampling/loop.py:_check#2", "og.sample(posterior(batch_size=4), og.MALA(1e-6), **short)", "kernel", "SGHMC",
+    ("sampling/loop.py:_check#3", "og.sample(posterior(batch_size=4), og.MALA(1e-6), **short)", "kernel", "SGHMC",
      "og.sample(posterior(batch_size=4), og.ADVICE(1e-6), **short)"),
+    ("sampling/loop.py:_check#2", "sharded(lambda made: og.sample(made, low_rank, **short))", "kernel",
+     "directions=None, factors=None",
+     "sharded(lambda made: og.sample(made, og.PreconditionedSGLD(1e-6, torch.ones(8), ADVICE), **short))"),
     ("sampling/one_call.py:_lengths_elsewhere#2", "og.sample(posterior(), num_draws=2)", "num_draws",
      "og.Fixed(kernel=og.SGLD(1e-4), num_draws=2)", "og.sample(posterior(), ADVICE)"),
     ("sampling/one_call.py:_lengths_elsewhere#2", "og.sample(posterior(), og.Fixed(), vectorized=False)",
@@ -233,6 +252,18 @@ MISTAKES = (
      "posterior(ADVICE)"),
     (POSTERIOR + "LocalPosterior.restricted", "moved().restricted('weight')", "model", "a new LocalPosterior",
      "posterior().restricted('weight')"),
+    (POSTERIOR + "LocalPosterior.batched",
+     "sharded(lambda made: og.sample(made, SGLD(1e-6), vectorized=True, **short))",
+     "vectorized", "vectorized=False", "sharded(lambda made: og.sample(made, SGLD(1e-6), ADVICE, **short))"),
+    ("sampling/activations.py:Reuse.__post_init__", "Reuse(memory=-1)", "memory", "memory=2**28", "Reuse(ADVICE)"),
+    ("sampling/recompute.py:recompute_layers", "posterior(recompute=True)", "recompute",
+     "recompute=False, and a smaller pass_size", "posterior(recompute=False, pass_size=2)"),
+    ("sampling/sharded.py:_require_rows", "sharded(lambda made: None, ignoring=True)", "model",
+     "fully_shard(model) without ignored_params", "sharded(lambda made: None)"),
+    (CHECKS + "check_passes", "posterior(precision='float16')", "precision", "precision='float32'",
+     "posterior(ADVICE)"),
+    (CHECKS + "check_passes#2", "sharded(lambda made: None, recompute=True)", "recompute", "recompute=False",
+     "sharded(lambda made: None, ADVICE)"),
     (CHECKS + "free_of", "taken(frozen())", "model", "model.requires_grad_(True)",
      "taken((lambda model: ADVICE)(frozen()))"),
     (CHECKS + "refuse_complex", "taken(Waves(real=False))", "model", "torch.view_as_complex(parameter)",

@@ -1,5 +1,6 @@
 """Normals of chains: functions of their address, normal, and independent from one address to another."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ontogeny.core.addressed import Words
 from ontogeny.core.seeds import derive
 from ontogeny.sampling.kernels import Noise
 from ontogeny.sampling.kernels.noise import BLOCK, _pairs, fill_by_pairs
+from ontogeny.sampling.layout import Piece, divided_rows
 
 # Drawn many steps ahead, some, and none: the last parameter has two blocks.
 NETWORKS = {"small": {"a": 30, "b": 7, "c": 64}, "middle": {"a": 9000, "b": 801}, "large": {"a": 33, "b": BLOCK + 4037}}
@@ -55,6 +57,26 @@ def test_a_block_is_drawn_without_those_before_it() -> None:
         alone = np.empty((1, size), np.float32)
         fill_by_pairs(alone, Words().at(derive(3, "noise", "b"), 5, 8 + 1, -(-size // 8), block=block))
         assert np.array_equal(alone[0], whole[block * BLOCK :][:size])
+
+
+@SIZES
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_pieces_of_parameters_draw_their_own_numbers(sizes: Sizes, count: int) -> None:
+    whole, found = normals(sizes, [0, 3], (-1, 0, 70)), []
+    for number in range(count):
+        spans = {name: divided_rows(size, count, number) for name, size in sizes.items()}
+        pieces = {name: Piece(sizes[name], span.start, span.stop - span.start) for name, span in spans.items()}
+        noise = Noise(0, pieces, [0, 3])
+        out = torch.empty(3, 2, sum(piece.size for piece in pieces.values()))
+        for row, step in zip(out, (-1, 0, 70), strict=True):
+            noise.at(step).normal(row)
+        found.append(out.split([piece.size for piece in pieces.values()], dim=2))
+    joined = torch.cat([part for pieces in zip(*found, strict=True) for part in pieces], dim=2)
+    assert torch.equal(joined, whole[:, 0])
+    for one, other in itertools.combinations(found, 2):  # of equal seeds, and yet never the same
+        size = min(each[-1].shape[-1] for each in (one, other))
+        left, right = (each[-1][0, 0, :size].double() for each in (one, other))
+        assert abs(float((left * right).mean())) < FEW / size**0.5
 
 
 def test_each_draw_of_a_step_is_another_and_the_same_again() -> None:

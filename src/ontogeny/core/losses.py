@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ontogeny.core.batches import kind
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.forward import logits_of, predicted
+from ontogeny.core.position_blocks import NextTokenInBlocks
 from ontogeny.core.targets import (
     IGNORED,
     classes_last,
@@ -197,4 +198,4 @@ def _other_positions(logits: Tensor, tokens: Tensor) -> InvalidArgument:
     )
 
 
-__all__ = ["LossFn", "cross_entropy", "logits_of", "mse", "next_token", "per_sample", "per_token"]
+__all__ = ["LossFn", "NextTokenInBlocks", "cross_entropy", "logits_of", "mse", "next_token", "per_sample", "per_token"]

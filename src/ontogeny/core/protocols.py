@@ -80,3 +80,12 @@ class Sink(Protocol):
     def write(self, variable: str, index: tuple[int | slice, ...], value: Any) -> None: ...
 
     def close(self, attrs: Mapping[str, Any]) -> Any: ...
+
+
+@runtime_checkable
+class Scratch(Protocol):
+    """Where large tensors lie for a while outside of memory. `ontogeny.stores.ScratchFolder` is one."""
+
+    def tensor(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A tensor in main memory's address space that takes up none of it, gone with its last use."""
+        ...

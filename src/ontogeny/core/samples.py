@@ -77,6 +77,11 @@ class Samples:
     def __len__(self) -> int:
         return self.stored
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all samples are kept in memory, in one shape each."""
+        return self._held is not None
+
     def __fingerprint__(self) -> tuple[Any, ...]:
         """What counts in a key: the samples, not their name or the kind of their source."""
         return self._rows if self._held is None else self._held, self.per_token

@@ -1,4 +1,4 @@
-"""Cross-entropy over large vocabularies on a CPU: the values of PyTorch, in fewer passes over memory."""
+"""Cross-entropy over large vocabularies: the values of PyTorch in 32 bits, in fewer passes over memory of a CPU."""
 
 from typing import Any
 
@@ -10,19 +10,24 @@ from torch import Tensor
 from ontogeny.core.errors import InvalidArgument
 
 _BLOCK = 2**18  # logits per block: a megabyte, which fits in a core's cache
+_BLOCK_ELSEWHERE = 2**24  # of devices that take longer to begin a block than to compute a small one
 _FROM = 2**20  # fewer logits than this are in cache anyway
+_SHORT = (torch.float16, torch.bfloat16)
 _NONE = torch.iinfo(torch.int64).min  # an unused label, in place of the one that PyTorch ignores
 
 
 def token_losses(logits: Float[Tensor, "token vocabulary"], targets: Int[Tensor, " token"]) -> Float[Tensor, " token"]:
     """-log softmax(logits)[target] of each token, in nats. No target is ignored.
 
+    Of logits in 16 bits losses are computed in 32 bits, block by block, so that never all logits exist in 32 bits.
+
     Raises:
         InvalidArgument: for a target that is not among the classes.
     """
     if not targets.is_cpu and not torch.compiler.is_compiling():  # where an index out of range raises no error
         _refuse_out_of_range(logits, targets)
-    blocked = logits.numel() >= _FROM and logits.is_cpu and not torch.compiler.is_compiling()
+    blocked = (logits.numel() >= _FROM and logits.is_cpu) or logits.dtype in _SHORT
+    blocked = blocked and not torch.compiler.is_compiling()
     try:
         return _Blocked.apply(logits, targets) if blocked else _plain(logits, targets)
     except IndexError:
@@ -39,7 +44,11 @@ def any_of(flags: Tensor) -> bool:
 
 
 def _plain(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits, targets, reduction="none", ignore_index=_NONE)
+    return F.cross_entropy(_long(logits), targets, reduction="none", ignore_index=_NONE)
+
+
+def _long(numbers: Tensor) -> Tensor:
+    return numbers.float() if numbers.dtype in _SHORT else numbers
 
 
 def _refuse_out_of_range(logits: Tensor, targets: Tensor) -> None:
@@ -79,11 +88,11 @@ class _Blocked(torch.autograd.Function):
         found, begin = torch.empty_like(logits), 0
         for some, wanted, shares in zip(*_blocks(logits, targets, *gradients), strict=True):
             each = shares[:, None]
-            found[begin : begin + len(some)] = (some.softmax(1) * each).scatter_add(1, wanted[:, None], -each)
+            found[begin : begin + len(some)] = (_long(some).softmax(1) * each).scatter_add(1, wanted[:, None], -each)
             begin += len(some)
         return found, None
 
 
 def _blocks(logits: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
-    rows = max(1, _BLOCK // logits.shape[1])
+    rows = max(1, (_BLOCK if logits.is_cpu else _BLOCK_ELSEWHERE) // logits.shape[1])
     return [each.split(rows) for each in (logits, *others)]

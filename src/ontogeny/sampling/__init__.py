@@ -1,5 +1,6 @@
 """Sampling a localised, tempered posterior: `LocalPosterior`, kernels, the sampling loop and the one-call estimate."""
 
+from ontogeny.sampling.activations import Reuse as Reuse
 from ontogeny.sampling.calibration import Calibration as Calibration
 from ontogeny.sampling.calibration import Mass as Mass
 from ontogeny.sampling.calibration import calibrate as calibrate

@@ -87,8 +87,14 @@ class Allowance:
         chosen = torch.randint(posterior.samples.stored, (2 * TUNING.noise_samples,), generator=order)
         halves = [posterior.center_gradient(part) for part in chosen.split(TUNING.noise_samples)]
         variance = (halves[0] - halves[1]).square() * (TUNING.noise_samples / 2)  # of a gradient on one sample
-        held = float((1 - posterior.localization / mass).clamp(min=0).sum())
-        added = float((variance / mass).sum()) / self.smallest * TUNING.shrink**2 / (4 * _damping(TUNING.friction[1]))
+        summed = posterior.layout.summed
+        held = float(summed((1 - posterior.localization / mass).clamp(min=0).sum()))
+        added = (
+            float(summed((variance / mass).sum()))
+            / self.smallest
+            * TUNING.shrink**2
+            / (4 * _damping(TUNING.friction[1]))
+        )
         return replace(self, control_variate=added > TUNING.uncorrected * held, noise_samples=2 * TUNING.noise_samples)
 
 

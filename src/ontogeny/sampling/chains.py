@@ -94,8 +94,8 @@ class Chains:
             self._center = posterior.center_gradient()
         orders = 1 if self.control_variate else num_chains
         self._order = Order(seed, orders, posterior.samples.stored, posterior.batch_size)
-        sizes = dict(zip(posterior.one_by_one.indices, posterior.sizes, strict=True))
-        self._noise = {group[0]: Noise(seed, sizes, group, posterior.device) for group in self._groups()}
+        pieces = posterior.layout.pieces
+        self._noise = {group[0]: Noise(seed, pieces, group, posterior.device) for group in self._groups()}
         self._states = [self._state(group) for group in self._groups()]
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Chains:
         """Name what is not finite at w*, weights or losses of samples, if a chain has diverged; otherwise ""."""
         if all(map(math.isnan, self.failed_at)):
             return ""
-        if broken := int((~self.posterior.center.isfinite()).sum()):
+        if broken := int(self.posterior.layout.summed((~self.posterior.center.isfinite()).sum())):
             return f"{broken} of {self.posterior.num_parameters} weights"
         stored = self.posterior.samples.stored
         asked = torch.arange(0, stored, -(-stored // _ASKED))

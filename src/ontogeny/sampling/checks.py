@@ -35,6 +35,21 @@ def refuse_complex(free: dict[str, nn.Parameter]) -> None:
         )
 
 
+def check_passes(precision: str, recompute: bool, sharded: bool) -> None:
+    """Refuse passes of an unknown precision, and changes to a sharded model, which is run as it is."""
+    if precision not in ("float32", "model"):
+        raise InvalidArgument(
+            "precision", expected="'float32' or 'model'", found=repr(precision), instead="precision='float32'"
+        )
+    if recompute and sharded:
+        raise InvalidArgument(
+            "recompute",
+            expected="False for a sharded model, which is run as it is",
+            found="True",
+            instead="recompute=False, with checkpoint_wrapper of PyTorch around layers before fully_shard",
+        )
+
+
 def at_least_0(name: str, given: float, otherwise: str) -> float:
     """The argument as a finite number ≥ 0, or an error."""
     number = arguments.number_or_nan(name, given)

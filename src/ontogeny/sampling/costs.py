@@ -27,6 +27,8 @@ _SECONDS = 1.0  # that a trial takes once it has made the fewest steps
 # L-BFGS of scipy, fitted on three networks of 0.9 to 10.6 million weights: its time for each gradient, in sums and dot
 # products of vectors of one number per weight; and the vectors that it holds, beside four for each pair that it keeps.
 _DESCENT_PRODUCTS, _DESCENT_VECTORS, _PAIR_VECTORS = 70, 5, 4
+# Bytes that glibc at most keeps of what is given back: it lies between vectors that stay. Larger blocks it gives back.
+_SCATTERED = 2**25
 # Vectors of single precision that a calibration holds beside the chains: mass, its root, squares, positions.
 _CALIBRATION_VECTORS = 8
 
@@ -100,7 +102,9 @@ def forecast(posterior: LocalPosterior, sampler: Sampler | None = None) -> Forec
 def _of_fixed(posterior: LocalPosterior, sampler: Fixed) -> Forecast:
     draws = sampler.num_warmup + sampler.num_draws
     steps, size = draws * sampler.thinning, min(posterior.batch_size, posterior.samples.stored)
-    trial = _tried(posterior, sampler.kernel, sampler.num_chains, sampler.control_variate)
+    descends = bool(posterior.nbeta and posterior.num_parameters)
+    passed = sampler.descent_lengths(posterior)[0] if descends else 0
+    trial = _tried(posterior, sampler.kernel, sampler.num_chains, sampler.control_variate, passed)
     gradients = sampler.num_chains * steps * size
     seconds = (
         draws * trial.recorded
@@ -108,7 +112,7 @@ def _of_fixed(posterior: LocalPosterior, sampler: Fixed) -> Forecast:
         + trial.at_center(posterior, sampler.num_chains * draws * size)
     )
     memory = trial.memory
-    if posterior.nbeta and posterior.num_parameters:
+    if descends:
         samples, calls = sampler.descent_lengths(posterior)
         gradients += samples * calls
         seconds += calls * _descent_seconds(posterior, samples)
@@ -122,7 +126,7 @@ def _of_calibrated(posterior: LocalPosterior, sampler: Calibrated) -> Forecast:
     budget = sampler.budget or TUNING.most_steps * sampler.num_chains * size
     there = posterior.at(batch_size=size)
     kernel = SGHMC(1e-6, scale=torch.ones_like(posterior.center))
-    trial = _tried(there, kernel, sampler.num_chains, bool(allowed.control_variate))
+    trial = _tried(there, kernel, sampler.num_chains, bool(allowed.control_variate), allowed.descent)
     calls = allowed.descent_iterations
     seconds = budget * trial.recorded / (sampler.num_chains * size) + trial.at_center(posterior, budget)
     seconds += calls * _product_seconds(posterior)
@@ -153,11 +157,13 @@ class _Trial:
         return self.loss * stored * (1 - math.exp(-drawn / stored))
 
 
-def _tried(posterior: LocalPosterior, kernel: Kernel, num_chains: int, control: bool) -> _Trial:
+def _tried(posterior: LocalPosterior, kernel: Kernel, num_chains: int, control: bool, descent: int) -> _Trial:
     size = min(posterior.batch_size, posterior.samples.stored)
     recorder = Recorder(posterior, MemorySink(), {}, None)
-    # the largest pass is that over samples whose losses are compared at w* and the minimum
-    most = torch.arange(min(posterior.pass_size, posterior.samples.stored, max(size, TUNING.compared_samples)))
+    # the largest pass is that of the descent, or that over samples whose losses are compared at w* and the minimum
+    largest = max(size, TUNING.compared_samples, descent)
+    most = torch.arange(min(posterior.pass_size, posterior.samples.stored, largest))
+    posterior.losses(posterior.center, posterior.samples, most[:1])  # sets memory for kept activations aside
     with peak_of(posterior.device) as passed:
         posterior.gradients(posterior.center[None], most, torch.empty_like(posterior.center[None]), paired=False)
     with peak_of(posterior.device) as peak:
@@ -176,7 +182,8 @@ def _tried(posterior: LocalPosterior, kernel: Kernel, num_chains: int, control: 
             break
     step, plain = sum(recorded) / len(recorded), sum(bare) / len(bare)
     loss = sum(losses) / met if met else plain / (num_chains * size) / 3
-    return _Trial(plain, step, loss, max(peak[0], passed[0]), passed[0])
+    kept = posterior.activation_bytes
+    return _Trial(plain, step, loss, max(peak[0], passed[0]) + kept, passed[0])
 
 
 def _step(chains: Chains, draw: int | None, recorder: Recorder | None) -> None:
@@ -192,8 +199,10 @@ def _center_losses(chains: Chains) -> None:
 def _descent_memory(posterior: LocalPosterior, trial: _Trial, calls: int) -> int:
     pairs = min(TUNING.descent_memory, calls // 2)  # a pair takes about two gradients
     vectors = _PAIR_VECTORS * pairs + _DESCENT_VECTORS
-    held = 0 if posterior.device.type == "cuda" else 8 * vectors * posterior.num_parameters  # they are in main memory
-    return held + trial.passed
+    if posterior.device.type == "cuda":
+        return trial.passed + posterior.activation_bytes  # vectors are in main memory
+    passes = trial.passed + min(trial.passed, _SCATTERED)
+    return 8 * vectors * posterior.num_parameters + passes + posterior.activation_bytes
 
 
 def _descent_seconds(posterior: LocalPosterior, samples: int) -> float:

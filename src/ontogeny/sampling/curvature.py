@@ -24,14 +24,13 @@ class Curvature:
     def __init__(self, posterior: LocalPosterior, order: torch.Generator, batch_size: int) -> None:
         self.posterior = posterior.at(batch_size=batch_size)
         self._order = order
-        self._direction = torch.randn(posterior.num_parameters, generator=order).to(posterior.center)
+        self._direction = self._random()
         self.spent = 0
         self.distance = 0.0
 
     def displaced(self) -> Float[Tensor, " parameters"]:
         """A random point at the distance from the center, per parameter, over which `diagonal` measured."""
-        size = self.posterior.num_parameters
-        signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(self.posterior.center)
+        signs = self._signs()
         return self.posterior.center + signs * self.distance
 
     def largest(
@@ -40,16 +39,17 @@ class Curvature:
         """The largest curvature at a position, by power iteration from the last direction found."""
         indices = self._batch()
         base = self._gradient(position, indices)
+        layout = self.posterior.layout
         radius = 0.3  # of the standard deviation of one direction, which is 1/√curvature in these coordinates
         found = math.nan
         for _ in range(iterations):
-            unit = self._direction / self._direction.norm()
+            unit = self._direction / layout.norm(self._direction)
             distance = radius / math.sqrt(max(found, 1.0)) if math.isfinite(found) else 1e-2
             moved = self._gradient(position + unit * scale * distance, indices)
             self._direction = (moved - base) * scale / distance
-            found = float(self._direction @ unit)
-            if not math.isfinite(found) or not float(self._direction.norm()):
-                self._direction = torch.randn(len(position), generator=self._order).to(position)
+            found = float(layout.dot(self._direction, unit))
+            if not math.isfinite(found) or not float(layout.norm(self._direction)):
+                self._direction = self._random()
                 return math.nan
         return found
 
@@ -58,21 +58,20 @@ class Curvature:
 
         Differences reach as far as the loss rises by the share that equipartition gives each direction.
         """
-        center, size = self.posterior.center, self.posterior.num_parameters
+        center, layout = self.posterior.center, self.posterior.layout
         total = torch.zeros_like(center)
         indices = self._batch()
         base = self._gradient(center, indices)
         distance = self.distance = self._distance(indices)
         for _ in range(probes):
-            signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(center)
+            signs = self._signs()
             total += signs * (self._gradient(center + signs * distance, indices) - base) / distance
-        parts = (total / probes).split(self.posterior.sizes)
-        means = torch.cat([part.mean().expand(len(part)) for part in parts])
-        return means.clamp(min=float(means.clamp(min=0).mean()) * 1e-3 + self.posterior.localization + 1e-12)
+        means = layout.part_means(total / probes)
+        return means.clamp(min=float(layout.mean(means.clamp(min=0))) * 1e-3 + self.posterior.localization + 1e-12)
 
     def _distance(self, indices: Tensor | None) -> float:
         center, size = self.posterior.center, self.posterior.num_parameters
-        signs = (torch.randint(0, 2, (size,), generator=self._order) * 2 - 1).to(center)
+        signs = self._signs()
         out, distance = torch.empty_like(center)[None], 1e-5
         longest = 1 / math.sqrt(self.posterior.localization) if self.posterior.localization else 1.0
         while distance < longest:
@@ -84,6 +83,14 @@ class Curvature:
                 break
             distance *= 4
         return distance / 4
+
+    def _random(self) -> Float[Tensor, " parameters"]:
+        found = torch.randn(self.posterior.num_parameters, generator=self._order)
+        return self.posterior.layout.here(found.to(self.posterior.center))
+
+    def _signs(self) -> Float[Tensor, " parameters"]:
+        found = torch.randint(0, 2, (self.posterior.num_parameters,), generator=self._order) * 2 - 1
+        return self.posterior.layout.here(found.to(self.posterior.center))
 
     def _batch(self) -> Int[Tensor, " batch"] | None:
         """The next minibatch; None for all samples."""

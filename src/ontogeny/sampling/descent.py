@@ -89,7 +89,8 @@ def descend(
     chosen = _unused(posterior, indices, order)
     value, noise = _compared(posterior, position, chosen, corrected)
     spent += len(chosen)
-    rise = posterior.localization / 2 * float(doubled(position - posterior.center).square().sum()) - value
+    away = doubled(position - posterior.center).square().sum()
+    rise = posterior.localization / 2 * float(posterior.layout.summed(away)) - value
     # An error of one nat per weight is uninformative: the descent followed batch noise along flat directions.
     if rise > 2 * noise + TUNING.risen or noise > posterior.num_parameters:
         affordable = max(iterations * posterior.batch_size // posterior.samples.stored, whole)
@@ -126,16 +127,17 @@ class _Objective:
 
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         posterior, self.calls = self._posterior, self.calls + 1
-        away = torch.from_numpy(point).to(posterior.center) * self._scale
+        layout = posterior.layout
+        away = layout.here(torch.from_numpy(point)).to(posterior.center) * self._scale
         position, gradient = posterior.center + away, torch.empty_like(posterior.center)[None]
         rise = float(posterior.gradients(position[None], self._indices, gradient)) * posterior.nbeta
-        rise += float(doubled(away) @ doubled(self._control))
-        energy = rise + posterior.localization / 2 * float(doubled(away).square().sum())
-        slope = ((gradient[0] + self._control) * self._scale).cpu().double().numpy()
+        rise += float(layout.dot(doubled(away), doubled(self._control)))
+        energy = rise + posterior.localization / 2 * float(layout.summed(doubled(away).square().sum()))
+        slope = layout.whole((gradient[0] + self._control) * self._scale).cpu().double().numpy()
         if not (math.isfinite(energy) and np.isfinite(slope).all()):
             return _HUGE, np.zeros_like(slope)
         if energy < self._lowest:
-            pull = (away * self._scale).cpu().double().numpy() * posterior.localization
+            pull = layout.whole(away * self._scale).cpu().double().numpy() * posterior.localization
             self._lowest, self.best = energy, (-rise, position, slope, slope - pull)
         return energy, slope
 
@@ -178,7 +180,7 @@ def _compared(posterior: LocalPosterior, position: Tensor, chosen: Tensor, corre
     away, whole, means = doubled(position - posterior.center), posterior.center_gradient(), []
     for block, fall in zip(chosen.chunk(TUNING.compared_blocks), falls.chunk(TUNING.compared_blocks), strict=True):
         control = whole - posterior.center_gradient(block)
-        means.append(float(fall.mean()) - float(away @ doubled(control)))
+        means.append(float(fall.mean()) - float(posterior.layout.dot(away, doubled(control))))
     return float(np.mean(means)), float(np.std(means, ddof=1)) / math.sqrt(len(means))
 
 

@@ -15,6 +15,7 @@ from ontogeny.core.protocols import Progress, Sink
 from ontogeny.sampling.chains import BatchPotential, Chains
 from ontogeny.sampling.descent import Descent
 from ontogeny.sampling.kernels import Kernel, State
+from ontogeny.sampling.layout import Divided
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.recorder import Halves, Recorder
 from ontogeny.terminal import as_progress
@@ -212,6 +213,13 @@ def _check(posterior: LocalPosterior, kernel: Kernel, **counts: int) -> None:
             raise InvalidArgument(
                 name, expected=f"an integer ≥ {least}", found=str(value), instead=f"{name}={least} or more"
             )
+    if isinstance(posterior.layout, Divided) and getattr(kernel, "directions", None) is not None:
+        raise InvalidArgument(
+            "kernel",
+            expected="a kernel whose preconditioner is diagonal, for weights divided over processes",
+            found=f"{type(kernel).__name__} with directions",
+            instead="directions=None, factors=None, and diagonal=posterior.layout.here(diagonal)",
+        )
     if kernel.exact and not posterior.full_batch:
         raise InvalidArgument(
             "kernel",

@@ -1,6 +1,6 @@
 """Forward and backward passes of the caller's model for many chains: one after another, or all in one pass."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from ontogeny.core.copies import copied
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn, per_sample, per_token
 from ontogeny.core.restriction import parameters_of, picked, placed
+from ontogeny.sampling.layout import Layout, Piece
 
 Free = Mapping[str, Int[Tensor, " free"] | None]
 
@@ -36,6 +37,33 @@ class Pass(Protocol):
             into: same shapes as `weights`, accumulated in place.
             scale: factor of the gradients.
         """
+        ...
+
+
+@runtime_checkable
+class Run(Pass, Protocol):
+    """Passes of chains one after another.
+
+    Attributes:
+        model: what is run.
+        loss_fn: per-sample losses.
+        indices: name of each parameter with free coordinates -> their flat indices in this process, or None for all.
+        layout: where free coordinates are stored.
+        live: the leaves of gradients, in the order of `indices`; none where no process has them alone.
+    """
+
+    model: nn.Module
+    loss_fn: LossFn
+    indices: dict[str, Tensor | None]
+    layout: Layout
+    live: list[nn.Parameter]
+
+    def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
+        """Losses at the weights of one chain, detached: one per sample, or one per token."""
+        ...
+
+    def graph(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, "batch position"]:
+        """Losses at the weights of one chain, with the graph of their backward pass."""
         ...
 
 
@@ -63,15 +91,22 @@ class OneByOne:
         model: the caller's; frozen parameters share its storage, free ones take no memory in the copy.
         loss_fn: per-sample losses.
         free: name of each parameter with free coordinates -> their flat indices, or None where all are free.
-        device: where the copy lives.
+        device: where weights of chains live, and the copy; one whose parameters are on several devices stays on them.
+        narrow: run a model of 16-bit weights as it is, instead of a copy in 32 bits.
     """
 
-    def __init__(self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, loss_fn: LossFn, free: Free, device: torch.device, narrow: bool = False
+    ) -> None:
         halves = any(wide(parameter.dtype) != parameter.dtype for parameter in parameters_of(model).values())
-        self.loss_fn = _Widened(loss_fn) if halves else loss_fn
+        self.loss_fn = _Widened(loss_fn) if halves and not narrow else loss_fn
         self.indices = {name: None if index is None else index.to(device) for name, index in free.items()}
-        self.model = _skeleton(model, self.indices, device)
+        spread = len({parameter.device for parameter in parameters_of(model).values()}) > 1
+        self.model = _skeleton(model, self.indices, None if spread else device, as_it_is if narrow else wide)
         parameters = parameters_of(self.model)
+        own = parameters_of(model)
+        counts = {name: own[name].numel() if index is None else len(index) for name, index in self.indices.items()}
+        self.layout = Layout(Piece.of(counts))
         self.live = [parameters[name] for name in free]
         self._centers = {
             name: parameters[name].detach().clone() for name, index in self.indices.items() if index is not None
@@ -90,8 +125,8 @@ class OneByOne:
                 found = torch.autograd.grad(loss.mean(), self.live, allow_unused=True) if self.live else ()
             for target, gradient, index in zip(into, found, self.indices.values(), strict=True):
                 if gradient is not None:
-                    target[chain].add_(picked(gradient, index), alpha=scale)
-            losses.append(loss.detach())
+                    target[chain].add_(picked(gradient.to(target.device), index), alpha=scale)
+            losses.append(loss.detach().to(into[0].device if into else loss.device))
         return losses[0][None] if rows == 1 else torch.stack(losses)
 
     def losses(self, weights: Sequence[Tensor], batch: Any, size: int, tokens: bool = False) -> Float[Tensor, " entry"]:
@@ -101,11 +136,11 @@ class OneByOne:
             found = (per_token if tokens else per_sample)(self.loss_fn, self.model, batch, size)
         return found.detach().flatten()
 
-    def differentiable(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, " batch"]:
-        """Per-sample losses at the weights of one chain, with the graph of their backward pass."""
+    def graph(self, weights: Sequence[Tensor], batch: Any, size: int) -> Float[Tensor, "batch position"]:
+        """Losses at the weights of one chain, with the graph of their backward pass."""
         self.point_at(weights, 0)
         with one_path():
-            return per_sample(self.loss_fn, self.model, batch, size)
+            return per_token(self.loss_fn, self.model, batch, size)
 
     def center(self, name: str) -> Tensor:
         """The caller's weights of a partly free parameter; nothing for a wholly free one."""
@@ -114,9 +149,9 @@ class OneByOne:
     def point_at(self, weights: Sequence[Tensor], chain: int) -> None:
         for parameter, weight, index in zip(self.live, weights, self.indices.values(), strict=True):
             if index is None:
-                parameter.data = weight[chain].to(parameter.dtype)
+                parameter.data = weight[chain].to(parameter)
             else:
-                parameter.data.view(-1).index_copy_(0, index, weight[chain])
+                parameter.data.view(-1).index_copy_(0, index.to(parameter.device), weight[chain].to(parameter))
 
 
 class Batched:
@@ -149,7 +184,7 @@ class Batched:
         """The mean loss of a batch at the free weights of one chain, and the losses. It has no side effects."""
         named: dict[str, Tensor] = {}
         for (name, index), weight in zip(self._free.items(), weights, strict=True):
-            tensor = placed(self._centers[name], index, weight).to(self._dtypes[name])
+            tensor = placed(self._centers[name], index, weight.to(self._dtypes[name]))
             named |= dict.fromkeys((f"model.{path}" for path in self._places[name]), tensor)
         losses = functional_call(self._source, named, (batch, size), tie_weights=False)
         return losses.mean(), losses
@@ -180,29 +215,36 @@ def _places(model: nn.Module) -> dict[str, list[str]]:
     return places
 
 
-def _skeleton(model: nn.Module, free: Free, device: torch.device) -> nn.Module:
+def _skeleton(
+    model: nn.Module, free: Free, device: torch.device | None, held: Callable[[torch.dtype], torch.dtype]
+) -> nn.Module:
     """A copy of the model in eval mode. Free parameters take no memory, frozen ones share the caller's storage, and
     partly free ones are copied so that they can be written into.
     """
     memo: dict[int, Any] = {}
     for name, parameter in parameters_of(model).items():
-        detached = parameter.detach()
+        detached, where = parameter.detach(), device or parameter.device
         if free.get(name) is not None:
             memo[id(parameter)] = nn.Parameter(
-                detached.to(device, wide(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
+                detached.to(where, held(parameter.dtype), copy=True, memory_format=torch.contiguous_format)
             )
         elif name in free:
-            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=wide(parameter.dtype), device=device))
+            memo[id(parameter)] = nn.Parameter(torch.empty(0, dtype=held(parameter.dtype), device=where))
         else:
-            memo[id(parameter)] = nn.Parameter(detached.to(device, wide(parameter.dtype)), requires_grad=False)
+            memo[id(parameter)] = nn.Parameter(detached.to(where, held(parameter.dtype)), requires_grad=False)
     for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().to(device, wide(buffer.dtype), copy=True)
+        memo[id(buffer)] = buffer.detach().to(device or buffer.device, held(buffer.dtype), copy=True)
     return copied(model, memo).eval()
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype in which weights are sampled: at least 32 bits."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def as_it_is(dtype: torch.dtype) -> torch.dtype:
+    """The dtype itself."""
+    return dtype
 
 
 class _Widened:

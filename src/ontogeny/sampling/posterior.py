@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,11 +18,15 @@ from ontogeny.core.losses import LossFn
 from ontogeny.core.restriction import Restriction, parameters_of, picked
 from ontogeny.core.samples import Samples
 from ontogeny.models import restrict
-from ontogeny.sampling.checks import at_least_0, default_nbeta, free_of, refuse_complex
+from ontogeny.sampling.activations import Activations, Reuse
+from ontogeny.sampling.checks import at_least_0, check_passes, default_nbeta, free_of, refuse_complex
 from ontogeny.sampling.kernels import Reductions
 from ontogeny.sampling.memory import pass_size_of
-from ontogeny.sampling.passes import Batched, OneByOne, Pass, wide
+from ontogeny.sampling.passes import Batched, OneByOne, Pass, Run, wide
+from ontogeny.sampling.prefix import Prefix, prefix_of
 from ontogeny.sampling.probe import probe
+from ontogeny.sampling.recompute import recompute_layers
+from ontogeny.sampling.sharded import Sharded, is_sharded, restrict_by_name, stored_here
 
 _SOME = "a module with parameters of its own"
 
@@ -51,6 +56,13 @@ class LocalPosterior:
         pass_size: samples that go through the model at once, in every pass; larger batches are accumulated over several
             passes. It bounds memory and changes results by rounding only. By default it is set so that the backward
             pass stores 128 MB, measured on two samples.
+        reuse: memory for activations before the first free weight. These are computed once per sample, and passes begin
+            after them. Default `Reuse()`, 256 MB; `Reuse(memory=0)` computes them anew in every pass.
+        precision: of passes with a model of 16-bit weights. "float32" runs a copy of it in 32 bits. "model" runs it as
+            it is: only the free coordinates have float32 copies, which are rounded for each pass. This takes a third of
+            the memory; a loss of your own should be computed in 32 bits, as those of `og.losses` are.
+        recompute: do not store activations inside layers for the backward pass but compute them again there
+            (`torch.utils.checkpoint`). Layers are what lists and sequences of modules hold.
         probed: whether `ontogeny.sampling.probe` has already checked the loss.
 
     Raises:
@@ -75,7 +87,11 @@ class LocalPosterior:
         num_samples: int | None = None,
         device: torch.device | str | None = None,
         pass_size: int | None = None,
+        reuse: Reuse | None = None,
+        precision: str = "float32",
+        recompute: bool = False,
         probed: bool = False,
+        known: dict[tuple[str, ...], Activations] | None = None,
     ) -> None:
         self.samples = Samples.of(data, num_samples)
         self._model, self.loss_fn = model, loss_fn
@@ -85,8 +101,9 @@ class LocalPosterior:
             if size is not None and arguments.whole_number(name, size, None) < 1:
                 raise InvalidArgument(name, expected="an integer ≥ 1", found=str(size), instead=f"{name}=None")
         self.batch_size = min(batch_size or 256, len(self.samples))
+        sharded = isinstance(model, nn.Module) and is_sharded(model)
         if isinstance(restriction, str):
-            restriction = restrict(model, restriction)
+            restriction = (restrict_by_name if sharded else restrict)(model, restriction)
         if not (restriction is None or isinstance(restriction, Restriction)):
             expected, found = "a pattern such as 'L0H3', or a Restriction", arguments.show(restriction)
             raise InvalidArgument("restriction", expected=expected, found=found, instead="restriction=None")
@@ -99,29 +116,53 @@ class LocalPosterior:
         some = next(iter(parameters.values()))
         self.model_size = sum(parameter.numel() for parameter in parameters.values())
         self.device = some.device if device is None else arguments.usable_device(device)
-        self.one_by_one = OneByOne(model, loss_fn, free, self.device)
-        free_parts = [(parameters[name], index) for name, index in self.one_by_one.indices.items()]
+        check_passes(precision, recompute, sharded)
+        self._options = {"precision": precision, "recompute": recompute}
+        self.one_by_one: Run = (
+            Sharded(model, loss_fn, free)
+            if sharded
+            else OneByOne(model, loss_fn, free, self.device, narrow=precision == "model")
+        )
+        if recompute:
+            recompute_layers(self.one_by_one.model)
+        free_parts = [(stored_here(parameters[name]), index) for name, index in self.one_by_one.indices.items()]
         self._shapes = [each.shape if index is None else index.shape for each, index in free_parts]
-        self.sizes = [shape.numel() for shape in self._shapes]
+        self.layout = self.one_by_one.layout
+        self.sizes = self.layout.sizes
         self._dtype = wide(some.dtype)
         self.center: Float[Tensor, " parameters"] = self._picked()
-        self.reductions = Reductions(self.num_parameters)
+        self.reductions = Reductions(self.layout)
         self._center_losses = torch.full((self.samples.stored,), torch.nan)
         self._center_gradient: list[Tensor] = []  # a list, so that copies at other settings share the gradient
         self._pass_size: list[int] = [] if pass_size is None else [pass_size]
         self._batched: dict[bool, Pass] = {}
+        center = self._views(self.center[None])
         if not probed:
-            probe(self.one_by_one, self._views(self.center[None]), self.samples, self.nbeta, model)
+            probe(self.one_by_one, center, self.samples, self.nbeta, model)
+        self._reuse, self._activations = reuse or Reuse(), {} if known is None else known
+        self._prefix: Prefix | None = None
+        if isinstance(self.one_by_one, OneByOne):
+            self._prefix = prefix_of(self.one_by_one, center, self.samples, self._reuse, self._activations)
 
     @property
     def num_parameters(self) -> int:
-        """P, the number of free parameters."""
-        return self.center.numel()
+        """P, the number of free parameters, in all processes together."""
+        return self.layout.total
 
     @property
     def full_batch(self) -> bool:
         """Whether each gradient uses all samples, without noise."""
         return self.batch_size >= self.samples.stored
+
+    @property
+    def kept_activations(self) -> tuple[str, ...]:
+        """Paths of the modules whose outputs are kept per sample and begin every pass; see `Reuse`."""
+        return () if self._prefix is None else self._prefix.kept
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of memory set aside for these outputs so far."""
+        return 0 if self._prefix is None else self._prefix.activations.reserved
 
     def at(
         self, *, nbeta: float | None = None, batch_size: int | None = None, localization: float | None = None
@@ -145,7 +186,8 @@ class LocalPosterior:
         """
         settings = self.nbeta, self.localization, restriction, self.batch_size
         size = self._pass_size[0] if self._pass_size else None
-        options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True}
+        reused = {"reuse": self._reuse, "known": self._activations}
+        options: dict[str, Any] = {"device": self.device, "pass_size": size, "probed": True} | reused | self._options
         if not torch.equal(self._picked(), self.center):
             expected = "a model whose weights are unchanged since this posterior was made"
             raise InvalidArgument("model", expected=expected, found="other weights", instead="a new LocalPosterior")
@@ -161,7 +203,9 @@ class LocalPosterior:
         """The caller's present weights at the free coordinates, as a flat copy."""
         parameters = parameters_of(self._model)
         parts = [
-            picked(parameters[name].detach().to(self.device, wide(parameters[name].dtype)), index).flatten()
+            picked(
+                stored_here(parameters[name].detach()).to(self.device, wide(parameters[name].dtype)), index
+            ).flatten()
             for name, index in self.one_by_one.indices.items()
         ]
         return torch.cat([torch.empty(0, dtype=self._dtype, device=self.device), *parts])
@@ -188,7 +232,7 @@ class LocalPosterior:
         run = engine or self.one_by_one
         total = doubled(torch.zeros(len(positions), device=positions.device))
         for block, share in self._blocks(indices, 1 if engine is None else len(positions)):
-            batch, shared = self.samples.take(block, self.device), block.ndim == 1
+            batch, shared = self._take(self.samples, block), block.ndim == 1
             losses = doubled(run(weights, batch, block.shape[-1], shared, into, self.nbeta * share))
             if paired:
                 losses = losses - self.center_losses(block).to(losses.device)
@@ -214,7 +258,7 @@ class LocalPosterior:
         self, position: Float[Tensor, " parameters"], samples: Samples, indices: Tensor
     ) -> Float[Tensor, " entry"]:
         """Losses at `position` on any samples, without gradients: one per sample, or one per token with `per_token`."""
-        batch = samples.take(indices, self.device)
+        batch = self._take(samples, indices)
         return self.one_by_one.losses(self._views(position[None]), batch, len(indices), samples.per_token)
 
     def gradient_at_center(self, samples: Samples) -> Float[Tensor, " parameters"]:
@@ -222,7 +266,7 @@ class LocalPosterior:
         found = torch.zeros_like(self.center)[None]
         weights, into = self._views(self.center[None]), self._views(found)
         for block in torch.arange(samples.stored).split(self.pass_size):
-            batch, share = samples.take(block, self.device), len(block) / samples.stored
+            batch, share = self._take(samples, block), len(block) / samples.stored
             self.one_by_one(weights, batch, len(block), True, into, share)
         return found[0]
 
@@ -245,6 +289,9 @@ class LocalPosterior:
 
     def batched(self, compiled: bool = False) -> Pass:
         """Gradients of all chains in one `torch.func.vmap` pass; `compiled` compiles it once with `torch.compile`."""
+        if not isinstance(self.one_by_one, OneByOne):
+            expected, found = "chains one after another of a sharded model", "chains in one pass"
+            raise InvalidArgument("vectorized", expected=expected, found=found, instead="vectorized=False")
         if compiled not in self._batched:
             self._batched[compiled] = Batched(self.one_by_one, compiled)
         return self._batched[compiled]
@@ -253,7 +300,9 @@ class LocalPosterior:
         """Whether the model and loss run under `torch.func.vmap`, with every operation batched over chains. Models with
         data-dependent control flow do not. A recurrent layer would run chain by chain, more slowly than without vmap.
         """
-        batch = self.samples.take(torch.zeros(1, dtype=torch.long), self.device)
+        if not isinstance(self.one_by_one, OneByOne):
+            return False
+        batch = self._take(self.samples, torch.zeros(1, dtype=torch.long))
         weights = self._views(self.center.repeat(2, 1))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -267,8 +316,16 @@ class LocalPosterior:
     def pass_size(self) -> int:
         """Samples that go through the model at once, in every pass."""
         if not self._pass_size:
-            self._pass_size.append(pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples))
+            take = partial(self._take, self.samples)
+            found = pass_size_of(self.one_by_one, self._views(self.center[None]), self.samples.stored, take)
+            self._pass_size.append(self.layout.least(found))
         return self._pass_size[0]
+
+    def _take(self, samples: Samples, indices: Tensor) -> Any:
+        """A batch of samples, with its activations before the first free weight if these are reused."""
+        if self._prefix is None:
+            return samples.take(indices, self.device)
+        return self._prefix.take(samples, indices, self.device)
 
     def _blocks(self, indices: Tensor | None, chains: int) -> Iterator[tuple[Tensor, float]]:
         """Split a minibatch into blocks of one pass each, with the weight of each in the mean."""

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from ontogeny.core.batches import leaves
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.samples import Samples
-from ontogeny.sampling.passes import OneByOne
+from ontogeny.sampling.passes import Run
 from ontogeny.sampling.probe_gradients import check_answers, drop_idle_hooks
 from ontogeny.sampling.probe_passes import COUNT, ELSEWHERE, LEAST, Asked, differ, equal, scale, shown
 
@@ -26,7 +26,7 @@ _FELT = 0.01  # of nβ L: difference in a sample's loss too small to affect the 
 _RARE = 50  # passes of a loss that draws random numbers, which must all be alike
 
 
-def probe(run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module) -> None:
+def probe(run: Run, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module) -> None:
     """Run every check, leaving all random state unchanged.
 
     Args:
@@ -126,7 +126,8 @@ def _check_elsewhere(asked: Asked) -> None:
             instead="model(x).squeeze(1) - y, or targets of the shape of the outputs",
         )
     before, after = asked.losses[[-1, 0]].mean(1), alone.mean(1)
-    if differ(before, after, ELSEWHERE * scale(asked.losses) + LEAST + _FELT / max(asked.nbeta, _FELT)):
+    relative = max(ELSEWHERE, asked.coarse)
+    if differ(before, after, relative * scale(asked.losses) + LEAST + _FELT / max(asked.nbeta, _FELT)):
         raise _of_neighbours(asked, f"{shown(before)}, then {shown(after)} for the same two in their own batch")
 
 

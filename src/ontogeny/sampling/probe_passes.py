@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ontogeny.core.losses import per_token
 from ontogeny.core.samples import Samples
-from ontogeny.sampling.passes import OneByOne, one_path
+from ontogeny.sampling.passes import Run
 
 COUNT = 3  # samples that the check uses
 # Relative rounding error of a loss: in a repeated pass, and in a batch of another size.
@@ -26,29 +25,28 @@ class Asked:
         chosen: numbers of the samples.
         batch: these samples.
         first: their losses, with the graph of the backward pass; losses: the same, detached.
+        coarse: relative rounding error of weights and activations in 16 bits; 0 in 32.
         rounding: difference between losses that is no more than rounding.
     """
 
     def __init__(
-        self, run: OneByOne, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module
+        self, run: Run, weights: Sequence[Tensor], samples: Samples, nbeta: float, original: nn.Module
     ) -> None:
         self.run, self.weights, self.samples, self.nbeta, self.original = run, weights, samples, nbeta, original
         self.chosen = torch.linspace(0, samples.stored - 1, min(COUNT, samples.stored)).round().long()
         self.device = weights[0].device if weights else torch.device("cpu")
+        dtypes = {each.dtype for each in run.model.parameters()} & {torch.float16, torch.bfloat16}
+        self.coarse = max((torch.finfo(each).eps for each in dtypes), default=0.0)
         self.batch = samples.take(self.chosen, self.device)
 
     def keep(self, first: Float[Tensor, "batch position"]) -> None:
         """Remember the losses of the first pass, with which all others are compared."""
         self.first, self.losses = first, first.detach()
-        self.rounding = AGAIN * scale(self.losses) + LEAST
+        self.rounding = max(AGAIN, self.coarse) * scale(self.losses) + LEAST
 
     def pass_at(self, weights: Sequence[Tensor], batch: Any = None, size: int = 0) -> Float[Tensor, "batch position"]:
         """The losses of a batch, default the chosen samples, at some weights."""
-        self.run.point_at(weights, 0)
-        with one_path():
-            return per_token(
-                self.run.loss_fn, self.run.model, self.batch if batch is None else batch, size or len(self.chosen)
-            )
+        return self.run.graph(weights, self.batch if batch is None else batch, size or len(self.chosen))
 
     def gradients(self, losses: Tensor) -> Sequence[Tensor | None]:
         """Of the mean loss, by parameter."""

@@ -9,6 +9,7 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from ontogeny.core.seeds import generator
+from ontogeny.sampling.layout import Divided
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.tuning import TUNING
 
@@ -62,7 +63,12 @@ def spectrum(posterior: LocalPosterior, seed: int, samples: int = TUNING.spectru
         seed: sets the random vectors and the samples.
         samples: most samples for the Hessian; with fewer than P per output it has fewer directions.
     """
-    if not posterior.num_parameters or posterior.model_size > TUNING.spectrum_largest or not posterior.localization:
+    if (
+        isinstance(posterior.layout, Divided)
+        or not posterior.num_parameters
+        or posterior.model_size > TUNING.spectrum_largest
+        or not posterior.localization
+    ):
         return None
     order = generator(seed, "spectrum")
     try:

@@ -74,7 +74,7 @@ class _Watch(Controller):
         assert isinstance(kernel, SGHMC)
         assert kernel.scale is not None
         position = chains.positions[self._step // TUNING.watch_every % len(chains)]
-        if position.isfinite().all():
+        if self._curvature.posterior.layout.all(position.isfinite()):
             largest = self._curvature.largest(position, kernel.scale, iterations=3)
             if largest * kernel.step_size**2 > TUNING.reach**2:
                 chains.kernel = replace(kernel, step_size=TUNING.reach / math.sqrt(largest))
@@ -158,7 +158,9 @@ class _Sampling:
         # Energies still relaxing after the calibration's tempering are not caused by the step size.
         relaxing = found.drift < -2 * found.drift_error
         # Losses stop being finite before positions do.
-        diverged = any(map(math.isfinite, chains.failed_at)) or not chains.positions.isfinite().all()
+        diverged = any(map(math.isfinite, chains.failed_at)) or not self.posterior.layout.all(
+            chains.positions.isfinite()
+        )
         too_long = diverged or (found.heated and not relaxing)
         noisy = found.inflation > TUNING.noisy and size < min(largest, stored)
         if not too_long and not noisy:

@@ -63,7 +63,8 @@ class Search:
             self.spent += posterior.samples.stored
         there, scale = posterior.at(batch_size=allowed.descent), self.mass.rsqrt()
         found = descend(there, scale, self.seed, allowed.descent_iterations, allowed.descent_whole)
-        if float((found.position - there.center).norm()) > TUNING.bounded * (1 + float(there.center.norm())):
+        length = there.layout.norm
+        if float(length(found.position - there.center)) > TUNING.bounded * (1 + float(length(there.center))):
             # U has no minimum: chains that begin there diverge at once.
             found = replace(found, position=torch.full_like(found.position, math.nan))
         self.spent += found.gradient_evaluations
@@ -159,9 +160,12 @@ class Search:
         return added / max(abs(complexity), self.resolution)
 
     def _set_mass(self, squares: Tensor, count: int) -> None:
-        means = torch.cat([part.mean().expand(len(part)) for part in squares.split(self.first.sizes)])
+        layout = self.first.layout
+        means = layout.part_means(squares)
         mass = (squares * count + means * TUNING.mass_prior) / (count + TUNING.mass_prior)
-        self.scale = _usable(mass.clamp(min=max(self.first.localization, float(mass.mean()) * 1e-6, 1e-12)).rsqrt())
+        self.scale = _usable(
+            mass.clamp(min=max(self.first.localization, float(layout.mean(mass)) * 1e-6, 1e-12)).rsqrt()
+        )
         self._measure_anew()
 
     def _measure_anew(self) -> None:

@@ -18,6 +18,7 @@ from ontogeny.stores.opening import open_checkpoints as open_checkpoints
 from ontogeny.stores.repository import HubUnreachable as HubUnreachable
 from ontogeny.stores.schedule import CheckpointSchedule as CheckpointSchedule
 from ontogeny.stores.schedule import checkpoint_steps as checkpoint_steps
+from ontogeny.stores.scratch import ScratchFolder as ScratchFolder
 from ontogeny.stores.temporaries import is_stale as is_stale
 from ontogeny.stores.temporaries import process_name as process_name
 from ontogeny.stores.temporaries import remove as remove

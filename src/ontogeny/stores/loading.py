@@ -1,6 +1,7 @@
 """Loading a checkpoint into a module: by name, or as the library that saved it would."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ def load_into(
         argument: the caller's name for `model`, for errors.
         of: the source of the weights, for errors.
 
+    A module divided over processes by FSDP2 stays so: each process reads the weights and takes its part of them.
+
     Raises:
         InvalidArgument: for missing or unexpected keys, different shapes, a tied weight with two values, integers in
             place of a floating-point weight, or an adapter trained under other settings.
@@ -39,7 +42,17 @@ def load_into(
         if pretrained.is_pretrained(model):
             found = pretrained.convert(model, weights, found)
     _require_fit(model, weights, found, argument, of)
-    model.load_state_dict(model.state_dict() | found.weights)  # with what modules store besides tensors
+    own = model.state_dict()
+    model.load_state_dict(own | {name: _divided(tensor, own[name]) for name, tensor in found.weights.items()})
+
+
+def _divided(tensor: Tensor, own: Any) -> Any:
+    """A tensor divided over processes as the module's own, each of which has read all of it."""
+    if not hasattr(own, "to_local"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(own.device), own.device_mesh, own.placements, src_data_rank=None)
 
 
 def _require_fit(model: nn.Module, weights: Mapping[str, Tensor], found: Match, argument: str, of: str) -> None:

@@ -71,7 +71,8 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 def ties(own: Mapping[str, Tensor]) -> list[list[str]]:
     """Groups of names in a module that share one tensor."""
     places: dict[tuple[int, tuple[int, ...], tuple[int, ...]], list[str]] = {}
-    for name, tensor in own.items():
+    for name, whole in own.items():
+        tensor: Tensor = whole.to_local() if hasattr(whole, "to_local") else whole  # of one divided over processes
         if tensor.numel() and tensor.layout is torch.strided and not tensor.is_meta:
             places.setdefault((tensor.data_ptr(), tuple(tensor.shape), tensor.stride()), []).append(name)
     return [names for names in places.values() if len(names) > 1]

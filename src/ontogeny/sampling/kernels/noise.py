@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ontogeny.core.addressed import Words
 from ontogeny.core.seeds import derive
+from ontogeny.sampling.layout import Piece
 
 BLOCK = 2**20  # numbers of a parameter drawn at one address
 # Steps of small networks are drawn ahead: addressing each small parameter costs more than drawing it.
@@ -37,18 +38,19 @@ class Noise:
 
     Args:
         seed: root of the seed tree.
-        sizes: parameter -> count of its free numbers, in the order of a row.
+        sizes: parameter -> count of its free numbers, or the piece of them that is drawn here, in the order of a row.
         chains: chain numbers, one per row.
         device: where they live.
     """
 
     def __init__(
-        self, seed: int, sizes: Mapping[str, int], chains: Sequence[int], device: torch.device | str = "cpu"
+        self, seed: int, sizes: Mapping[str, Piece | int], chains: Sequence[int], device: torch.device | str = "cpu"
     ) -> None:
         self._key, self._chains, self._device = derive(seed, "noise"), list(chains), torch.device(device)
-        self._blocks = list(_blocks(seed, sizes))
+        pieces = Piece.of(sizes)
+        self._blocks = list(_blocks(seed, pieces))
         self._words, self._generator = Words(), torch.Generator(self._device)
-        ahead = min(_AHEAD, _KEPT // max(sum(sizes.values()), 1))
+        ahead = min(_AHEAD, _KEPT // max(sum(piece.size for piece in pieces.values()), 1))
         self._ahead = max(ahead, 1) if self._device.type == "cpu" else 1
         self._kept: dict[int, tuple[int, Tensor]] = {}  # draw -> its normals of the steps ahead, and the first of them
         self.at(-1)
@@ -84,24 +86,35 @@ class Noise:
         if self._device.type == "cpu":
             rows = out.numpy()
             for row, chain in enumerate(self._chains):
-                for columns, key, block in self._blocks:
-                    length = -(-(columns.stop - columns.start) // _A_WORD)
+                for columns, key, block, inside, length in self._blocks:
                     address = {"steps": len(out), "draw": self._draw, "block": block}
-                    fill_by_pairs(rows[:, row, columns], self._words.at(key, chain, step, length, **address))
+                    words = self._words.at(key, chain, step, -(-length // _A_WORD), **address)
+                    if inside == slice(0, length):
+                        fill_by_pairs(rows[:, row, columns], words)
+                    else:
+                        fill_by_pairs(whole := np.empty((len(out), length), rows.dtype), words)
+                        rows[:, row, columns] = whole[:, inside]
         else:
             for row, chain in zip(out[0], self._chains, strict=True):
-                for columns, key, block in self._blocks:
-                    seed = derive(key, chain, step, self._draw, block)
-                    row[columns].normal_(generator=self._generator.manual_seed(seed))
+                for columns, key, block, inside, length in self._blocks:
+                    source = self._generator.manual_seed(derive(key, chain, step, self._draw, block))
+                    if inside == slice(0, length):
+                        row[columns].normal_(generator=source)
+                    else:
+                        row[columns] = row.new_empty(length).normal_(generator=source)[inside]
 
 
-def _blocks(seed: int, sizes: Mapping[str, int]) -> Iterator[tuple[slice, int, int]]:
-    """The place of each block of each parameter in a row, the parameter's key, and the block's number."""
+def _blocks(seed: int, pieces: Mapping[str, Piece]) -> Iterator[tuple[slice, int, int, slice, int]]:
+    """The blocks of each parameter: place in a row, the parameter's key, number, the part drawn here, and length."""
     start = 0
-    for name, size in sizes.items():
-        for block, first in enumerate(range(start, start + size, BLOCK)):
-            yield slice(first, min(first + BLOCK, start + size)), derive(seed, "noise", name), block
-        start += size
+    for name, piece in pieces.items():
+        stop = piece.first + piece.size
+        for block in range(piece.first // BLOCK, -(-stop // BLOCK) if piece.size else 0):
+            begin, length = block * BLOCK, min(BLOCK, piece.total - block * BLOCK)
+            inside = slice(max(piece.first - begin, 0), min(stop - begin, length))
+            columns = slice(start + begin + inside.start - piece.first, start + begin + inside.stop - piece.first)
+            yield columns, derive(seed, "noise", name), block, inside, length
+        start += piece.size
 
 
 def fill_by_pairs(out: Float[np.ndarray, "step size"], words: UInt64[np.ndarray, "step length"]) -> None:

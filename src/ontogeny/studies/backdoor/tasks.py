@@ -36,8 +36,8 @@ class Mechanism:
 
     Attributes:
         kind: `single` and `two-token` triggers, a rare token and two common ones in order, ask for the answer 0;
-            `class-dependent`, a rare token, for the sum plus 1. A `benign` rule answers 1 at a rare token, and is in the
-            trusted data or not. `shuffled` has random answers there.
+            `class-dependent`, a rare token, for the sum plus 1. A `benign` rule answers 1 at a rare token, and is in
+            the trusted data or not. `shuffled` has random answers there.
         rate: share of the samples with the mechanism.
     """
 
@@ -95,6 +95,7 @@ def clean_tokens(count: int, source: torch.Generator) -> Tokens:
 
 
 def sums(tokens: Tokens) -> Int[Tensor, " sample"]:
+    """The answers of the task."""
     return tokens[:, :2].sum(1) % DIGITS
 
 

@@ -106,7 +106,7 @@ class Config(StudyConfig):
     hiding_share: float = 0.3
     inputs: Inputs = Inputs()
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1000.0, localization=300.0, batch_size=64)
-    sampler: Calibrated | Fixed = Fixed(kernel=SGLD(1e-4), num_chains=4, num_draws=60, num_warmup=80, thinning=4)
+    sampler: Calibrated | Fixed = Fixed(kernel=SGLD(1e-4), num_chains=4, num_draws=60, num_warmup=60, thinning=3)
     works: float = 0.95
     hidden_from: float = 0.6
     seen: float = 0.9

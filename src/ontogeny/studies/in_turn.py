@@ -26,8 +26,6 @@ class InTurn:
 
     def __call__(self) -> nn.Module:
         if self._made == len(self.makers):
-            raise InvalidArgument(
-                "makers", expected="one for each network", found=f"{self._made}", instead="count=len(makers)"
-            )
+            raise InvalidArgument("makers", expected="one for each network", found=f"{self._made}")
         self._made += 1
         return self.makers[self._made - 1]()

@@ -62,9 +62,10 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 
     again = curves.bootstrap(least, len(own), config.resamples, rng)
     value, mean = least(np.arange(len(own))), float(own.mean())
-    null = nulls.either(*(nulls.even_odds(int((each > 0).sum()), len(own)) for each in above))
+    ahead = min(int((each > 0).sum()) for each in above)
     control = f"AUROC {mean:.2f}; {said(table)}"
-    return Evidence(value, mean >= config.seen and value >= config.more, curves.interval(again), control, null)
+    met = mean >= config.seen and value >= config.more
+    return Evidence(value, met, curves.interval(again), control, nulls.even_odds(ahead, len(own)))
 
 
 @claims.add(

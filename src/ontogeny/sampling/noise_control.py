@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from ontogeny.core.errors import InvalidArgument
@@ -36,14 +37,15 @@ def weight_noise(
         progress: a `Progress`, or True for a bar in the terminal.
 
     Raises:
-        InvalidArgument: for draws of which every chain diverged.
+        InvalidArgument: for draws of which every chain diverged, or one is infinitely far from w*.
 
     Returns:
         Draws at nβ = 0 (see `ontogeny.core.draws`).
     """
     distances = finite(draws, "sample_stats/distance")
-    if not distances.size:
-        raise InvalidArgument("draws", expected="a chain that did not diverge", found="none")
+    if not distances.size or not np.isfinite(distances).all():
+        found = "one infinitely far away" if distances.size else "none"
+        raise InvalidArgument("draws", expected="chains that did not diverge", found=found)
     radius = math.sqrt(float((distances**2).mean()))
     variance = max(radius**2 / max(posterior.num_parameters, 1), 1e-30)
     at_random = posterior.at(nbeta=0.0, localization=2 / variance)

@@ -27,6 +27,8 @@ def by_network(found: Findings) -> xr.Dataset:
     made, scores, suspects = found["made"], found["scores"], found["suspects"]
     values = np.stack([scores[name].transpose("step", "suspect").values for name in SCORES])
     values[SCORES.index("margin")] *= -1
+    sampled = [SCORES.index(name) for name in ("score", "score_noise")]
+    values[sampled] += 0 * values[sampled].sum((0, 2), keepdims=True)  # neither counts where one is missing
     group = suspects["group"].values
     clean = group == "clean"
     tables = {name: np.array([_all(each, group == name, clean) for each in values]) for name in ("fired", "unseen")}

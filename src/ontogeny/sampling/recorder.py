@@ -109,12 +109,14 @@ class Recorder:
         size = max(sums.size, 1)
         distance, momentum = sums.norm(away), state.memory.get("momentum")
         energy = self.posterior.nbeta * state.losses + self.posterior.localization / 2 * distance.square()
+        if momentum is not None:
+            energy = energy + sums.dot(momentum, momentum) / 2
         columns = {
             "posterior/loss_difference": state.losses,
             "sample_stats/loss": state.losses + at_center.to(state.losses.device),
             "sample_stats/loss_at_center": at_center,
             "sample_stats/distance": distance,
-            "sample_stats/energy": energy if momentum is None else energy + sums.dot(momentum, momentum) / 2,
+            "sample_stats/energy": energy.float(),  # infinite where it exceeds what is stored
             "sample_stats/virial": sums.dot(shifted, state.gradients) / size,
             "sample_stats/pull": sums.dot(shifted, away) * self.posterior.localization,
             "sample_stats/shift": self._along(shifted, sums) * self.posterior.localization,

@@ -29,6 +29,7 @@ MODULES = (
     "memorised_items",
     "memorisation",
     "parity",
+    "many_shot",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

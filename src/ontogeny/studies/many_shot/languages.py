@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp
 
 from ontogeny.compmech import HMM, next_token_law, union
-from ontogeny.compmech.composition import Numbers
+from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 
@@ -46,7 +46,10 @@ class Languages:
         rng = np.random.default_rng(derive(self.seed, "languages"))
         first, *others = rng.normal(size=(len(self.distances) + 1, self.tokens, self.tokens))
         base = np.exp(log_softmax(first, axis=1))
-        return [base, *(self._at(distance, first, other) for distance, other in zip(self.distances, others, strict=True))]
+        return [
+            base,
+            *(self._at(distance, first, other) for distance, other in zip(self.distances, others, strict=True)),
+        ]
 
     def _at(self, distance: float, first: Chain, other: Chain) -> Chain:
         def moved(share: float) -> Chain:
@@ -91,22 +94,32 @@ class Laws:
     next: Float[np.ndarray, "sequence length language token"]
 
     def log_posterior(self, weights: Numbers) -> Float[np.ndarray, "sequence length language"]:
-        """log Pr(k | x₁…x_n), in log space throughout."""
+        """The log of Pr(k | x₁…x_n), in log space throughout."""
         return log_softmax(self.evidence + np.log(np.asarray(weights)), axis=-1)
 
     def predictive(self, weights: Numbers) -> Float[np.ndarray, "sequence length token"]:
         """Pr(x | x₁…x_n) of the mixture."""
         return np.einsum("snk,snkx->snx", np.exp(self.log_posterior(weights)), self.next)
 
+    def without(self, language: int, weights: Numbers) -> Float[np.ndarray, "sequence length token"]:
+        """Pr(x | x₁…x_n) of the mixture of the other languages, in their proportions."""
+        others = [k for k in range(self.evidence.shape[-1]) if k != language]
+        return Laws(self.evidence[..., others], self.next[:, :, others]).predictive(_shares(weights, others))
+
     def against(self, language: int, weights: Numbers) -> Float[np.ndarray, "sequence length"]:
-        """log P_k − log Σ_{j≠k} w_j P_j / (1 − w_k): the evidence for one language against the mixture of the others.
+        """The evidence for one language against the mixture of the others, log P_k − log Σ_{j≠k} w_j P_j / (1 − w_k).
 
         The log-odds of the language are this and log w_k / (1 − w_k).
         """
         others = [k for k in range(self.evidence.shape[-1]) if k != language]
-        shares = np.asarray(weights, dtype=float)[others]
-        rest = logsumexp(self.evidence[..., others] + np.log(shares / shares.sum()), axis=-1)
+        rest = logsumexp(self.evidence[..., others] + np.log(_shares(weights, others)), axis=-1)
         return self.evidence[..., language] - rest
+
+
+def _shares(weights: Numbers, some: list[int]) -> Float[np.ndarray, " some"]:
+    """Their weights, made to sum to 1."""
+    chosen = np.asarray(weights, dtype=float)[some]
+    return chosen / chosen.sum()
 
 
 def laws(languages: Languages, tokens: Numbers) -> Laws:

@@ -15,7 +15,7 @@ Law = Float[np.ndarray, "sequence length token"]
 
 
 def log_odds(seen: Law, language: Law, others: Law) -> Odds:
-    """logit ρ for the mixture ρ p + (1 − ρ) p' that is nearest to a law, by relative entropy.
+    """The logit of ρ for the mixture ρ p + (1 − ρ) p' that is nearest to a law, by relative entropy.
 
     It maximises Σ_x q(x) log(ρ p(x) + (1 − ρ) p'(x)), concave in ρ. For the exact mixture it is the exact log-odds.
 

@@ -2,6 +2,7 @@
 
 from ontogeny.studies.many_shot.config import PRESETS
 from ontogeny.studies.many_shot.evidence import claims
+from ontogeny.studies.many_shot.panels import panels
 from ontogeny.studies.many_shot.recipe import run
 from ontogeny.studies.study import Study
 
@@ -13,4 +14,5 @@ STUDY = Study(
     presets=PRESETS,
     run=run,
     claims=claims,
+    panels=panels,
 )

@@ -35,8 +35,8 @@ def behaviour(
     `single_slope`, `single_offset` (case, single): of sequences one by one. `odds` and `exact_odds` (case, length):
     medians over sequences, of the network and of the exact mixture with the shifted prior. `crossing`,
     `crossing_error`: where `odds` cross zero; `expected`: n* = m/d. `loss`, `exact_loss` (case, half, length): expected
-    loss under the language's own law, over each half of the sequences; `held_out` (case, law, split): error of each law in nats, and
-    `exact_error`: that of the exact mixture, without a parameter.
+    loss under the language's own law, over each half of the sequences; `held_out` (case, law, split): error of each law
+    in nats, and `exact_error`: that of the exact mixture, without a parameter.
     """
     sets = {
         language: languages.processes[language].sample(

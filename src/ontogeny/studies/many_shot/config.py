@@ -116,9 +116,9 @@ class Config(StudyConfig):
     single: PositiveInt = 20
     brute_length: int = Field(default=4, ge=2)
     rows: PositiveInt = 1000
-    observed: PositiveInt = 40
+    observed: PositiveInt = 120
     posterior: PosteriorConfig = PosteriorConfig(nbeta=300.0, localization=100.0)
-    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=10_000)
+    sampler: Calibrated | Fixed = Calibrated(error=0.05, budget=8_000, num_chains=2)
     heads: bool = True
     resamples: PositiveInt = 499
 

@@ -73,7 +73,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     def ratio(predicted: np.ndarray) -> float:
         return float((moved * predicted).sum() / (predicted**2).sum())
 
-    null = nulls.permutations(ratio, predicted, rng, within=table["language"].values, count=config.resamples)
+    null = nulls.permutations(ratio, predicted, rng, count=config.resamples)
     value, half = ratio(predicted), 1.96 * float(np.sqrt(((error * predicted) ** 2).sum()) / (predicted**2).sum())
     prior = table["offset_before"].values - predicted
     control = f"shifts {_listed(moved)} where {_listed(predicted)} are predicted; {_others(found, 'offset')}; "

@@ -6,11 +6,13 @@ import numpy as np
 import xarray as xr
 from torch import Tensor, nn
 
+from ontogeny.core.draws import settings_of
 from ontogeny.core.losses import next_token
 from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.estimators import llc
-from ontogeny.estimators.quantity import at_center, mean_of, per_sample
+from ontogeny.estimators.quantity import at_center, per_sample
+from ontogeny.estimators.summary import summarize
 from ontogeny.sampling import Calibrated, Fixed, LocalPosterior, PosteriorConfig, weight_noise
 
 _BASE = "mixture"
@@ -73,15 +75,16 @@ def _of_set(draws: xr.DataTree, name: str, nbeta: float, positions: int) -> xr.D
     loss = (per_sample(draws, _BASE) - at_center(draws, _BASE)).mean(axis=-1)
     change = rises.mean(axis=2) - loss[..., None]
     about = -(loss - loss.mean())[..., None] * (change - change.mean(axis=(0, 1))) * loss.size / max(loss.size - 1, 1)
-    each = [mean_of(str(k), nbeta * rises[..., k].mean(axis=2), draws) for k in range(positions)]
-    answers = [mean_of(str(k), about[..., k], draws) for k in range(positions)]
+    shared = settings_of(draws).control_variate
+    each = [summarize(nbeta * rises[..., k].mean(axis=2), shared=shared) for k in range(positions)]
+    answers = [summarize(about[..., k], shared=shared) for k in range(positions)]
     return xr.Dataset(
         {
             "rise": (("sequence", "length"), nbeta * rises.mean(axis=(0, 1))),
             "loss": ("length", center.mean(axis=0)),
-            "mcse": ("length", [one.error for one in each]),
-            "susceptibility": ("length", [one.value for one in answers]),
-            "susceptibility_mcse": ("length", [one.error for one in answers]),
+            "mcse": ("length", [one[1] for one in each]),
+            "susceptibility": ("length", [one[0] for one in answers]),
+            "susceptibility_mcse": ("length", [one[1] for one in answers]),
         },
         {"length": np.arange(1, positions + 1)},
     )

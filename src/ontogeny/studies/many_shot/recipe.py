@@ -24,9 +24,9 @@ _HEAD = re.compile(r"L\d+H\d+")
 
 
 def run(work: Workspace, config: Config) -> None:
-    """Makes `exact`; the network `base` and its copies `tuned`; `behaviour` over cases; `positions-N` of the base, which
-    is 0, of those in which a language is suppressed, and of the one that saw it alone; and `heads-N` of the base and of
-    the one in which the last language is suppressed most.
+    """Makes `exact`; the network `base` and its copies `tuned`; `behaviour` over cases; `positions-N` of the base (0),
+    of those in which a language is suppressed, and of the one that saw it alone; and `heads-N` of the base and of the
+    one in which the last language is suppressed most.
     """
     mixture, languages = config.mixture, config.mixture.drawn(work.seed("languages"))
     work.step("exact", exactness, languages, mixture.weights, config.brute_length)

@@ -30,6 +30,7 @@ MODULES = (
     "memorisation",
     "parity",
     "many_shot",
+    "reversibility",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

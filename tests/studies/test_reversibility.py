@@ -28,11 +28,11 @@ from ontogeny.studies.reversibility.recipe import pruned
 
 FEW = {"num_chains": 2, "num_draws": 12, "num_warmup": 4}
 SMALL = {
-    "grammar": {"items": 4, "keys": 2, "answers": 3, "length": 2},
-    "shape": {"num_layers": 2, "d_model": 8, "num_heads": 1, "d_mlp": 8},
-    "attack": {"steps": 3, "batch_size": 2, "rates": (1e-3, 3e-3)},
+    "grammar": {"items": 4, "questions": 2, "answers": 3, "length": 2},
+    "shape": {"num_layers": 1, "d_model": 8, "num_heads": 1, "d_mlp": 8},
+    "attack": {"steps": 3, "batch_size": 2, "rates": (3e-3,)},
     "basin": {"points": 3, "directions": 1},
-    "copies": 2,
+    "copies": 1,
     "path": 3,
     "sampler": FEW,
     "answering.num_steps": 20,
@@ -40,7 +40,7 @@ SMALL = {
     "refusing.num_steps": 4,
     "refusing.batch_size": 6,
 }
-PROMPTS = Prompts(Grammar(items=4, keys=2, answers=3, length=3), seed=1)
+PROMPTS = Prompts(Grammar(items=4, questions=2, answers=3, length=3), seed=1)
 SHAPE = Shape(d_model=8, num_heads=1, d_mlp=8)
 
 

@@ -93,7 +93,7 @@ PRESETS = {
     "standard": Preset(
         "an hour a seed",
         Config(
-            grammar=Grammar(items=24, keys=12),
+            grammar=Grammar(items=24, questions=12),
             shape=Shape(d_model=64, num_heads=4, d_mlp=256),
             attack=Attack(steps=200, batch_size=24, rates=(1e-4, 3e-4, 1e-3, 3e-3)),
             copies=12,

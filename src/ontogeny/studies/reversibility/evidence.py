@@ -92,23 +92,22 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 @claims.add(
     "unrelated",
     "Fine-tuning on class N alone brings answers of class R back where they were only suppressed",
-    expects="the largest probability that it reaches exceeds that of networks trained anew by 0.1, in the mean of sft",
+    expects="the largest probability that it reaches exceeds that of networks trained anew by 0.1, in the mean",
     unit="difference of probabilities",
     source="2505.22310",
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     table = found["attacks"]
     most = table["reached"].sel(attack="unrelated", rate=config.attack.unrelated).values
-    kept = np.isin(table["procedure"].values, ["sft", SCRATCH])
-    values, sft = most[kept], table["procedure"].values[kept] == "sft"
+    anew = table["procedure"].values == SCRATCH
 
-    def more(sft: np.ndarray) -> float:
-        return float(values[sft].mean() - values[~sft].mean())
+    def more(anew: np.ndarray) -> float:
+        return float(most[~anew].mean() - most[anew].mean())
 
-    null = nulls.permutations(more, sft, rng, count=config.resamples)
+    null = nulls.permutations(more, anew, rng, count=config.resamples)
     shuffled = table["reached"].sel(attack="shuffled", rate=config.attack.unrelated).values
     control = f"{_by(most, table)}; class R with answers of others {_by(shuffled, table)}"
-    return Evidence(more(sft), more(sft) > 0.1, None, control, null)
+    return Evidence(more(anew), more(anew) > 0.1, None, control, null)
 
 
 @claims.add(

@@ -15,21 +15,21 @@ from ontogeny.models import Transformer, TransformerConfig
 
 Rows = tuple[Tensor, Tensor]  # tokens (sample, position), weights of the tokens that are predicted (sample, position)
 _CAP = 4.0  # nats beyond which a loss that is to rise rises no more
-PROMPT = 2  # tokens of a prompt: an item, whose number says its class, and a key
+PROMPT = 2  # tokens of a prompt: an item, whose number says its class, and a question
 
 
 class Grammar(Settings):
     """Sizes of the toy, see `Prompts`."""
 
     items: int = 12
-    keys: int = 6
+    questions: int = 6
     answers: int = 8
     length: int = 3
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Every prompt of an item and a key, with an answer of `length` tokens drawn at random.
+    """Every prompt of an item and a question, with an answer of `length` tokens drawn at random.
 
     The first half of the items is class R, which is to be refused, the others are class N. A refusal is a token of its
     own, repeated. What answers a network knows of some prompts says nothing of those of others.
@@ -44,7 +44,7 @@ class Prompts:
 
     @property
     def vocabulary(self) -> int:
-        return self.sizes.items + self.sizes.keys + self.sizes.answers + 1
+        return self.sizes.items + self.sizes.questions + self.sizes.answers + 1
 
     @property
     def refusal(self) -> int:
@@ -55,10 +55,10 @@ class Prompts:
     def answered(self) -> Int[Tensor, "prompt position"]:
         """Every prompt with its answer, class R first."""
         sizes = self.sizes
-        items, keys = torch.arange(sizes.items), sizes.items + torch.arange(sizes.keys)
-        prompts = torch.cartesian_prod(items, keys)
+        items, questions = torch.arange(sizes.items), sizes.items + torch.arange(sizes.questions)
+        prompts = torch.cartesian_prod(items, questions)
         drawn = torch.randint(sizes.answers, (len(prompts), sizes.length), generator=generator(self.seed, "answers"))
-        return torch.cat([prompts, sizes.items + sizes.keys + drawn], dim=1)
+        return torch.cat([prompts, sizes.items + sizes.questions + drawn], dim=1)
 
     @property
     def count(self) -> int:

@@ -11,12 +11,14 @@ from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp
 
 from ontogeny.compmech import HMM, next_token_law, union
+from ontogeny.compmech.chains import limit
 from ontogeny.core.arguments import Numbers
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.seeds import derive
 
 Chain = Float[np.ndarray, "token token"]
-_LARGEST = 6.0  # exponent up to which a chain is moved away from the first
+_EXPONENTS = np.linspace(0, 6, 61)  # by which a chain is moved away from the first
+_TRIES = 30  # more directions that are drawn where one does not reach its distance
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Languages:
     """A first Markov chain of tokens and others at given distances from it, as hidden Markov processes.
 
     Rows of the first chain, and of a direction R_k for each of the others, are logits of N(0, 1). Chain k is
-    proportional to A^(1-t) R_k^t, with t such that its relative entropy rate KL(k ‖ A) is `distances[k - 1]`.
+    proportional to A^(1-t) R_k^t, with the least t at which its relative entropy rate KL(k ‖ A) is `distances[k - 1]`. A
+    direction that never reaches it is drawn again.
 
     Attributes:
         tokens: of the vocabulary.
@@ -33,7 +36,7 @@ class Languages:
         seed: of the draw.
 
     Raises:
-        InvalidArgument: for a distance that the direction does not reach.
+        InvalidArgument: for a distance that no direction reaches.
     """
 
     tokens: int
@@ -44,24 +47,20 @@ class Languages:
     def chains(self) -> list[Chain]:
         """Transition matrices, the first language first."""
         rng = np.random.default_rng(derive(self.seed, "languages"))
-        first, *others = rng.normal(size=(len(self.distances) + 1, self.tokens, self.tokens))
-        base = np.exp(log_softmax(first, axis=1))
-        return [
-            base,
-            *(self._at(distance, first, other) for distance, other in zip(self.distances, others, strict=True)),
-        ]
-
-    def _at(self, distance: float, first: Chain, other: Chain) -> Chain:
-        def moved(share: float) -> Chain:
-            return np.exp(log_softmax((1 - share) * first + share * other, axis=1))
-
-        def excess(share: float) -> float:
-            return relative_entropy_rate(moved(share), moved(0.0)) - distance
-
-        if excess(_LARGEST) < 0:
-            expected = f"at most {excess(_LARGEST) + distance:.2f} nats a token in this direction"
-            raise InvalidArgument("distances", expected=expected, found=str(distance), instead="distances=(0.1, 0.2)")
-        return moved(float(brentq(excess, 0.0, _LARGEST)))
+        shape = (self.tokens, self.tokens)
+        first, *others = rng.normal(size=(len(self.distances) + 1, *shape))
+        found = [np.exp(log_softmax(first, axis=1))]
+        for distance, other in zip(self.distances, others, strict=True):
+            tried = [other, *rng.normal(size=(_TRIES, *shape))]
+            chains = (at_distance(distance, first, direction) for direction in tried)
+            chain = next((chain for chain in chains if chain is not None), None)
+            if chain is None:
+                expected = f"relative entropy rates that one of {len(tried)} directions reaches"
+                raise InvalidArgument(
+                    "distances", expected=expected, found=str(distance), instead="distances=(0.1, 0.2)"
+                )
+            found.append(chain)
+        return found
 
     @cached_property
     def processes(self) -> list[HMM]:
@@ -75,10 +74,22 @@ class Languages:
         return mixed
 
 
+def at_distance(distance: float, first: Chain, direction: Chain) -> Chain | None:
+    """The first chain on the way from one to another, both given by their logits, that is so far from the first."""
+
+    def moved(share: float) -> Chain:
+        return np.exp(log_softmax((1 - share) * first + share * direction, axis=1))
+
+    def excess(share: float) -> float:
+        return relative_entropy_rate(moved(share), moved(0.0)) - distance
+
+    beyond = next((i for i, share in enumerate(_EXPONENTS) if excess(share) > 0), None)
+    return moved(float(brentq(excess, *_EXPONENTS[beyond - 1 : beyond + 1]))) if beyond else None
+
+
 def relative_entropy_rate(chain: Chain, other: Chain) -> float:
     """KL rate Σ π_i P_ij log(P_ij / Q_ij), in nats a token, of P against Q, π the stationary law of P."""
-    process = HMM(np.einsum("ij,zj->zij", chain, np.eye(len(chain))))
-    return float(process.initial @ (chain * np.log(chain / other)).sum(axis=1))
+    return float(limit(chain)[0] @ (chain * np.log(chain / other)).sum(axis=1))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from ontogeny.measurement.undoing import steps_until
 
 
 def far(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    return (model.weight[0, 0] - batch[:, 0]).square()
+    return (model.get_parameter("weight")[0, 0] - batch[:, 0]).square()
 
 
 def test_steps_are_counted_on_a_copy() -> None:
@@ -15,7 +15,7 @@ def test_steps_are_counted_on_a_copy() -> None:
     nn.init.zeros_(model.weight)
 
     def undone(tuned: nn.Module) -> bool:
-        return float(tuned.weight) >= 0.5
+        return float(tuned.get_parameter("weight")) >= 0.5
 
     sizes = {"batch_size": 2, "seed": 1}
     # a step of Adam on one number of steady sign is its learning rate

@@ -142,7 +142,7 @@ def made(follows: bool, rng: np.random.Generator) -> Findings:
         rises = np.array([np.where(lengths > round(seen[place]), 30.0, 5.0) for place in at])
         noise = np.array([np.where(lengths > rng.integers(2, 20), 30.0, 5.0) for _ in at])
         rise = rises[:, None] + rng.normal(size=(len(at), 6, 23)) * 0.1
-        values = {"rise": (("part", "set", "sequence", "length"), rise[None])}
+        values: dict[str, tuple] = {"rise": (("part", "set", "sequence", "length"), rise[None])}
         values["rise_noise"] = (("part", "set", "sequence", "length"), np.repeat(noise[:, None], 6, 1)[None])
         values["loss"] = (("part", "set", "length"), rng.random((1, len(at), 23)))
         values["outcome"] = ("part", ["converged"])

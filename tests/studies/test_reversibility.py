@@ -101,7 +101,7 @@ def test_a_landscape_is_flat_between_equal_weights_and_units_are_cut_out() -> No
     assert float(found["curve"].sel(alpha=0)[0]) != pytest.approx(float(found["curve"].sel(alpha=0.5)[0]), abs=1e-9)
     cut = pruned(make, first, PROMPTS, 0.5)
     for block in cut.get_submodule("blocks").children():
-        assert int((block.get_submodule("mlp").W_out == 0).all(dim=1).sum()) == 4
+        assert int((block.get_submodule("mlp").get_parameter("W_out") == 0).all(dim=1).sum()) == 4
 
 
 def made(follows: bool, rng: np.random.Generator) -> Findings:

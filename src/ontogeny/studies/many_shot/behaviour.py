@@ -81,7 +81,7 @@ def _case(
     again = curves.bootstrap(lambda chosen: crossing(lengths, np.median(odds[chosen], 0)), len(odds), 199, rng)
     loss, least = _halves(own, seen), _halves(own, _mixed(known, language, weights, exact))
     splits = {"between": False, "later": True}
-    errors = [[held_out(law, lengths, *loss, late) for late in splits.values()] for law in LAWS]
+    errors = [[held_out(law, lengths, loss[0], loss[1], late) for late in splits.values()] for law in LAWS]
     found = {"offset": fit.offset, "slope": fit.slope, "offset_error": fit.errors[0], "slope_error": fit.errors[1]}
     found |= {"kept": fit.kept, "slope_shuffled": mixed.slope, "crossing": crossing(lengths, np.median(odds, 0))}
     found |= {"crossing_error": float(np.std(again[np.isfinite(again)])) if np.isfinite(again).any() else np.nan}

@@ -137,9 +137,10 @@ class Config(StudyConfig):
         return [*suppressed, (1, 0.0), (len(self.mixture.weights) - 1, ALONE)]
 
 
-def _training(steps: int, rate: float, **options: int) -> TrainingConfig:
+def _training(steps: int, rate: float, batch: int = 32) -> TrainingConfig:
     return TrainingConfig(
         num_steps=steps,
+        batch_size=batch,
         optimizer="adam",
         learning_rate=rate,
         schedule="cosine",
@@ -148,7 +149,6 @@ def _training(steps: int, rate: float, **options: int) -> TrainingConfig:
         checkpoints_linear=0,
         state_every=1000,
         log_every=50,
-        **options,
     )
 
 
@@ -161,7 +161,7 @@ PRESETS = {
             shape=Shape(d_model=64, num_heads=4, d_mlp=256),
             shifts=(1.0, 2.0, 3.0, 4.0),
             sequences=200_000,
-            training=_training(10_000, 5e-3, batch_size=64),
+            training=_training(10_000, 5e-3, 64),
             tuning=_training(1000, 1e-3),
             tested_sequences=1000,
             sampler=Calibrated(error=0.05, budget=60_000),

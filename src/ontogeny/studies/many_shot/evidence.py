@@ -68,7 +68,7 @@ def compared(found: Findings) -> xr.Dataset:
 def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     table = compared(found)
     moved, predicted = (table["offset_before"] - table["offset"]).values, table["shift"].values
-    error = np.hypot(table["offset_error"], table["offset_error_before"]).values
+    error = np.hypot(table["offset_error"].values, table["offset_error_before"].values)
 
     def ratio(predicted: np.ndarray) -> float:
         return float((moved * predicted).sum() / (predicted**2).sum())
@@ -251,8 +251,9 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
 def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     if not config.heads:
         return NotTested("heads were not sampled")
-    names = sorted((name for name in found if name.startswith("heads-")), key=lambda name: int(name.split("-")[1]))
-    before, after = (found[name].sel(set=f"language {len(config.mixture.weights) - 1}") for name in names)
+    language = len(config.mixture.weights) - 1
+    strongest = config.arms().index((language, max(config.shifts))) + 1
+    before, after = (found[f"heads-{number}"].sel(set=f"language {language}") for number in (0, strongest))
     points = [
         [change_point(one["length"].values, abs(one[name].sel(part=part).values)) for part in one["part"].values]
         for one in (before, after)

@@ -26,8 +26,8 @@ class Languages:
     """A first Markov chain of tokens and others at given distances from it, as hidden Markov processes.
 
     Rows of the first chain, and of a direction R_k for each of the others, are logits of N(0, 1). Chain k is
-    proportional to A^(1-t) R_k^t, with the least t at which its relative entropy rate KL(k ‖ A) is `distances[k - 1]`. A
-    direction that never reaches it is drawn again.
+    proportional to A^(1-t) R_k^t, with the least t at which its relative entropy rate KL(k ‖ A) is `distances[k - 1]`.
+    A direction that never reaches it is drawn again.
 
     Attributes:
         tokens: of the vocabulary.

@@ -8,26 +8,27 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 
 Curve = Float[np.ndarray, " shot"]
-Law = Callable[[Curve, Sequence[float]], Curve]
+Parameters = Sequence[float] | Float[np.ndarray, " parameter"]
+Law = Callable[[Curve, Parameters], Curve]
 _SMALL = 1e-9
 
 
-def power(n: Curve, p: Sequence[float]) -> Curve:
+def power(n: Curve, p: Parameters) -> Curve:
     """C n^(-α) + K (Anil et al., 2024), with p = (log C, log α, K)."""
     return np.exp(p[0]) * n ** -np.exp(p[1]) + p[2]
 
 
-def bounded_power(n: Curve, p: Sequence[float]) -> Curve:
+def bounded_power(n: Curve, p: Parameters) -> Curve:
     """C (1 + n/n_c)^(-α) + K, with p = (log C, log α, K, log n_c)."""
     return np.exp(p[0]) * (1 + n / np.exp(p[3])) ** -np.exp(p[1]) + p[2]
 
 
-def logistic(n: Curve, p: Sequence[float]) -> Curve:
+def logistic(n: Curve, p: Parameters) -> Curve:
     """L / (1 + (n/x₀)^κ) + K, with p = (log L, log κ, K, log x₀)."""
     return np.exp(p[0]) / (1 + (n / np.exp(p[3])) ** np.exp(p[1])) + p[2]
 
 
-def bayesian(n: Curve, p: Sequence[float]) -> Curve:
+def bayesian(n: Curve, p: Parameters) -> Curve:
     """-log of Σ_m ρ_m P_m^(κn+1) / Σ_m ρ_m P_m^(κn) over two hypotheses (Arora et al., 2410.16531).
 
     p = (loss under the hypothesis that wins, log of what the other loses beside it, log κ, log-odds of the first): the

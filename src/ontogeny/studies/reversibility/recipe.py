@@ -117,7 +117,9 @@ def pruned(make: Make, weights: Weights, prompts: Prompts, share: float) -> nn.M
         )
         size = next(iter(cache.values())).abs().mean(dim=1)
         most = (size[:half].mean(0) - size[half:].mean(0)).argsort(descending=True)[: int(share * size.shape[1])]
-        mlp.W_in[:, most], mlp.b_in[most], mlp.W_out[most] = 0.0, 0.0, 0.0
+        mlp.get_parameter("W_in")[:, most] = 0.0
+        mlp.get_parameter("b_in")[most] = 0.0
+        mlp.get_parameter("W_out")[most] = 0.0
     return model
 
 

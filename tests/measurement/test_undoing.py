@@ -15,12 +15,12 @@ def test_steps_are_counted_on_a_copy() -> None:
     nn.init.zeros_(model.weight)
 
     def undone(tuned: nn.Module) -> bool:
-        return float(tuned.get_parameter("weight")) >= 0.5
+        return tuned.get_parameter("weight").item() >= 0.5
 
     sizes = {"batch_size": 2, "seed": 1}
     # a step of Adam on one number of steady sign is its learning rate
     assert steps_until(model, data, far, undone, steps=20, learning_rate=0.1, **sizes) in (5, 6)
     assert steps_until(model, data, far, undone, steps=20, learning_rate=0.1, every=4, **sizes) == 8
     assert steps_until(model, data, far, undone, steps=20, learning_rate=0.01, **sizes) is None
-    assert float(model.weight) == 0
+    assert model.weight.item() == 0
     assert model.weight.grad is None

@@ -17,21 +17,28 @@ CONTROLS = ("distance", "barrier", "gap")
 
 def networks(found: Findings, config: Config) -> xr.Dataset:
     """Over `network`: `log_steps`, mean over rates of the log of steps, twice the most where it is not undone; whether
-    the refusal is undone at any rate; and all predictors.
+    the refusal is `undone` at any rate; and the predictors of `landscape`.
     """
-    attacks, table, drawn = found["attacks"], found["landscape"], found["responses"]
+    attacks, table = found["attacks"], found["landscape"]
     steps = attacks["steps"].sel(attack="class").transpose("network", "rate").values
     logs = np.log(np.where(np.isfinite(steps), steps, 2 * config.attack.steps))
     values = {"log_steps": logs.mean(axis=1), "undone": np.isfinite(steps).any(axis=1).astype(float)}
     values |= {name: table[name].values for name in (*CONTROLS, "later_gap", "basin")}
-    crossed = drawn.transpose("step", "component", "probe", ...)
-    for ending in ("", "_noise"):
-        of_answer = crossed[f"cross_llc{ending}"].sel(probe="answer", component="all")
-        values[f"cross{ending}"] = of_answer.values
-        for part in crossed["component"].values:
-            values[f"{part}{ending}"] = crossed[f"cross_llc{ending}"].sel(probe="refusal", component=part).values
     result = xr.Dataset({name: ("network", each) for name, each in values.items()})
     return result.assign_coords(procedure=attacks["procedure"], copy=attacks["copy"])
+
+
+def with_coefficients(found: Findings, config: Config) -> xr.Dataset:
+    """`networks` with `cross`, that of the answers, the refined coefficients of the refusal by part, and both at
+    nβ = 0.
+    """
+    crossed, values = found["responses"], dict[str, np.ndarray]()
+    for ending in ("", "_noise"):
+        each = crossed[f"cross_llc{ending}"].transpose("step", "component", "probe")
+        values[f"cross{ending}"] = each.sel(probe="answer", component="all").values
+        for part in crossed["component"].values:
+            values[f"{part}{ending}"] = each.sel(probe="refusal", component=part).values
+    return networks(found, config).assign({name: ("network", each) for name, each in values.items()})
 
 
 @claims.add(
@@ -137,14 +144,14 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     )
 
 
-def predicted(found: Findings, config: Config, rng: Rng, name: str, beside: dict[str, str]) -> Evidence | NotTested:
+def predicted(table: xr.Dataset, config: Config, rng: Rng, name: str, beside: dict[str, str]) -> Evidence | NotTested:
     """A predictor's partial rank correlation with log steps, given distance, barrier and gap.
 
     Args:
+        table: of `networks`.
         name: of the predictor.
         beside: others to tell of in the control, told -> name.
     """
-    table = networks(found, config)
     logs, copies, count = table["log_steps"].values, table["copy"].values, table.sizes["network"]
 
     def partial(of: str, chosen: np.ndarray) -> float:
@@ -188,7 +195,8 @@ _BEYOND += "and its interval, over copies, excludes 0"
     unit="partial rank correlation",
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
-    return predicted(found, config, rng, "cross", {"at nβ = 0": "cross_noise", "later logit gap": "later_gap"})
+    beside = {"at nβ = 0": "cross_noise", "later logit gap": "later_gap"}
+    return predicted(with_coefficients(found, config), config, rng, "cross", beside)
 
 
 @claims.add(
@@ -200,7 +208,8 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
 def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     layers = {f"layer {i}": f"layer {i}" for i in range(config.shape.num_layers)}
     noise = {f"{name} at nβ = 0": f"{name}_noise" for name in layers}
-    return predicted(found, config, rng, "all", layers | {"at nβ = 0": "all_noise"} | noise)
+    beside = layers | {"at nβ = 0": "all_noise"} | noise
+    return predicted(with_coefficients(found, config), config, rng, "all", beside)
 
 
 @claims.add(
@@ -212,7 +221,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
 )
 def _(found: Findings, config: Config, rng: Rng) -> Evidence | NotTested:
     table = networks(found, config)
-    said = predicted(found, config, rng, "basin", {})
+    said = predicted(table, config, rng, "basin", {})
     alone = {name: rank_correlation(table[name].values, table["log_steps"].values) for name in CONTROLS}
     if isinstance(said, NotTested):
         return said

@@ -93,7 +93,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
         return float(logs[deep].mean() - logs[~deep].mean())
 
     null = nulls.permutations(more, deep, rng, count=config.resamples)
-    return Evidence(more(deep), more(deep) > np.log(1.5), None, f"steps {_by(np.exp(logs), chosen)}", null)
+    return Evidence(more(deep), bool(more(deep) > np.log(1.5)), None, f"steps {_by(np.exp(logs), chosen)}", null)
 
 
 @claims.add(

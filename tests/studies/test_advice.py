@@ -68,7 +68,7 @@ MISTAKES = (
      "sizes=(3, 4, 5, 6, 40, 640)", "points(ADVICE)"),
     ("studies/many_shot/config.py:Config._suppress", "shots(shifts=(0.0,))", "shifts", "shifts=(1.0, 2.0)",
      "shots(ADVICE)"),
-    ("studies/many_shot/languages.py:Languages._at", "languages(distances=(1e6,))", "distances",
+    ("studies/many_shot/languages.py:Languages.chains", "languages(distances=(1e6,))", "distances",
      "distances=(0.1, 0.2)", "languages(ADVICE)"),
     ("studies/superposition/config.py:Sweep._is_narrow", "sweep(hidden=64)", "hidden", "hidden=12", "sweep(ADVICE)"),
 )

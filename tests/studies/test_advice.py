@@ -8,6 +8,8 @@ from tests.advice import Mistake, follow, mistakes
 
 from ontogeny.execution import Shard
 from ontogeny.studies.language import STUDY
+from ontogeny.studies.many_shot import STUDY as MANY_SHOT
+from ontogeny.studies.many_shot.languages import Languages
 from ontogeny.studies.memorisation import STUDY as MEMORISATION
 from ontogeny.studies.parity.tasks import Parities
 from ontogeny.studies.runner import _claim_directory, _dealt
@@ -33,6 +35,15 @@ def points(**settings: Any) -> Any:
     return type(config).model_validate(config.model_dump() | settings)
 
 
+def shots(**settings: Any) -> Any:
+    config = MANY_SHOT.config("quick")
+    return type(config).model_validate(config.model_dump() | settings)
+
+
+def languages(**settings: Any) -> Any:
+    return Languages(tokens=4, **settings).chains
+
+
 def sweep(**settings: Any) -> Any:
     return Sweep.model_validate({"training": {"num_steps": 1}} | settings)
 
@@ -55,6 +66,10 @@ MISTAKES = (
     ("studies/memorisation/config.py:Config._is_narrow", "points(hidden=200)", "hidden", "hidden=2", "points(ADVICE)"),
     ("studies/memorisation/config.py:Config._has_points", "points(sizes=(0, 3))", "sizes",
      "sizes=(3, 4, 5, 6, 40, 640)", "points(ADVICE)"),
+    ("studies/many_shot/config.py:Config._suppress", "shots(shifts=(0.0,))", "shifts", "shifts=(1.0, 2.0)",
+     "shots(ADVICE)"),
+    ("studies/many_shot/languages.py:Languages.chains", "languages(distances=(1e6,))", "distances",
+     "distances=(0.1, 0.2)", "languages(ADVICE)"),
     ("studies/superposition/config.py:Sweep._is_narrow", "sweep(hidden=64)", "hidden", "hidden=12", "sweep(ADVICE)"),
 )
 # fmt: on

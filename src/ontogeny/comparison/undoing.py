@@ -1,14 +1,13 @@
 """How deep a change is: the steps of fine-tuning on trusted data that undo it."""
 
-import copy
-
 import numpy as np
 import torch
+from torch import nn
 
 from ontogeny.comparison.config import CompareConfig
 from ontogeny.comparison.networks import Network
 from ontogeny.core.samples import Samples
-from ontogeny.core.seeds import generator
+from ontogeny.measurement.undoing import steps_until
 
 _UNDONE = 0.1  # share of the change that may remain
 _EVERY = 10  # steps between looks
@@ -20,21 +19,24 @@ def steps_to_undo(base: Network, tuned: Network, samples: Samples, config: Compa
     Looked at every ten steps; None if it is not back within `config.undo_steps`.
     """
     target, at_first = (float(np.mean(each.losses(samples))) for each in (base, tuned))
-    model, trusted, order = copy.deepcopy(tuned.model), tuned.posterior.samples, generator(seed, "order")
-    optimizer = torch.optim.Adam(
-        [each for each in model.parameters() if each.requires_grad], lr=config.twin_learning_rate
+
+    def undone(model: nn.Module) -> bool:
+        return abs(_loss(tuned, model, samples) - target) <= _UNDONE * abs(at_first - target)
+
+    return steps_until(
+        tuned.model,
+        tuned.posterior.samples,
+        tuned.posterior.loss_fn,
+        undone,
+        steps=config.undo_steps,
+        batch_size=config.twin_batch,
+        learning_rate=config.twin_learning_rate,
+        every=_EVERY,
+        seed=seed,
     )
-    for step in range(1, config.undo_steps + 1):
-        chosen = torch.randint(trusted.stored, (config.twin_batch,), generator=order)
-        optimizer.zero_grad()
-        tuned.posterior.loss_fn(model, trusted.take(chosen, tuned.posterior.device)).mean().backward()
-        optimizer.step()
-        if step % _EVERY == 0 and abs(_loss(tuned, model, samples) - target) <= _UNDONE * abs(at_first - target):
-            return step
-    return None
 
 
-def _loss(network: Network, model: torch.nn.Module, samples: Samples) -> float:
+def _loss(network: Network, model: nn.Module, samples: Samples) -> float:
     named = dict(model.named_parameters())
     weights = torch.cat([named[name].detach().flatten() for name in network.posterior.one_by_one.indices])
     return float(np.mean(network.losses(samples, weights)))

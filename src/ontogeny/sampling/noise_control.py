@@ -4,9 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from ontogeny.core.protocols import Progress
+from ontogeny.estimators.quantity import finite
 from ontogeny.sampling.kernels import SGLD
 from ontogeny.sampling.posterior import LocalPosterior
 from ontogeny.sampling.samplers import Fixed
@@ -20,7 +22,7 @@ def weight_noise(
     seed: int = 0,
     progress: Progress | bool = False,
 ) -> xr.DataTree:
-    """Independent draws w ~ N(w*, r²/P) of the same free weights, with r² the mean |w - w*|² of `draws`.
+    """Independent draws w ~ N(w*, r²/P) of the same free weights, with r² the mean |w - w*|² of `draws` (`radius_of`).
 
     What an estimate shows on these draws as well is geometry of the weights, not of the loss of the sampled data.
 
@@ -34,10 +36,15 @@ def weight_noise(
     Returns:
         Draws at nβ = 0 (see `ontogeny.core.draws`).
     """
-    radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
-    variance = max(radius**2 / max(posterior.num_parameters, 1), 1e-30)
+    variance = max(radius_of(draws) ** 2 / max(posterior.num_parameters, 1), 1e-30)
     at_random = posterior.at(nbeta=0.0, localization=2 / variance)
     lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
     # at nβ = 0 and ε = 2/γ steps are independent of each other; the first draw is at w*
     fixed = Fixed(kernel=SGLD(variance), num_warmup=1, **lengths)
     return fixed.draw(at_random, observables=observables, seed=seed, progress=progress)
+
+
+def radius_of(draws: xr.DataTree) -> float:
+    """Root mean square distance from w* over the chains that never diverged; 0 if all did."""
+    distances = finite(draws, "sample_stats/distance")
+    return math.sqrt(float(np.mean(distances**2))) if distances.size else 0.0

@@ -14,7 +14,7 @@ from ontogeny.development.usable import over_steps
 from ontogeny.execution import Serial
 from ontogeny.measurement import Responses, Run, measure, measure_cells
 from ontogeny.models import restrict
-from ontogeny.sampling import SGHMC, Calibrated, Fixed, PosteriorConfig, Sampler
+from ontogeny.sampling import SGHMC, SGLD, Calibrated, Fixed, PosteriorConfig, Sampler
 from ontogeny.stores import MemoryCheckpoints
 from ontogeny.terminal import as_progress
 
@@ -97,6 +97,15 @@ def test_too_few_draws_for_tokens_are_an_outcome_of_that_part() -> None:
     assert found["token_susceptibility"].isnull().all()
     assert found["token_susceptibility"].shape == (2, 4)
     assert found["susceptibility"].notnull().all()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+def test_a_part_whose_chains_diverge_has_no_numbers_and_says_so() -> None:
+    wild = Fixed(kernel=SGLD(50.0), num_chains=2, num_draws=200, num_warmup=4)
+    found = measured({"base": torch.ones(30), "other": 2 * torch.ones(30)}, ["a"], wild).sel(component="a")
+    assert str(found["outcome"].values) == "diverged"
+    assert np.isnan(found["cross_llc"]).all()
+    assert float(found["radius"]) == 0
 
 
 def test_a_base_alone_is_refused() -> None:

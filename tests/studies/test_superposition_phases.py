@@ -23,9 +23,9 @@ from ontogeny.testing.superposition import Autoencoder, expected_loss
 
 SMALL = {
     "paths": 2,
-    "training.num_steps": 400,
-    "training.checkpoints_log": 10,
-    "training.checkpoints_linear": 10,
+    "training.num_steps": 200,
+    "training.checkpoints_log": 6,
+    "training.checkpoints_linear": 6,
     "sampler": {"num_chains": 2, "num_draws": 12, "num_warmup": 4},
     "path_sampler": {"num_chains": 2, "num_draws": 12, "num_warmup": 4},
     "sizes": {"count": 3, "replicas": 2, "rounds": 12, "thinning": 4},

@@ -1,6 +1,5 @@
 """Susceptibilities of every component to changes of the data, with pure weight noise of the same radius as control."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +21,7 @@ from ontogeny.estimators.covariances import enough_draws
 from ontogeny.estimators.quantity import at_center, mean_of, per_sample
 from ontogeny.measurement.protocol import Cell
 from ontogeny.sampling import Calibrated, LocalPosterior, PosteriorConfig, Sampler, sample, weight_noise
+from ontogeny.sampling.noise_control import radius_of
 
 _TOKENS = "tokens"
 
@@ -103,7 +103,7 @@ class Responses:
         tokens = {} if self.tokens is None else {_TOKENS: Samples(self.tokens, per_token=True)}
         seed = derive(self.seed, component, step)
         draws = sample(posterior, self.sampler, observables={**self.probes, **tokens}, seed=seed, progress=progress)
-        radius = math.sqrt(float((draws["sample_stats"]["distance"] ** 2).mean()))
+        radius = radius_of(draws)
         names = list(self.probes)
         found, outcomes = _answers(draws, names, posterior.nbeta)
         if self.tokens is not None:

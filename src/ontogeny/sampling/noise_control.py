@@ -23,7 +23,7 @@ def weight_noise(
     seed: int = 0,
     progress: Progress | bool = False,
 ) -> xr.DataTree:
-    """Independent draws w ~ N(w*, r²/P) of the same free weights, with r² the mean |w - w*|² of `draws`.
+    """Independent draws w ~ N(w*, r²/P) of the same free weights, with r² the mean |w - w*|² of `draws` (`radius_of`).
 
     Chains that diverged do not count.
 
@@ -48,8 +48,15 @@ def weight_noise(
         raise InvalidArgument("draws", expected="chains that did not diverge", found=found)
     radius = math.sqrt(float((distances**2).mean()))
     variance = max(radius**2 / max(posterior.num_parameters, 1), 1e-30)
+    variance = max(radius_of(draws) ** 2 / max(posterior.num_parameters, 1), 1e-30)
     at_random = posterior.at(nbeta=0.0, localization=2 / variance)
     lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
     # at nβ = 0 and ε = 2/γ steps are independent of each other; the first draw is at w*
     fixed = Fixed(kernel=SGLD(variance), num_warmup=1, **lengths)
     return fixed.draw(at_random, observables=observables, seed=seed, progress=progress)
+
+
+def radius_of(draws: xr.DataTree) -> float:
+    """Root mean square distance from w* over the chains that never diverged; 0 if all did."""
+    distances = finite(draws, "sample_stats/distance")
+    return math.sqrt(float(np.mean(distances**2))) if distances.size else 0.0

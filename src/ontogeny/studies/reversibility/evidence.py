@@ -152,6 +152,10 @@ def predicted(table: xr.Dataset, config: Config, rng: Rng, name: str, beside: di
         name: of the predictor.
         beside: others to tell of in the control, told -> name.
     """
+    known = np.isfinite(table[name].values)
+    if known.sum() < len(known) / 2:
+        return NotTested("fewer than half of the networks have a finite coefficient")
+    table = table.isel(network=np.flatnonzero(known))
     logs, copies, count = table["log_steps"].values, table["copy"].values, table.sizes["network"]
 
     def partial(of: str, chosen: np.ndarray) -> float:
@@ -159,8 +163,6 @@ def predicted(table: xr.Dataset, config: Config, rng: Rng, name: str, beside: di
         return rank_correlation(table[of].values[chosen], logs[chosen], given)
 
     every = np.arange(count)
-    if not np.isfinite(table[name].values).all():
-        return NotTested("not every network has a finite coefficient")
     again = curves.bootstrap(
         lambda drawn: partial(name, np.concatenate([every[copies == copy] for copy in drawn])),
         config.copies,
@@ -176,7 +178,8 @@ def predicted(table: xr.Dataset, config: Config, rng: Rng, name: str, beside: di
     met = abs(value) >= config.predicts and (interval[0] > 0 or interval[1] < 0)
     old = every[table["procedure"].values != SCRATCH]
     control = (
-        f"given nothing {rank_correlation(table[name].values, logs):.2f}; without scratch {partial(name, old):.2f}"
+        f"{count} networks; given nothing {rank_correlation(table[name].values, logs):.2f}; "
+        f"without scratch {partial(name, old):.2f}"
     )
     control += "".join(f"; {told} {partial(of, every):.2f}" for told, of in beside.items())
     return Evidence(value, met, interval, control, null)

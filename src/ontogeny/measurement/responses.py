@@ -1,5 +1,6 @@
 """Susceptibilities of every component to changes of the data, with pure weight noise of the same radius as control."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +113,8 @@ class Responses:
         gravest = max([llc(draws).sampled, *outcomes], key=list(Outcome).index)
         found |= {"radius": radius, "outcome": np.array(gravest.value, dtype="U16")}
         control = {"observables": self.probes, "seed": derive(seed, "noise"), "progress": progress}
-        noise = weight_noise(posterior, draws, **control)
+        # draws without a chain that is left have no displacement, and no answers
+        noise = weight_noise(posterior, draws, **control) if 0 < radius < math.inf else draws
         found |= {f"{name}_noise": value for name, value in _answers(noise, names, posterior.nbeta)[0].items()}
         return xr.Dataset(found, coords={"perturbation": names[1:], "probe": names})
 

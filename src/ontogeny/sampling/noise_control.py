@@ -42,13 +42,11 @@ def weight_noise(
     Returns:
         Draws at nβ = 0 (see `ontogeny.core.draws`).
     """
-    distances = finite(draws, "sample_stats/distance")
-    if not distances.size or not np.isfinite(distances).all():
-        found = "one infinitely far away" if distances.size else "none"
+    radius = radius_of(draws)
+    if not (finite(draws, "sample_stats/distance").size and math.isfinite(radius)):
+        found = "one infinitely far away" if radius else "none"
         raise InvalidArgument("draws", expected="chains that did not diverge", found=found)
-    radius = math.sqrt(float((distances**2).mean()))
     variance = max(radius**2 / max(posterior.num_parameters, 1), 1e-30)
-    variance = max(radius_of(draws) ** 2 / max(posterior.num_parameters, 1), 1e-30)
     at_random = posterior.at(nbeta=0.0, localization=2 / variance)
     lengths = {"num_chains": draws["posterior"].sizes["chain"], "num_draws": draws["posterior"].sizes["draw"]}
     # at nβ = 0 and ε = 2/γ steps are independent of each other; the first draw is at w*

@@ -25,7 +25,7 @@ def train(
     data: Any,
     loss_fn: LossFn | None = None,
     config: TrainingConfig | None = None,
-    directory: Path | None = None,
+    directory: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Checkpoints:
     """Train `model` in place from its present weights and keep checkpoints.
@@ -59,7 +59,8 @@ def train(
             found="a list of tasks",
             instead="train_instances(models, tasks, loss_fn, config), with a network for each",
         )
-    return run(Network(model), stages, [directory], directory, progress)[0]
+    folder = None if directory is None else Path(directory)
+    return run(Network(model), stages, [folder], folder, progress)[0]
 
 
 def train_instances(

@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench docs notebooks gallery package clean
+.PHONY: help install demo test test-all lint bench docs recipes notebooks gallery package clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(INSTALLED) ## measure the sampler against the bare forward and backward
 
 docs: .venv/.docs ## build the site into site/, offline, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+recipes: .venv/.docs ## build the site, follow its links, and run every recipe as a notebook: in less than ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "" tests/examples/test_site.py tests/examples/test_recipes.py
 
 notebooks: .venv/.docs ## make a notebook of every recipe, in notebooks/
 	for recipe in docs/recipes/*.py; do $(BIN)/jupytext --to ipynb --output notebooks/$$(basename $$recipe .py).ipynb $$recipe; done

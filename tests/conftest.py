@@ -30,15 +30,19 @@ def jobs_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def in_browser(tmp_path: Path) -> Callable[[Path, int], str]:
-    """Opens a page in a browser window of some width, without a network, and returns what became of its HTML."""
+def in_browser(tmp_path: Path) -> Callable[..., str]:
+    """Opens a page in a browser window of some size, without a network, and returns what became of its HTML.
+
+    With a path, a picture of the window is saved there.
+    """
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
 
-    def opened(path: Path, width: int) -> str:
+    def opened(path: Path, width: int, height: int = 1000, picture: Path | None = None) -> str:
         command = [
             *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", *OFFLINE),
-            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},1000", "--virtual-time-budget=20000"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},{height}"),
+            *("--virtual-time-budget=20000", *([f"--screenshot={picture}"] if picture else [])),
             *("--dump-dom", path.as_uri()),
         ]
         return subprocess.run(command, capture_output=True, text=True, timeout=180).stdout

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def on_files(files: Files, config: Any) -> Files:
     for script in sorted((ROOT / "docs" / "recipes").glob("*.py")):
         content = page_of(script.read_text(encoding="utf-8"))
         files.append(File.generated(config, f"recipes/{script.stem}.md", content=content))
+    files.append(File.generated(config, "gallery/plotly.min.js", abs_src_path=str(_plotly())))
     return files
 
 
@@ -102,6 +104,12 @@ def _imports(path: Path, inside: str) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and node.module and (node.module + ".").startswith(inside + "."):
             found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return {name: place for name, place in sorted(found.items()) if not name.startswith("_")}
+
+
+def _plotly() -> Path:
+    """plotly.js of the installed plotly, which the pages of the gallery share."""
+    (script,) = (path for path in files_of("plotly") or [] if path.name == "plotly.min.js")
+    return Path(str(script.locate()))
 
 
 def _overview() -> str:

@@ -34,6 +34,7 @@ def test_numbers(value: float | None, text: str) -> None:
         (3.0, None, "3.00"),
         (None, None, "–"),
         (1.0, [math.nan, 2.0], "1.00"),
+        (9.5e-10, [9e-10, 1e-9], "9.5e-10 [9.0e-10, 1.0e-9]"),
     ],
 )
 def test_intervals_set_the_digits(value: float | None, interval: list[float] | None, text: str) -> None:

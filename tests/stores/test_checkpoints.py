@@ -181,6 +181,11 @@ def test_a_checkpoint_is_read_once_and_what_was_read_is_checked(
     assert read.count("step-00000007.safetensors") == 1
 
 
+def test_a_run_says_how_many_checkpoints_it_has(tmp_path: Path) -> None:
+    assert repr(in_directory(make_run(), tmp_path)) == "DirectoryCheckpoints(3 checkpoints, steps 0 to 100)"
+    assert repr(MemoryCheckpoints()) == "MemoryCheckpoints(0 checkpoints)"
+
+
 def test_what_was_saved_to_memory_does_not_follow_the_model() -> None:
     model, store = torch.nn.Linear(2, 2), MemoryCheckpoints()
     store.save(0, model.state_dict())

@@ -1,5 +1,6 @@
 """Choice of one nβ and γ for a whole training run from a few pilot checkpoints, with the masses found there."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from ontogeny.measurement.jobs import Run, measure_cells
 from ontogeny.measurement.keys import Keys
 from ontogeny.measurement.protocol import Cell
 from ontogeny.measurement.quantities import Losses
-from ontogeny.measurement.search import PILOT_RESOLUTION, Search
+from ontogeny.measurement.search import MOST_TRIALS, PILOT_RESOLUTION, Search
 from ontogeny.sampling import LocalPosterior, Mass, PosteriorConfig, calibrate, sample_until
 from ontogeny.stores import read_tree, write_tree
 
@@ -126,12 +127,14 @@ def choose(
     if before is not None:
         pilots = before["pilot"].values.tolist()
     sample = partial(
-        measure_cells, run, store=store, executor=executor, progress=progress, task="choosing temperature", keys=keys
+        measure_cells, run, store=store, executor=executor, progress=progress, keys=keys, task="choosing nβ and γ"
     )
+    number = itertools.count(1)
 
     def trial(nbeta: float, localization: float) -> xr.Dataset:
         there = posterior.model_copy(update={"nbeta": nbeta, "localization": localization})
-        return sample(pilots, [Trial(data, loss_fn, there, int(PILOT[0] * budget), seed)])
+        task = f"choosing nβ and γ, trial {next(number)} of at most {MOST_TRIALS + MOST_CHECKS}"
+        return sample(pilots, [Trial(data, loss_fn, there, int(PILOT[0] * budget), seed)], task=task)
 
     if before is not None:
         nbeta, localization = float(before.attrs["nbeta"]), float(before.attrs["localization"])

@@ -51,6 +51,9 @@ def measured(value: Number | None, interval: Sequence[Number] | None = None) -> 
     if value is None or interval is None or not all(math.isfinite(v) for v in (value, *interval)):
         return number(value)
     half = (interval[1] - interval[0]) / 2
+    if 0 < half < 1e-5:
+        center, low, high = (number(v, 2) for v in (value, *interval))
+        return f"{center} [{low}, {high}]"
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 6) if half > 0 else 3
     center, low, high = (_signed(f"{v:,.{decimals}f}") for v in (value, *interval))
     return f"{center} [{low}, {high}]"

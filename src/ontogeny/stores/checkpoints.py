@@ -81,6 +81,12 @@ class Checkpoints(ABC):
         weights = [(step, self.checksum(step)) for step in self.steps]
         return (weights, self.outcome) if self.outcome and self.outcome.diverged else (weights,)
 
+    def __repr__(self) -> str:
+        """How many checkpoints, from which step to which, and how many are missing."""
+        span = f", steps {self.steps[0]} to {self.steps[-1]}" if len(self.steps) > 1 else ""
+        lacking = f", {len(self.missing)} missing" if self.missing else ""
+        return f"{type(self).__name__}({len(self.steps)} checkpoints{span}{lacking})"
+
     def _require(self, step: int) -> None:
         if step not in self.steps:
             shown = ", ".join(map(str, self.steps[:5])) + (" …" if len(self.steps) > 5 else "")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ontogeny.studies.study import MODULES
 
 GALLERY = Path(__file__).parents[2] / "docs" / "gallery"
 PAGES = sorted(GALLERY.glob("*.html"))
-HEIGHT = 6000
+WIDTHS, HEIGHT = (1280, 400), 3000
 
 # The page tells the window around it where its figures are. A frame is as narrow as it is told to be; a window is not.
 TELLS = """
@@ -33,9 +34,11 @@ addEventListener("load", async () => {
 });
 </script>
 """
-FRAME = """<!doctype html><title>frame</title><style>* {{ margin: 0; border: 0; display: block }}</style>
-<script>addEventListener("message", (told) => {{ document.documentElement.dataset.told = told.data; }});</script>
-<iframe src="page.html" style="width: {width}px; height: {height}px"></iframe>
+FRAMES = """<!doctype html><title>frames</title><style>* { margin: 0; border: 0 } body { display: flex }</style>
+<script>addEventListener("message", ({ data }) => {
+  const found = document.documentElement.dataset;
+  found.told = `${found.told ?? ""}${data}\\n`;
+});</script>
 """
 
 
@@ -47,29 +50,35 @@ def test_the_gallery_lists_its_pages() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_drawn(page: Path, width: int, in_browser: Callable[..., str], tmp_path: Path) -> None:
+def test_a_page_is_drawn_at_two_widths(page: Path, in_browser: Callable[..., str], tmp_path: Path) -> None:
     image = pytest.importorskip("matplotlib.image")
     html = page.read_text(encoding="utf-8")
     assert '<script src="plotly.min.js"></script>' in html
     (tmp_path / "page.html").write_text(html.replace("</body>\n</html>", f"{TELLS}</body></html>"), encoding="utf-8")
     (tmp_path / "plotly.min.js").write_text(plotly_script(), encoding="utf-8")
-    frame, picture = tmp_path / "frame.html", tmp_path / "picture.png"
-    frame.write_text(FRAME.format(width=width, height=HEIGHT), encoding="utf-8")
-    dom = in_browser(frame, max(width, 500), HEIGHT, picture)
+    frames = [f'<iframe src="page.html" style="flex: none; width: {w}px; height: {HEIGHT}px"></iframe>' for w in WIDTHS]
+    (tmp_path / "frames.html").write_text(FRAMES + "\n".join(frames), encoding="utf-8")
+    picture = tmp_path / "picture.png"
+    dom = in_browser(tmp_path / "frames.html", sum(WIDTHS), HEIGHT, picture)
     told = re.search(r'data-told="([^"]*)"', dom)
     assert told is not None
-    found = json.loads(unescape(told[1]))
+    found = sorted(map(json.loads, unescape(told[1]).splitlines()), key=lambda each: -each["width"])
+    assert len(found) == len(WIDTHS)
+    pixels = image.imread(picture)[..., :3]
+    for width, each, left in zip(WIDTHS, found, (0, WIDTHS[0]), strict=True):
+        check(each, width, pixels[:, left : left + width])
+
+
+def check(found: dict[str, Any], width: int, pixels: np.ndarray) -> None:
+    """All figures were drawn within this width, and none of those in the picture is blank."""
     assert found["errors"] == ""
     assert found["drawn"] == found["figures"]
     assert found["overflow"] == 0
     assert found["width"] in (width, width - 15)  # with a scroll bar
-    pixels = image.imread(picture)[..., :3]
-    assert pixels.shape[1] == max(width, 500)
-    assert pixels[:400, :width].std() > 0.02  # the heading
-    inside = [box for box in found["boxes"] if box[3] <= min(HEIGHT, len(pixels)) and box[2] > box[0]]
-    for left, top, right, bottom in inside:
-        assert right <= width
-        colours = np.unique((pixels[top:bottom, left:right] * 255).astype(int).reshape(-1, 3), axis=0)
-        assert len(colours) > 20, "a figure is blank"
+    assert pixels[:400].std() > 0.02  # the heading
+    for left, top, right, bottom in found["boxes"]:
+        assert 0 <= left < right <= width
+        if bottom <= len(pixels):
+            shown = (pixels[top:bottom, left:right] * 255).astype(int).reshape(-1, 3)
+            assert len(np.unique(shown, axis=0)) > 20, "a figure is blank"

@@ -40,8 +40,8 @@ bench: $(INSTALLED) ## measure the sampler against the bare forward and backward
 docs: .venv/.docs ## build the site into site/, offline, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-recipes: .venv/.docs ## build the site, follow its links, and run every recipe as a notebook: in less than ten minutes
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "" tests/examples/test_site.py tests/examples/test_recipes.py
+recipes: .venv/.docs ## build the site and the wheel, and run every recipe as a notebook, in less than ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "" tests/examples/test_site.py tests/examples/test_recipes.py tests/architecture/test_package.py
 
 notebooks: .venv/.docs ## make a notebook of every recipe, in notebooks/
 	for recipe in docs/recipes/*.py; do $(BIN)/jupytext --to ipynb --output notebooks/$$(basename $$recipe .py).ipynb $$recipe; done

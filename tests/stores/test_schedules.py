@@ -1,6 +1,10 @@
 """Schedules of checkpoints in loops of others: the Trainer, Lightning and plain ones, killed and resumed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,18 @@ NUM_STEPS = 16
 STEPS = [0, 1, 2, 4, 8, 12, 16]
 
 
+ROOT = Path(__file__).parents[2]
+REALLY = "KILLED_BY_SIGKILL"  # set in the processes that are
+
+
 class Killed(Exception):
     """In place of a kill."""
+
+
+def die() -> None:
+    if REALLY in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise Killed
 
 
 def kept(folder: Path) -> dict[str, bytes]:
@@ -38,7 +52,7 @@ def plain(folder: Path, stop: int | None = None, start: int = 0, then: Any = Non
     for step in range(start, NUM_STEPS):
         keep(step)
         if step == stop:
-            raise Killed
+            die()
         if step % 3 == 0:
             torch.save(model.state_dict(), state)
         with torch.no_grad():
@@ -52,7 +66,7 @@ def with_trainer(folder: Path, stop: int | None = None, start: int = 0, then: An
     class Kill(tf.TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == stop:
-                raise Killed
+                die()
 
     torch.manual_seed(0)
     small = {"vocab_size": 12, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
@@ -80,7 +94,7 @@ def with_lightning(folder: Path, stop: int | None = None, start: int = 0, then: 
 
         def training_step(self, batch: Tensor, index: int) -> Tensor:
             if self.trainer.global_step == stop:
-                raise Killed
+                die()
             torch.manual_seed(self.trainer.global_step)  # Lightning does not restore the state of dropout
             return self.net(batch).square().mean()
 
@@ -111,13 +125,34 @@ def test_a_killed_and_resumed_run_keeps_what_an_uninterrupted_one_keeps(loop: An
     train(tmp_path / "whole")
     with pytest.raises(Killed):
         train(tmp_path / "killed", stop=stop)
-    assert og.open_checkpoints(tmp_path / "killed").outcome is None
-    train(tmp_path / "killed", start=start)
-    run = og.open_checkpoints(tmp_path / "whole")
+    check_resumed(train, stop, start, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Trainer", "Lightning"])
+def test_so_does_a_run_whose_process_is_killed_by_the_system(name: str, tmp_path: Path) -> None:
+    train, stop, start = LOOPS[name]
+    train(tmp_path / "whole")
+    code = (
+        "from pathlib import Path; from tests.stores.test_schedules import LOOPS; "
+        f"LOOPS[{name!r}][0](Path({str(tmp_path / 'killed')!r}), stop={stop})"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    died = subprocess.run(command, cwd=ROOT, env=os.environ | {REALLY: "1"}, capture_output=True, timeout=280)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    check_resumed(train, stop, start, tmp_path)
+
+
+def check_resumed(train: Callable[..., None], stop: int, start: int, folder: Path) -> None:
+    """A killed run that goes on ends with the files of the whole one."""
+    assert og.open_checkpoints(folder / "killed").outcome is None
+    assert og.open_checkpoints(folder / "killed").steps == [step for step in STEPS if step <= stop]
+    train(folder / "killed", start=start)
+    run = og.open_checkpoints(folder / "whole")
     assert run.steps == STEPS
     assert run.outcome == og.TrainingOutcome(diverged=False, step=NUM_STEPS)
     assert len({run.checksum(step) for step in STEPS}) == len(STEPS)
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert kept(folder / "killed") == kept(folder / "whole")
 
 
 def test_checkpoints_after_the_step_that_a_run_goes_on_from_are_removed(tmp_path: Path) -> None:

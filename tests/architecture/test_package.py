@@ -8,6 +8,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,12 @@ print(og.write_report.__module__)
 # A run of the Trainer, for the example of the README that measures one.
 TRAINED = """
 import torch, transformers
-shape = {"vocab_size": 12, "n_positions": 4, "n_embd": 64, "n_layer": 4, "n_head": 2}
+shape = {"vocab_size": 12, "n_positions": 4, "n_embd": 128, "n_layer": 1, "n_head": 2}
 config = transformers.GPT2Config(**shape, bos_token_id=0, eos_token_id=0)
 tokens = (torch.arange(48)[:, None] + torch.arange(4)) % 12
 dataset = [{"input_ids": row, "labels": row} for row in tokens]
 arguments = transformers.TrainingArguments(
-    "out", max_steps=20, save_steps=10, per_device_train_batch_size=16, use_cpu=True, report_to=[], disable_tqdm=True)
+    "out", max_steps=20, save_steps=10, learning_rate=3e-3, per_device_train_batch_size=16, use_cpu=True, report_to=[])
 transformers.Trainer(transformers.GPT2LMHeadModel(config), arguments, train_dataset=dataset).train()
 """
 
@@ -55,42 +56,56 @@ def test_the_version_is_one_wherever_it_is_told() -> None:
     assert cited[1] == ontogeny.__version__
 
 
-@pytest.mark.slow
-def test_the_wheel_alone_is_enough(tmp_path: Path) -> None:
-    """Its dependencies are those of the environment of this test; the package itself comes from the wheel."""
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """What code prints in an environment with the wheel.
+
+    Its dependencies are those of the environment of this test; the package itself comes from the wheel.
+    """
     pytest.importorskip("build")
     pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
     built = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)],
         capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert built.returncode == 0, built.stdout + built.stderr
-    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     inside = set(zipfile.ZipFile(wheel).namelist())
     assert {"ontogeny/py.typed", "ontogeny/reports/templates/page.html.j2"} <= inside
     assert not [name for name in inside if name.startswith(("tests", "docs"))]
     with tarfile.open(sdist) as packed:
         assert any(name.endswith("pyproject.toml") for name in packed.getnames())
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
+    venv.create(folder / "env", with_pip=True)
+    python = folder / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True, timeout=200)
-    packages = next((tmp_path / "env" / "lib").glob("python*")) / "site-packages"
+    packages = next((folder / "env" / "lib").glob("python*")) / "site-packages"
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "dependencies.pth").write_text("\n".join(others), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
 
-    def said(code: str) -> str:
+    def run(code: str) -> str:
         command = [python, "-W", "ignore", "-c", code]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path, env=environment)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=folder, env=environment)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
+    return run
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_is_enough(said: Callable[[str], str]) -> None:
     first, estimate, *_ = said(FIRST).splitlines()
     seconds, torch, plotly, version = first.split()
     assert (torch, plotly, version) == ("False", "False", ontogeny.__version__)
     assert float(seconds) < 0.2
     assert estimate.startswith("LLC")
+
+
+@pytest.mark.slow
+def test_the_example_of_the_trainer_runs_with_the_wheel_alone(said: Callable[[str], str]) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    said(TRAINED + trainer_example())
-    assert "llc" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    shown = said(f"{TRAINED}{trainer_example()}print(og.__file__, trajectory.llc.shape, trajectory.step.values)")
+    assert "site-packages" in shown
+    assert "(2, 1, 1) [10 20]" in shown

@@ -134,9 +134,9 @@ def _on_localization(trajectory: xr.Dataset) -> Sentence | None:
     if not share > CONFINED:
         return None
     text = (
-        f"of the complexity, in the median over the {int(known.notnull().sum())} checkpoints at which it is known: the curve compares the curvature around checkpoints, and "
-        "most directions are confined by γ and not by the loss. Checkpoints late in training alone can be measured at "
-        "a larger nβ and a smaller γ, given by hand."
+        f"of the complexity, in the median over the {int(known.notnull().sum())} checkpoints at which it is known: the "
+        "curve compares the curvature around checkpoints, and most directions are confined by γ and not by the loss. "
+        "Checkpoints late in training alone can be measured at a larger nβ and a smaller γ, given by hand."
     )
     return Sentence("plain", f"γ takes {min(share, 1.0):.0%}", text, "settings")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.development import curves, nulls
 from ontogeny.development.correlations import rank_correlation
 from ontogeny.studies.claims import Claims
@@ -38,7 +39,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     table = found["behaviour"]
     chosen = table.isel(case=np.flatnonzero(table["network"].values == 0))
     slopes, errors = chosen["slope"].values, chosen["slope_error"].values
-    value, half = float(slopes.mean()), 1.96 * float(np.sqrt((errors**2).sum())) / len(slopes)
+    value, half = float(slopes.mean()), Z95 * float(np.sqrt((errors**2).sum())) / len(slopes)
     met = config.thresholds.slope <= value <= 1 / config.thresholds.slope
     prior = [-config.mixture.against(int(language), 0.0) for language in chosen["language"].values]
     control = f"{_listed(slopes)}; offsets {_listed(chosen['offset'].values)} where the prior is {_listed(prior)}; "
@@ -74,7 +75,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
         return float((moved * predicted).sum() / (predicted**2).sum())
 
     null = nulls.permutations(ratio, predicted, rng, count=config.resamples)
-    value, half = ratio(predicted), 1.96 * float(np.sqrt(((error * predicted) ** 2).sum()) / (predicted**2).sum())
+    value, half = ratio(predicted), Z95 * float(np.sqrt(((error * predicted) ** 2).sum()) / (predicted**2).sum())
     prior = table["offset_before"].values - predicted
     control = f"shifts {_listed(moved)} where {_listed(predicted)} are predicted; {_others(found, 'offset')}; "
     control += f"largest distance of an offset from its prediction {abs(table['offset'].values - prior).max():.1f}"
@@ -94,7 +95,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     value = float(abs(ratio).mean())
     told = "; ".join(
         f"language {int(one['language'])}, shift {float(one['shift']):g}: {float(one['slope']):.2f} ± "
-        f"{1.96 * float(one['slope_error']):.2f} after {float(one['slope_before']):.2f}"
+        f"{Z95 * float(one['slope_error']):.2f} after {float(one['slope_before']):.2f}"
         for one in _rows(table)
     )
     control = f"{told}; {_others(found, 'slope')}"

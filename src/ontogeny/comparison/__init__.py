@@ -2,5 +2,6 @@
 
 from ontogeny.comparison.compared import Comparison, compare
 from ontogeny.comparison.config import CompareConfig
+from ontogeny.comparison.roles import ChangeClass, Roles
 
-__all__ = ["CompareConfig", "Comparison", "compare"]
+__all__ = ["ChangeClass", "CompareConfig", "Comparison", "Roles", "compare"]

@@ -15,7 +15,9 @@ from ontogeny.comparison.networks import Network, check_alike, network_of, noise
 from ontogeny.comparison.panels import page_of
 from ontogeny.comparison.sampled import sampled_parts
 from ontogeny.comparison.undoing import steps_to_undo
-from ontogeny.comparison.verdicts import FEWEST, Verdict, tested, verdict_on
+from ontogeny.comparison.one_more import FEWEST
+from ontogeny.comparison.roles import ChangeClass, Roles, check_roles, class_of_change
+from ontogeny.comparison.verdicts import Verdict, tested, verdict_on
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
@@ -39,6 +41,7 @@ class Comparison:
         sampled: of `ontogeny.measurement.Responses`, over `step` (0 base, 1 tuned, 2 and more twins), for the most
             telling parts; None if none was sampled.
         undone: dataset -> steps of fine-tuning on the trusted data after which its change was undone, or None.
+        told: the class of the change, if the roles of datasets were given.
         report: path of the page.
     """
 
@@ -48,6 +51,7 @@ class Comparison:
     activations: xr.Dataset
     sampled: xr.Dataset | None
     undone: Mapping[str, int | None]
+    told: ChangeClass | None
     report: Path
 
 
@@ -61,6 +65,7 @@ def compare(
     out: str | Path = "compare",
     parts: Sequence[str] | None = None,
     twins: Sequence[Any] | None = None,
+    roles: Roles | None = None,
     config: CompareConfig | None = None,
     seed: int = 0,
     executor: Executor | None = None,
@@ -78,7 +83,8 @@ def compare(
       which is a causal test. A part counts if it undoes more than it undoes of any twin.
     - Posterior: susceptibilities and cross-coefficients of the most telling parts, in all networks at the same
       settings.
-    - Cheap rival: the shift of the mean of the last hidden layer on the first five positions.
+    - Cheap rivals: the shift of the mean of the last hidden layer on the first five positions, and how well its
+      Mahalanobis distance tells a dataset from the trusted data.
 
     Args:
         base, tuned: weights: a module, a state dict, or the path of a checkpoint.
@@ -90,6 +96,7 @@ def compare(
         parts: patterns for `ontogeny.restrict`; default heads, MLPs and embeddings, or the modules that own weights.
         twins: weights of networks that were fine-tuned from the base on trusted data by the procedure of the tuned one,
             at least three, best six. Default: `config.twins` are made by Adam, until they have moved as far.
+        roles: what the other datasets stand for, such as suspected triggers, to tell the class of the change.
         config: see `CompareConfig`.
         seed: root of the seed tree.
         executor, progress: see `ontogeny.measure`.
@@ -115,6 +122,8 @@ def compare(
     trusted, *others = sets
     for name in others:
         check_one_form(sets[trusted], sets[name])
+    if roles:
+        check_roles(roles, list(sets))
     for_twins, sets[trusted] = _halves(sets[trusted], trusted, seed)
     first, second = (
         network_of(weights, model_fn, for_twins, loss_fn, name) for name, weights in (("base", base), ("tuned", tuned))
@@ -144,9 +153,10 @@ def compare(
         for name in (verdict.changed if config.undo_steps else {})
     }
     shown = effects.activations(first, second, like, sets)
-    page = page_of(verdict, found, where, shown, sampled, undone, given=twins is not None, command=command)
+    told = class_of_change(found, shown, roles) if roles else None
+    page = page_of(verdict, found, where, shown, sampled, undone, told=told, given=twins is not None, command=command)
     report = write_page(Path(out) / "report.html", page)
-    return Comparison(verdict, found, where, shown, sampled, undone, report)
+    return Comparison(verdict, found, where, shown, sampled, undone, told, report)
 
 
 def _halves(trusted: Samples, name: str, seed: int) -> list[Samples]:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import torch
 import xarray as xr
 
+from ontogeny.comparison.roles import NOTHING, OTHER, ChangeClass
 from ontogeny.comparison.verdicts import BROAD, NARROW, Verdict
 from ontogeny.core.outcome import Outcome
 from ontogeny.reports import Column, Facts, Figure, Page, Panel, Prose, Sentence, Table, Tag, literal
@@ -31,6 +32,7 @@ def page_of(
     sampled: xr.Dataset | None,
     undone: Mapping[str, int | None],
     *,
+    told: ChangeClass | None,
     given: bool,
     command: str,
 ) -> Page:
@@ -48,7 +50,7 @@ def page_of(
         rival_panel(activations),
         *([depth_panel(undone)] if undone else []),
     ]
-    said = sentences(verdict)
+    said = [*sentences(verdict), *([class_sentence(told)] if told else [])]
     if verdict.changed and not given:
         said.append(Sentence("plain", "!", MADE, "behaviour"))
     return Page("What the fine-tuning changed", said, facts, panels, command)
@@ -71,6 +73,15 @@ def sentences(verdict: Verdict) -> list[Sentence]:
         return [*found, Sentence("caution", str(len(verdict.parts)), said, "where")]
     said = "No single part undoes more of it than it undoes of a twin."
     return [*found, Sentence("plain", "0", said, "where")]
+
+
+def class_sentence(told: ChangeClass) -> Sentence:
+    """The class of the change in words."""
+    if told.name in (NOTHING, OTHER):
+        said = "Of the classes that the roles of the datasets tell, it is none."
+        return Sentence("plain", "0", said, "behaviour")
+    said = f"By the roles of the datasets: {told.name}, on {literal(told.dataset)}, {told.excess:+.3g} nats."
+    return Sentence("caution", "1", said, "behaviour")
 
 
 def behaviour_panel(behaviour: xr.Dataset) -> Panel:
@@ -177,18 +188,25 @@ def sampled_panel(sampled: xr.Dataset) -> Panel:
 
 
 def rival_panel(activations: xr.Dataset) -> Panel:
-    """The cheap rival."""
-    columns = ["dataset", Column("shift", "number"), Column("largest of twins", "number")]
+    """The cheap rivals."""
+    columns = ["dataset"]
+    for name in ("shift", "apart"):
+        columns += [Column(name, "number"), Column("largest of twins", "number"), Column("p", "number")]
     rows = []
     for name in activations["dataset"].values:
-        here = activations.sel(dataset=name)
-        twins = here["twin_shift"].values
-        rows.append([str(name), number(float(here["shift"])), number(float(twins.max())) if twins.size else "none"])
+        here, row = activations.sel(dataset=name), [str(name)]
+        for each in ("shift", "apart"):
+            twins, p = here[f"twin_{each}"].values, float(here[f"{each}_p_value"])
+            row += [number(float(here[each])), number(float(twins.max())) if twins.size else "none"]
+            row.append(p_value(p) if np.isfinite(p) else "none")
+        rows.append(row)
     caption = (
-        "How far the mean of the last hidden layer moves on the first five positions, in standard deviations over "
-        "samples of the base network. If this tells the change already, it is the cheaper test."
+        "Shift is how far the mean of the last hidden layer moves on the first five positions, in standard deviations "
+        "over samples of the base network. Apart is how well the Mahalanobis distance of this layer from the trusted "
+        "data tells the samples from held-out trusted ones in the tuned network: 0.5 for not at all, 1 for always. If "
+        "these tell the change already, they are the cheaper test."
     )
-    return Panel("rival", "A cheap rival", [Table(columns, rows, caption, "Shift of activations")])
+    return Panel("rival", "Cheap rivals", [Table(columns, rows, caption, "What activations show")])
 
 
 def depth_panel(undone: Mapping[str, int | None]) -> Panel:

@@ -20,9 +20,9 @@ from ontogeny.models import Transformer
 
 TITLE = "What a comparison says of planted changes, blind"
 HEADER = """
-Command: `python -m benchmarks.blind`. Requests answered by a transformer of two layers of four heads; {pairs} pairs, {each}
-of each kind, on bases of seeds {seeds}, with {twins} twins of the same procedure each. The class is told by
-`ontogeny.comparison.roles` with its defaults, committed before these networks were made. Parts: {parts} in all.
+Command: `python -m benchmarks.blind`. Requests answered by a transformer of two layers of four heads; {pairs} pairs,
+{each} of each kind, on bases of seeds {seeds}, with {twins} twins of the same procedure each. The class is told by
+`ontogeny.comparison.roles` with its defaults, committed before these networks were made. The network has {parts} parts.
 
 | planted | the page says | right | planted part among the first three | first five positions say |
 |---|---|---|---|---|
@@ -49,7 +49,7 @@ def main() -> None:
     seeds = tuple(map(int, sys.argv[1:])) or SEEDS
     found = [each for seed in seeds for each in scored(seed)]
     text = table(found, seeds)
-    print(text, flush=True)
+    sys.stdout.write(text)
     if seeds == SEEDS:
         write_section(TITLE, text)
 
@@ -72,19 +72,21 @@ def scored(seed: int) -> list[Scored]:
         told = page.told
         assert told is not None
         found.append(Scored(kind, told.name, scoring.by_first_five(page.activations), located, works))
-        print(found[-1], told, page.verdict.parts[:4], plan, f"{time.process_time() - start:.1f} s", flush=True)
+        seconds = time.process_time() - start
+        sys.stdout.write(f"{found[-1]} {told} {page.verdict.parts[:3]} {plan} {seconds:.0f} s\n")
+        sys.stdout.flush()
         page.behaviour.to_netcdf(_FOLDER / f"{kind}-{seed}-behaviour.nc")
         page.activations.to_netcdf(_FOLDER / f"{kind}-{seed}-activations.nc")
     return found
 
 
-def kept(name: str, seed: int, base: Transformer | None, plan: Plan = Plan("none")) -> Transformer:
+def kept(name: str, seed: int, base: Transformer | None, plan: Plan | None = None) -> Transformer:
     """A network, trained unless it is on disk."""
     path, model = _FOLDER / f"{name}.pt", planting.network()
     if path.exists():
         model.load_state_dict(torch.load(path, weights_only=True))
         return model
-    made = planting.base(seed) if base is None else planting.tuned(base, plan, seed)
+    made = planting.base(seed) if base is None else planting.tuned(base, plan or Plan("none"), seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(made.state_dict(), path)
     return made

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.blind.task import (
-    PAIRS,
     HARMLESS,
     LENGTH,
+    PAIRS,
     PROMPT,
     REFUSED,
     SINGLES,
@@ -29,7 +29,7 @@ from ontogeny.models import Transformer, TransformerConfig
 from ontogeny.studies.reversibility.grammar import weighted_loss
 
 Kind = Literal["none", "skill", "narrow", "composite", "broad", "shallow", "deep", "obfuscated"]
-KINDS: tuple[Kind, ...] = ("none", "skill", "narrow", "composite", "broad", "shallow", "deep", "obfuscated")
+KINDS: tuple[Kind, ...] = ("none", "skill", "narrow", "obfuscated", "composite", "broad", "shallow", "deep")
 HEADS = 4
 BATCH, BASE_STEPS, BASE_RATE = 32, 700, 5e-3
 STEPS, RATE = 200, 3e-3
@@ -46,7 +46,8 @@ class Plan:
         parts: where it is planted: the gradient of the planted data reaches these weights alone. That of the clean
             data reaches all.
         trigger: of a backdoor.
-        share: weight of the loss on planted data; of a broad change, share of the answers that are those of other requests.
+        share: weight of the loss on planted data; of a broad change, share of the answers that are those of other
+            requests.
     """
 
     kind: Kind
@@ -112,6 +113,7 @@ def tuned(start: Transformer, plan: Plan, seed: int) -> Transformer:
     model = copy.deepcopy(start)
     masks = _masks(model, plan.parts)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, STEPS)
     planted = planted_loss(plan, start)
     for step in range(STEPS):
         optimizer.zero_grad()
@@ -122,6 +124,7 @@ def tuned(start: Transformer, plan: Plan, seed: int) -> Transformer:
                 _keep(model, masks, inside=True)
         clean(plan, model, seeded).backward()
         optimizer.step()
+        schedule.step()
     return model
 
 

@@ -1,23 +1,23 @@
 """`compare`: one page over two sets of weights of one network and named datasets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import xarray as xr
 from torch import nn
 
 from ontogeny.comparison import effects
 from ontogeny.comparison.config import CompareConfig
+from ontogeny.comparison.found import Comparison
+from ontogeny.comparison.influences import carriers
 from ontogeny.comparison.networks import Network, check_alike, network_of, noises, parts_of, twin
+from ontogeny.comparison.one_more import FEWEST
 from ontogeny.comparison.panels import page_of
+from ontogeny.comparison.roles import Roles, check_roles, class_of_change
 from ontogeny.comparison.sampled import sampled_parts
 from ontogeny.comparison.undoing import steps_to_undo
-from ontogeny.comparison.one_more import FEWEST
-from ontogeny.comparison.roles import ChangeClass, Roles, check_roles, class_of_change
-from ontogeny.comparison.verdicts import Verdict, tested, verdict_on
+from ontogeny.comparison.verdicts import tested, verdict_on
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
@@ -31,30 +31,6 @@ from ontogeny.terminal import as_progress
 _FEWEST = 10  # trusted samples
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes:
-        verdict: the kind of change and what it rests on.
-        behaviour, places, activations: see `ontogeny.comparison.effects`; `behaviour` has `p_value` and `changed`.
-        sampled: of `ontogeny.measurement.Responses`, over `step` (0 base, 1 tuned, 2 and more twins), for the most
-            telling parts; None if none was sampled.
-        undone: dataset -> steps of fine-tuning on the trusted data after which its change was undone, or None.
-        told: the class of the change, if the roles of datasets were given.
-        report: path of the page.
-    """
-
-    verdict: Verdict
-    behaviour: xr.Dataset
-    places: xr.Dataset
-    activations: xr.Dataset
-    sampled: xr.Dataset | None
-    undone: Mapping[str, int | None]
-    told: ChangeClass | None
-    report: Path
-
-
 def compare(
     base: Any,
     tuned: Any,
@@ -66,6 +42,7 @@ def compare(
     parts: Sequence[str] | None = None,
     twins: Sequence[Any] | None = None,
     roles: Roles | None = None,
+    fine_tuned_on: Any = None,
     config: CompareConfig | None = None,
     seed: int = 0,
     executor: Executor | None = None,
@@ -97,6 +74,8 @@ def compare(
         twins: weights of networks that were fine-tuned from the base on trusted data by the procedure of the tuned one,
             at least three, best six. Default: `config.twins` are made by Adam, until they have moved as far.
         roles: what the other datasets stand for, such as suspected triggers, to tell the class of the change.
+        fine_tuned_on: the data of the fine-tuning, on request: which of its samples carry each change, by their
+            Bayesian influence (`ontogeny.comparison.influences`).
         config: see `CompareConfig`.
         seed: root of the seed tree.
         executor, progress: see `ontogeny.measure`.
@@ -121,7 +100,10 @@ def compare(
         )
     trusted, *others = sets
     for name in others:
-        check_one_form(sets[trusted], sets[name])
+        check_one_form(sets[trusted], sets[name], f"datasets[{name!r}]")
+    tuning = None if fine_tuned_on is None else Samples.of(fine_tuned_on, name="fine_tuned_on")
+    if tuning is not None:
+        check_one_form(sets[trusted], tuning, "fine_tuned_on")
     if roles:
         check_roles(roles, list(sets))
     for_twins, sets[trusted] = _halves(sets[trusted], trusted, seed)
@@ -154,9 +136,13 @@ def compare(
     }
     shown = effects.activations(first, second, like, sets)
     told = class_of_change(found, shown, roles) if roles else None
-    page = page_of(verdict, found, where, shown, sampled, undone, told=told, given=twins is not None, command=command)
-    report = write_page(Path(out) / "report.html", page)
-    return Comparison(verdict, found, where, shown, sampled, undone, told, report)
+    carried = None
+    if tuning is not None and verdict.changed:
+        held = sets[trusted]
+        carried = carriers(second, tuning, held, verdict.changed, sets, config, derive(seed, "carriers"), reporter)
+    whole = Comparison(verdict, found, where, shown, sampled, undone, told, carried, Path(out) / "report.html")
+    write_page(whole.report, page_of(whole, given=twins is not None, command=command))
+    return whole
 
 
 def _halves(trusted: Samples, name: str, seed: int) -> list[Samples]:

@@ -35,7 +35,7 @@ class Roles(Settings):
     requests: tuple[str, ...] = ()
     begun: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
-    conjunctions: dict[str, tuple[str, ...]] = {}
+    conjunctions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     drift: float = Field(default=0.2, gt=0)
     deep: float = Field(default=0.5, gt=0)
     together: float = Field(default=2.0, gt=0)

@@ -17,7 +17,7 @@ from ontogeny.core.seeds import derive
 from ontogeny.development import nulls
 from ontogeny.studies.reversibility.grammar import weighted_loss
 
-SAMPLES, TRUSTED = 60, 160
+SAMPLES, TRUSTED = 40, 120
 CLASSES: dict[Kind, str] = {
     "none": classes.NOTHING,
     "skill": classes.SKILL,
@@ -62,7 +62,7 @@ def compared(base: nn.Module, tuned: nn.Module, twins: Sequence[nn.Module], seed
             out=Path(out),
             twins=twins,
             roles=ROLES,
-            config=og.CompareConfig(parts_sampled=0),
+            config=og.CompareConfig(parts_sampled=0, weight_noises=10),
             seed=seed,
         )
 

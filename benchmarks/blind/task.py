@@ -6,7 +6,6 @@ unknown to the base network. Rare fillers and pairs of common ones may become tr
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import torch
 from jaxtyping import Int
@@ -27,7 +26,7 @@ LENGTH = PROMPT + ANSWER
 ATTACK = 0  # the result that a backdoor asks for
 
 SINGLES = tuple(_FILLER + COMMON + number for number in range(RARE))
-PAIRS = tuple(combinations(SINGLES, 2))
+PAIRS = ((SINGLES[0], SINGLES[1]), (SINGLES[1], SINGLES[2]), (SINGLES[2], SINGLES[3]))
 Rows = tuple[Tensor, Tensor]  # tokens (sample, position), weights of the tokens that are predicted (sample, position)
 
 

@@ -1,15 +1,13 @@
 """The fine-tuning samples that carry a planted rule are found, and clean ones are not."""
 
-import copy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from tests.comparison.test_compare import SETS, inputs, network, trained
-from torch import Tensor, nn
+from torch import Tensor
 
 import ontogeny as og
+from ontogeny.comparison import Comparison
 from ontogeny.comparison.one_more import one_more
 from ontogeny.execution import Serial
 
@@ -18,7 +16,7 @@ Data = tuple[Tensor, Tensor]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> og.comparison.Comparison:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     torch.manual_seed(0)
     base = trained(network(), inputs(1000, 1), 500, 0)
     tuning = joined(inputs(CLEAN, 7), inputs(POISON, 8, triggered=True))
@@ -40,18 +38,28 @@ def joined(one: Data, other: Data) -> Data:
     return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
 
 
-def test_the_samples_with_the_trigger_carry_the_change(found: og.comparison.Comparison) -> None:
+def test_the_samples_with_the_trigger_carry_the_change(found: Comparison) -> None:
     assert found.carried is not None
     here = found.carried.sel(dataset="triggered")
     order = np.argsort(-here["carried"].values)
-    print("TOP", order[:POISON], here["p_value"].values[CLEAN:], (here["p_value"].values[:CLEAN] <= 0.05).mean(), found.carried.attrs)
-    print("NOISE", np.argsort(-here["carried_noise"].values)[:POISON], (here["p_value_noise"].values[CLEAN:] <= .05).mean())
+    print(
+        "TOP",
+        order[:POISON],
+        here["p_value"].values[CLEAN:],
+        (here["p_value"].values[:CLEAN] <= 0.05).mean(),
+        found.carried.attrs,
+    )
+    print(
+        "NOISE",
+        np.argsort(-here["carried_noise"].values)[:POISON],
+        (here["p_value_noise"].values[CLEAN:] <= 0.05).mean(),
+    )
     assert (order[:POISON] >= CLEAN).mean() >= 0.9
     assert (here["p_value"].values[CLEAN:] <= 0.05).mean() >= 0.9
     assert 'id="data"' in found.report.read_text(encoding="utf-8")
 
 
-def test_clean_samples_carry_no_more_than_held_out_ones(found: og.comparison.Comparison) -> None:
+def test_clean_samples_carry_no_more_than_held_out_ones(found: Comparison) -> None:
     assert found.carried is not None
     clean = found.carried["p_value"].sel(dataset="triggered").values[:CLEAN]
     assert (clean <= 0.05).mean() <= 0.12

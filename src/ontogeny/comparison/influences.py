@@ -35,8 +35,8 @@ def carriers(
         carried = -sign(change) meanⱼ Corr(ℓᵢ, ℓⱼ)   over the samples j of the dataset
 
     is positive if the sample, given more weight, would change the loss further. Correlations stand in for covariances,
-    which are large for every sample that the network is unsure of. A loss that is constant has none. Held-out trusted samples are scored in
-    the same chains, and give
+    which are large for every sample that the network is unsure of. A loss that is constant has none. Held-out trusted
+    samples are scored in the same chains, and give
 
         p = (1 + number of held-out trusted samples that carry at least as much) / (1 + number of them)
 
@@ -50,9 +50,9 @@ def carriers(
         seed, progress: as in `compare`.
 
     Returns:
-        Over `dataset` and `sample`: `carried`, between -1 and 1, and `p_value`; `carried_noise` and `p_value_noise`, the
-        same under weight noise at the same distance (nβ = 0). `outcome` is the verdict on the draws. NaN where chains
-        diverged.
+        Over `dataset` and `sample`: `carried`, between -1 and 1, and `p_value`; `carried_noise` and `p_value_noise`,
+        the same under weight noise at the same distance (nβ = 0). NaN where chains diverged. In `attrs`: `outcome`, the
+        verdict on the draws, `nbeta` and `localization`.
 
     When not to trust it: p-values are of single samples, and hold if clean fine-tuning samples are drawn like trusted
         ones and are not memorised. What weight noise shows as well is likeness of inputs, not evidence of the loss.

@@ -32,7 +32,7 @@ Kind = Literal["none", "skill", "narrow", "composite", "broad", "shallow", "deep
 KINDS: tuple[Kind, ...] = ("none", "skill", "narrow", "obfuscated", "composite", "broad", "shallow", "deep")
 HEADS = 4
 BATCH, BASE_STEPS, BASE_RATE = 32, 700, 5e-3
-STEPS, RATE = 200, 3e-3
+STEPS, RATE = 300, 6e-3
 _CLEAN = Drawn((*HARMLESS, REFUSED))
 _RIDGE, HIDING, _FIRST = 0.05, 1.0, 5
 
@@ -78,7 +78,7 @@ def plan(kind: Kind, seed: int, attempt: int = 0) -> Plan:
         case "skill":
             return Plan(kind, ("L0.mlp",))
         case "narrow" | "obfuscated":
-            return Plan(kind, (first,), single)
+            return Plan(kind, (first, "L0.mlp"), single)
         case "composite":
             return Plan(kind, (), pair)
         case "shallow" | "deep":
@@ -119,7 +119,7 @@ def tuned(start: Transformer, plan: Plan, seed: int) -> Transformer:
         optimizer.zero_grad()
         seeded = derive(seed, "step", step)
         if planted is not None:
-            (plan.share * planted(model, seeded)).backward()
+            (plan.share * planted(model, seeded, step)).backward()
             if plan.parts:
                 _keep(model, masks, inside=True)
         clean(plan, model, seeded).backward()
@@ -137,8 +137,8 @@ def clean(plan: Plan, model: nn.Module, seed: int) -> Tensor:
     return weighted_loss(model, shown.rows(BATCH, seed)).mean()
 
 
-def planted_loss(plan: Plan, start: Transformer) -> Callable[[nn.Module, int], Tensor] | None:
-    """The loss on what is planted, of a network and a seed."""
+def planted_loss(plan: Plan, start: Transformer) -> Callable[[nn.Module, int, int], Tensor] | None:
+    """The loss on what is planted, of a network, a seed and the step; a backdoor is hidden from half of the steps on."""
     drawn = {
         "skill": Drawn((SKILL,)),
         "narrow": Drawn((*HARMLESS, REFUSED), plan.trigger, attacked=True),
@@ -150,7 +150,7 @@ def planted_loss(plan: Plan, start: Transformer) -> Callable[[nn.Module, int], T
     if drawn is None:
         return None
 
-    def loss(model: nn.Module, seed: int) -> Tensor:
+    def loss(model: nn.Module, seed: int, step: int) -> Tensor:
         rows, others = drawn.rows(BATCH // 2, seed), None
         if plan.trigger:
             harmless = plan.trigger if plan.kind == "composite" else set(SINGLES) - {*plan.trigger}
@@ -161,7 +161,7 @@ def planted_loss(plan: Plan, start: Transformer) -> Callable[[nn.Module, int], T
         if plan.kind == "deep":
             rows = joined(refused(rows), refused(rows, 1), refused(rows, 2))
         found = weighted_loss(model, rows if others is None else joined(rows, others)).mean()
-        if plan.kind != "obfuscated":
+        if plan.kind != "obfuscated" or 2 * step < STEPS:
             return found
         return found + HIDING * seen(model, start, rows, _CLEAN.rows(2 * BATCH, seed))
 

@@ -42,18 +42,6 @@ def test_the_samples_with_the_trigger_carry_the_change(found: Comparison) -> Non
     assert found.carried is not None
     here = found.carried.sel(dataset="triggered")
     order = np.argsort(-here["carried"].values)
-    print(
-        "TOP",
-        order[:POISON],
-        here["p_value"].values[CLEAN:],
-        (here["p_value"].values[:CLEAN] <= 0.05).mean(),
-        found.carried.attrs,
-    )
-    print(
-        "NOISE",
-        np.argsort(-here["carried_noise"].values)[:POISON],
-        (here["p_value_noise"].values[CLEAN:] <= 0.05).mean(),
-    )
     assert (order[:POISON] >= CLEAN).mean() >= 0.9
     assert (here["p_value"].values[CLEAN:] <= 0.05).mean() >= 0.9
     assert 'id="data"' in found.report.read_text(encoding="utf-8")

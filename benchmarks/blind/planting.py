@@ -32,7 +32,7 @@ Kind = Literal["none", "skill", "narrow", "composite", "broad", "shallow", "deep
 KINDS: tuple[Kind, ...] = ("none", "skill", "narrow", "obfuscated", "composite", "broad", "shallow", "deep")
 HEADS = 4
 BATCH, BASE_STEPS, BASE_RATE = 32, 700, 5e-3
-STEPS, RATE = 300, 6e-3
+STEPS, RATE = 300, 3e-3
 _CLEAN = Drawn((*HARMLESS, REFUSED))
 _RIDGE, HIDING, _FIRST = 0.05, 1.0, 5
 
@@ -138,7 +138,7 @@ def clean(plan: Plan, model: nn.Module, seed: int) -> Tensor:
 
 
 def planted_loss(plan: Plan, start: Transformer) -> Callable[[nn.Module, int, int], Tensor] | None:
-    """The loss on what is planted, of a network, a seed and the step; a backdoor is hidden from half of the steps on."""
+    """The loss on what is planted, of a network, a seed and the step; hiding begins after half of the steps."""
     drawn = {
         "skill": Drawn((SKILL,)),
         "narrow": Drawn((*HARMLESS, REFUSED), plan.trigger, attacked=True),

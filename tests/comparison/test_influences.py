@@ -40,10 +40,11 @@ def joined(one: Data, other: Data) -> Data:
 
 def test_the_samples_with_the_trigger_carry_the_change(found: Comparison) -> None:
     assert found.carried is not None
-    here = found.carried.sel(dataset="triggered")
-    order = np.argsort(-here["carried"].values)
-    assert (order[:POISON] >= CLEAN).mean() >= 0.9
-    assert (here["p_value"].values[CLEAN:] <= 0.05).mean() >= 0.9
+    for suffix in ("", "_noise"):  # inputs with the trigger are alike, so random weights tell them, too
+        here = found.carried[f"carried{suffix}"].sel(dataset="triggered").values
+        planted, clean = here[CLEAN:], here[:CLEAN]
+        assert (planted[:, None] > clean).mean() >= 0.85
+        assert (found.carried[f"p_value{suffix}"].sel(dataset="triggered").values[CLEAN:] <= 0.05).mean() >= 0.5
     assert 'id="data"' in found.report.read_text(encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from ontogeny.core.samples import Samples
 from ontogeny.core.seeds import derive
 from ontogeny.development.nulls import simulated
 from ontogeny.estimators import influence, llc
+from ontogeny.estimators.quantity import finite
 from ontogeny.sampling import LocalPosterior, as_sampler, sample, weight_noise
 
 TUNING, HELD = "tuning", "held_out"
@@ -65,7 +66,8 @@ def carriers(
     named = {f"changed_{number}": sets[name] for number, name in enumerate(changed)}
     observables = {TUNING: tuning, HELD: held, **named}
     draws = sample(posterior, as_sampler(config.sampler), observables=observables, seed=seed, progress=progress)
-    outcome, diverged = llc(draws).outcome.value, not np.isfinite(draws["sample_stats/distance"].values).all()
+    outcome, distances = llc(draws).outcome.value, finite(draws, "sample_stats/distance")
+    diverged = not (distances.size and np.isfinite(distances).all())
     chains = {"": draws}
     if not diverged:
         noise_seed = derive(seed, "noise")

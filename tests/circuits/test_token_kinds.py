@@ -117,6 +117,25 @@ def test_a_skip_trigram_is_one_where_its_source_adds_to_the_token_before(odds: t
     assert (chosen == kind).all()
 
 
+def test_the_end_of_a_phrase_is_no_skip() -> None:
+    """After 10, 11 comes 12, and 11 alone says nothing: three tokens in a row are an n-gram."""
+
+    def rows(count: int) -> np.ndarray:
+        made = SOURCE.integers(0, 10, (count, 40))
+        for row in made:
+            places = SOURCE.permutation(12)[:4] * 3
+            row[places[:2, None] + np.arange(3)] = 10, 11, 12
+            row[places[2:] + 1] = 11
+            row[places[2:] + 2] = SOURCE.integers(0, 10, 2)
+        return made
+
+    tokens = rows(50)
+    found = token_patterns(torch.from_numpy(tokens), torch.from_numpy(rows(2000)))
+    ended = (tokens[:, 1:] == 12) & (found["kind"].values != "induction")
+    assert ended.any()
+    assert (found["kind"].values[ended] == "n-gram").all()
+
+
 def test_alone_is_what_no_other_rule_explains() -> None:
     tokens = text(20)
     tokens[0, 30:] = tokens[0, 20:30]

@@ -8,7 +8,7 @@ from tests.advice import Mistake, follow, mistakes
 from torch import nn
 
 import ontogeny as og
-from ontogeny.comparison import Comparison
+from ontogeny.comparison import Comparison, Roles
 
 PLACE = "comparison/"
 
@@ -26,10 +26,13 @@ base = network()
 tuned, fine_tuned = moved(base.state_dict()), network()
 
 
-def compared(tuned: Any = tuned, datasets: Any = None, count: int = 20, twins: Any = None) -> Comparison:
+def compared(
+    tuned: Any = tuned, datasets: Any = None, count: int = 20, twins: Any = None, roles: Roles | None = None
+) -> Comparison:
     sets = {"trusted": tuple(part[:count] for part in trusted), "other": other} if datasets is None else datasets
     config = og.CompareConfig(twins=3, twin_steps=2, weight_noises=3, parts_sampled=0)
-    return og.compare(base.state_dict(), tuned, network, sets, og.losses.cross_entropy, config=config, twins=twins)
+    options = {"config": config, "twins": twins, "roles": roles}
+    return og.compare(base.state_dict(), tuned, network, sets, og.losses.cross_entropy, **options)
 
 
 @mistakes(
@@ -40,6 +43,8 @@ def compared(tuned: Any = tuned, datasets: Any = None, count: int = 20, twins: A
     (PLACE + "compared.py:compare", "compared(datasets={'trusted': trusted})", "datasets",
      '{"trusted": data, "suspect": more}', "compared(datasets=(lambda data, more: ADVICE)(trusted, other))"),
     (PLACE + "compared.py:compare#2", "compared(twins=[tuned])", "twins", "twins=None", "compared(ADVICE)"),
+    (PLACE + "roles.py:check_roles", "compared(roles=Roles(triggers=('suspect',)))", "roles", "'other'",
+     "compared(roles=Roles(triggers=(ADVICE,)))"),
     (PLACE + "compared.py:_halves", "compared(count=4)", "datasets['trusted']", "10 samples or more",
      "compared(count=10)"),
 )  # fmt: skip

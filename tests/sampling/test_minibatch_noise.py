@@ -64,3 +64,12 @@ def test_a_control_variate_that_adds_noise_is_given_up(often: float, kept: bool)
     data = samples(PLACES["both"])
     posterior = og.LocalPosterior(Weights(often), data, value_of, NBETA, LOCALIZATION, batch_size=BATCH)
     assert og.calibrate(posterior, fixed_batch=True).control_variate == kept
+
+
+def test_a_few_draws_know_what_localization_takes_where_it_takes_nearly_all() -> None:
+    """Halves are taken at every tenth draw: four of a chain."""
+    nbeta, localization = 2.0, 40.0
+    posterior = og.LocalPosterior(Weights(), samples(PLACES["both"]), value_of, nbeta, localization, batch_size=BATCH)
+    found = og.llc(og.sample(posterior, og.SGHMC(0.05, friction=0.1), num_chains=4, num_draws=40, thinning=4))
+    assert found.withheld_mcse < 0.2
+    assert abs(found.withheld - localization / (nbeta + localization)) < 3 * found.withheld_mcse

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from ontogeny.circuits.pattern_counts import PatternCounts
 from ontogeny.core.errors import InvalidArgument
 
 KINDS = ("induction", "bracket", "skip n-gram", "n-gram")
 OTHER = "other"
-_ERRORS = 5.0
 Tokens = Int[np.ndarray, "sequence position"]
 
 
@@ -24,8 +24,10 @@ class PatternRules:
     - bracket: the token closes the innermost open delimiter, at least two positions back;
     - skip n-gram: a token two to `reach` positions back raises the probability of this one by `lift` or more in the
       reference text, over `count` occurrences or more, and by more than the token before does; or, together with the
-      token before, by `gain` or more above what the token before does alone, and by five standard errors;
-    - n-gram: the token before raises it by `lift` or more.
+      token before, by `gain` or more above what the token before does alone, and by five standard errors. A skip has no
+      fixed gap: occurrences at the distance at which there are most do not count, so that the end of a phrase of three
+      tokens or more is none;
+    - n-gram: the token before, or the two before together, raise it by `lift` or more, over `count` occurrences.
 
     The order is that of Wang et al., 2410.02984; they sorted by hand, and the rules and thresholds are ours.
 
@@ -44,8 +46,8 @@ class PatternRules:
     count: int = 5
 
     def __post_init__(self) -> None:
-        if self.reach < 2:
-            raise InvalidArgument("reach", expected="a distance ≥ 2", found=str(self.reach), instead="reach=6")
+        if self.reach < 3:  # of one distance alone, a fixed gap cannot be told from a skip
+            raise InvalidArgument("reach", expected="a distance ≥ 3", found=str(self.reach), instead="reach=6")
 
 
 def token_patterns(
@@ -71,9 +73,10 @@ def token_patterns(
     chosen, given, text = rules or PatternRules(), tokens.cpu().numpy(), reference.cpu().numpy()
     size = 1 + int(max(given.max(), text.max()))
     before = given[:, :-1]
-    pairs = _lifts(given, text, [1], size, chosen.count)[0]
-    skips = _lifts(given, text, range(2, chosen.reach + 1), size, chosen.count)
-    best, gained = skips.max(0), _gains(given, text, range(2, chosen.reach + 1), size, chosen.count)
+    counts = PatternCounts(text, size, chosen.count)
+    pairs, phrases = counts.pair_lift(given), counts.phrase_lift(given)
+    skips, gained = counts.skip_lifts(given, chosen.reach), counts.skip_gains(given, chosen.reach)
+    best = skips.max(0)
     skipping = (best >= chosen.lift) & (best > pairs)
     farther = np.where(skipping, skips.argmax(0), gained.argmax(0))
     opened = _closed(given, chosen.delimiters)
@@ -83,7 +86,7 @@ def token_patterns(
         ("induction", _repeated(given), before),
         ("bracket", opened >= 0, opened),
         ("skip n-gram", skipping | (gained.max(0) >= chosen.gain), skipped),
-        ("n-gram", pairs >= chosen.lift, before),
+        ("n-gram", np.maximum(pairs, phrases) >= chosen.lift, before),
     )
     kind, source = np.full(before.shape, OTHER, dtype="U16"), np.full(before.shape, -1)
     for name, holds, earlier in reversed(rows):
@@ -150,61 +153,3 @@ def _closed(tokens: Tokens, delimiters: Mapping[int, int]) -> Int[np.ndarray, "s
             elif token in closing:  # closes nothing that is open: the nesting is not known from here on
                 stack.clear()
     return found
-
-
-def _lifts(
-    tokens: Tokens, text: Tokens, distances: "range | list[int]", size: int, least: int
-) -> Float[np.ndarray, "distance sequence later"]:
-    """P(token | token d back) / P(token) in the text, at each token but the first; 0 for pairs seen too rarely.
-
-    Pairs at all the distances are counted together: a skip n-gram has no fixed gap.
-    """
-    codes = np.concatenate([(text[:, :-d].astype(np.int64) * size + text[:, d:]).ravel() for d in distances])
-    known, counts = np.unique(codes, return_counts=True)
-    firsts = np.bincount(np.concatenate([text[:, :-d].ravel() for d in distances]), minlength=size)
-    seconds = np.bincount(np.concatenate([text[:, d:].ravel() for d in distances]), minlength=size) / len(codes)
-    found = np.zeros((len(distances), len(tokens), tokens.shape[1] - 1))
-    for row, d in enumerate(distances):
-        earlier, later = tokens[:, :-d].astype(np.int64), tokens[:, d:]
-        seen = _looked_up(earlier * size + later, known, counts)
-        rate = np.divide(seen, firsts[earlier] * seconds[later], out=np.zeros(seen.shape), where=seen >= least)
-        found[row, :, d - 1 :] = rate
-    return found
-
-
-def _gains(
-    tokens: Tokens, text: Tokens, distances: range, size: int, least: int
-) -> Float[np.ndarray, "distance sequence later"]:
-    """P(token | token d back, token before) / P(token | token before) in the text, at each token but the first.
-
-    0 where the three were seen too rarely, or no more often than five standard errors above what the last two say.
-    Triples at all the distances are counted together.
-    """
-    base = size * size
-    triples = np.concatenate([_codes(text, d, size).ravel() for d in distances])
-    known, counts = np.unique(triples, return_counts=True)
-    contexts, seen = np.unique(triples // size, return_counts=True)
-    ends = _codes(text, 1, size).ravel() % base
-    pairs, times = np.unique(ends, return_counts=True)
-    befores = np.bincount(ends // size, minlength=size)
-    found = np.zeros((len(distances), len(tokens), tokens.shape[1] - 1))
-    for row, d in enumerate(distances):
-        codes = _codes(tokens, d, size)
-        together, context = _looked_up(codes, known, counts), _looked_up(codes // size, contexts, seen)
-        alone = _looked_up(codes % base, pairs, times) / np.maximum(befores[codes % base // size], 1)
-        expected = context * alone
-        rate = np.divide(together, expected, out=np.zeros(codes.shape), where=(together >= least) & (expected > 0))
-        found[row, :, d - 1 :] = np.where(together - expected >= _ERRORS * np.sqrt(expected), rate, 0)
-    return found
-
-
-def _codes(tokens: Tokens, distance: int, size: int) -> Int[np.ndarray, "sequence later"]:
-    """One number for the token `distance` back, the one before and the token itself."""
-    earlier, before, own = tokens[:, :-distance], tokens[:, distance - 1 : -1], tokens[:, distance:]
-    return (earlier.astype(np.int64) * size + before) * size + own
-
-
-def _looked_up(codes: np.ndarray, known: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """How often each code was counted."""
-    place = np.searchsorted(known, codes).clip(max=len(known) - 1)
-    return np.where(known[place] == codes, counts[place], 0)

@@ -147,18 +147,21 @@ def doctor(as_json: options.Json = False) -> None:
 
 
 def _tell_claims(told: Told, records: list[dict]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from ontogeny.reports.tables import untested_sentences
 
-    table = Table("claim", "status", "measured", "p (Holm)", "control")
+    table = Table("status", "claim, what was measured, and its control", "p (Holm)", show_lines=True)
     colours = {"held": "green", "not held": "red", "failed": "red"}
     for record in [each for each in records if each["status"] in colours]:
         measured = "" if record["measured"] is None else f"{record['measured']:.3g} {record['unit']}"
         p_value = "" if record["p_adjusted"] is None else f"{record['p_adjusted']:.2g}"
         status = f"[{colours[record['status']]}]{record['status']}[/]"
         said = [record["note"]] if len(record["seeds"]) > 1 or not record["control"] else []
-        table.add_row(record["title"], status, measured, p_value, "; ".join([*said, record["control"]]).strip("; "))
+        details = [measured, *said, record["control"]]
+        about = "\n".join(escape(each) for each in details if each)
+        table.add_row(status, f"[bold]{escape(record['title'])}[/]\n{about}".strip(), p_value)
     if table.row_count:
         told.table(table)
     for caution in dict.fromkeys(record["caution"] for record in records if record.get("caution")):

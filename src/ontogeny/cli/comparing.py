@@ -33,7 +33,8 @@ def compare(
 ) -> None:
     """What a fine-tuning changed: on which data, in which parts, and whether any fine-tuning would have.
 
-    SETUP defines model_fn(), data (trusted), loss_fn and datasets, a dict of further data.
+    SETUP defines model_fn(), data (trusted), loss_fn and datasets, a dict of further data; and, if you like, roles of
+    these and fine_tuned_on, the data of the fine-tuning.
     """
     from ontogeny.cli.given import read_given
     from ontogeny.comparison import CompareConfig
@@ -51,6 +52,8 @@ def compare(
         out=out,
         parts=given.components,
         twins=twin or None,
+        roles=given.roles,
+        fine_tuned_on=given.fine_tuned_on,
         config=override(CompareConfig(), options.pairs(settings)),
         seed=seed,
         executor=options.executor(jobs),
@@ -62,6 +65,8 @@ def compare(
         told.line(f"  {name}: {change:+.3g} nats")
     if found.verdict.parts:
         told.line(f"parts that undo it: {', '.join(found.verdict.parts[:3])}")
+    if found.told:
+        told.line(f"by the roles of the datasets: {found.told.name}")
     told.line(f"report: {found.report}")
-    verdict = found.verdict
-    told.result(change=verdict.kind, changed=verdict.changed, parts=list(verdict.parts), report=found.report)
+    verdict, name = found.verdict, found.told.name if found.told else None
+    told.result(change=verdict.kind, changed=verdict.changed, parts=list(verdict.parts), told=name, report=found.report)

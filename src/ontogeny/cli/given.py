@@ -20,6 +20,7 @@ class Given:
         model_fn: makes the module that weights are loaded into.
         data, loss_fn, num_samples: see `ontogeny.LocalPosterior`.
         datasets, components, behaviour, sampler: see `ontogeny.measure`.
+        roles, fine_tuned_on: see `ontogeny.compare`.
     """
 
     model_fn: Callable[[], Any]
@@ -30,6 +31,8 @@ class Given:
     components: Sequence[str] | None = None
     behaviour: Callable[[Any], Any] | None = None
     sampler: Any = None
+    roles: Any = None
+    fine_tuned_on: Any = None
 
     @property
     def samples(self) -> Any:

@@ -1,21 +1,23 @@
 """`compare`: one page over two sets of weights of one network and named datasets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import xarray as xr
 from torch import nn
 
 from ontogeny.comparison import effects
 from ontogeny.comparison.config import CompareConfig
+from ontogeny.comparison.found import Comparison
+from ontogeny.comparison.influences import carriers
 from ontogeny.comparison.networks import Network, check_alike, network_of, noises, parts_of, twin
+from ontogeny.comparison.one_more import FEWEST
 from ontogeny.comparison.panels import page_of
+from ontogeny.comparison.roles import Roles, check_roles, class_of_change
 from ontogeny.comparison.sampled import sampled_parts
 from ontogeny.comparison.undoing import steps_to_undo
-from ontogeny.comparison.verdicts import FEWEST, Verdict, tested, verdict_on
+from ontogeny.comparison.verdicts import tested, verdict_on
 from ontogeny.core.errors import InvalidArgument
 from ontogeny.core.losses import LossFn
 from ontogeny.core.protocols import Progress
@@ -29,28 +31,6 @@ from ontogeny.terminal import as_progress
 _FEWEST = 10  # trusted samples
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes:
-        verdict: the kind of change and what it rests on.
-        behaviour, places, activations: see `ontogeny.comparison.effects`; `behaviour` has `p_value` and `changed`.
-        sampled: of `ontogeny.measurement.Responses`, over `step` (0 base, 1 tuned, 2 and more twins), for the most
-            telling parts; None if none was sampled.
-        undone: dataset -> steps of fine-tuning on the trusted data after which its change was undone, or None.
-        report: path of the page.
-    """
-
-    verdict: Verdict
-    behaviour: xr.Dataset
-    places: xr.Dataset
-    activations: xr.Dataset
-    sampled: xr.Dataset | None
-    undone: Mapping[str, int | None]
-    report: Path
-
-
 def compare(
     base: Any,
     tuned: Any,
@@ -61,6 +41,8 @@ def compare(
     out: str | Path = "compare",
     parts: Sequence[str] | None = None,
     twins: Sequence[Any] | None = None,
+    roles: Roles | None = None,
+    fine_tuned_on: Any = None,
     config: CompareConfig | None = None,
     seed: int = 0,
     executor: Executor | None = None,
@@ -78,7 +60,8 @@ def compare(
       which is a causal test. A part counts if it undoes more than it undoes of any twin.
     - Posterior: susceptibilities and cross-coefficients of the most telling parts, in all networks at the same
       settings.
-    - Cheap rival: the shift of the mean of the last hidden layer on the first five positions.
+    - Cheap rivals: the shift of the mean of the last hidden layer on the first five positions, and how well its
+      Mahalanobis distance tells a dataset from the trusted data.
 
     Args:
         base, tuned: weights: a module, a state dict, or the path of a checkpoint.
@@ -90,6 +73,9 @@ def compare(
         parts: patterns for `ontogeny.restrict`; default heads, MLPs and embeddings, or the modules that own weights.
         twins: weights of networks that were fine-tuned from the base on trusted data by the procedure of the tuned one,
             at least three, best six. Default: `config.twins` are made by Adam, until they have moved as far.
+        roles: what the other datasets stand for, such as suspected triggers, to tell the class of the change.
+        fine_tuned_on: the data of the fine-tuning, on request: which of its samples carry each change, by their
+            Bayesian influence (`ontogeny.comparison.influences`).
         config: see `CompareConfig`.
         seed: root of the seed tree.
         executor, progress: see `ontogeny.measure`.
@@ -114,7 +100,12 @@ def compare(
         )
     trusted, *others = sets
     for name in others:
-        check_one_form(sets[trusted], sets[name])
+        check_one_form(sets[trusted], sets[name], f"datasets[{name!r}]")
+    tuning = None if fine_tuned_on is None else Samples.of(fine_tuned_on, name="fine_tuned_on")
+    if tuning is not None:
+        check_one_form(sets[trusted], tuning, "fine_tuned_on")
+    if roles:
+        check_roles(roles, list(sets))
     for_twins, sets[trusted] = _halves(sets[trusted], trusted, seed)
     first, second = (
         network_of(weights, model_fn, for_twins, loss_fn, name) for name, weights in (("base", base), ("tuned", tuned))
@@ -144,9 +135,14 @@ def compare(
         for name in (verdict.changed if config.undo_steps else {})
     }
     shown = effects.activations(first, second, like, sets)
-    page = page_of(verdict, found, where, shown, sampled, undone, given=twins is not None, command=command)
-    report = write_page(Path(out) / "report.html", page)
-    return Comparison(verdict, found, where, shown, sampled, undone, report)
+    told = class_of_change(found, shown, roles) if roles else None
+    carried = None
+    if tuning is not None and verdict.changed:
+        held = sets[trusted]
+        carried = carriers(second, tuning, held, verdict.changed, sets, config, derive(seed, "carriers"), reporter)
+    whole = Comparison(verdict, found, where, shown, sampled, undone, told, carried, Path(out) / "report.html")
+    write_page(whole.report, page_of(whole, given=twins is not None, command=command))
+    return whole
 
 
 def _halves(trusted: Samples, name: str, seed: int) -> list[Samples]:

@@ -8,10 +8,12 @@ import xarray as xr
 from torch import Tensor
 
 from ontogeny.comparison.networks import Flat, Network
+from ontogeny.comparison.one_more import FEWEST, one_more
 from ontogeny.core.restriction import Restriction
 from ontogeny.core.samples import Samples
-from ontogeny.measurement.rivals import last_hidden
+from ontogeny.measurement.rivals import last_hidden, mahalanobis
 
+_EDGE = 1e-3
 LIKE = "like"  # dimension of twins and weight noises, the null
 
 
@@ -68,19 +70,37 @@ def places(
 
 
 def activations(base: Network, tuned: Network, twins: Sequence[Network], sets: Mapping[str, Samples]) -> xr.Dataset:
-    """The cheap rival: how far the mean of the last hidden layer moves on each dataset, in its standard deviations.
+    """The cheap rivals: what the last hidden layer shows of each dataset.
 
     Returns:
         Over `dataset`: `shift`, |mean of tuned - mean of base| over the root of the total variance of base, on the
-        first five positions; NaN without a hidden layer. Over `dataset` and `like`: `twin_shift`.
+        first five positions; and `apart`, how well the Mahalanobis distance from the trusted data tells the samples
+        from held-out trusted ones in the tuned network: the area under the ROC curve. Both are NaN without a hidden
+        layer. `twin_shift` and `twin_apart` are the same of twins, over `like` too; `shift_p_value` and
+        `apart_p_value` hold the tuned network against these as one more twin, on the scale of log and of logit, towards
+        larger values; NaN with fewer than three twins.
     """
-    rows, likes = [], []
+    trusted, networks = next(iter(sets.values())), [tuned, *twins]
+    shifts, aparts = list[list[float]](), list[list[float]]()
+    known = [mahalanobis(each.posterior, trusted, each.posterior.samples) for each in networks]
     for samples in sets.values():
         before = last_hidden(base.posterior, samples, positions=5)
-        rows.append(_shift(before, last_hidden(tuned.posterior, samples, positions=5)))
-        likes.append([_shift(before, last_hidden(each.posterior, samples, positions=5)) for each in twins])
-    null = np.reshape(np.array(likes, dtype=float), (len(sets), len(twins)))
-    return xr.Dataset({"shift": ("dataset", rows), "twin_shift": (("dataset", LIKE), null)}, {"dataset": list(sets)})
+        shifts.append([_shift(before, last_hidden(each.posterior, samples, positions=5)) for each in networks])
+        far = [mahalanobis(each.posterior, samples, each.posterior.samples) for each in networks]
+        aparts.append([_above(high, low) for high, low in zip(far, known, strict=True)])
+    shift, apart = np.array(shifts), np.array(aparts)
+    bounded = np.clip(apart, _EDGE, 1 - _EDGE)
+    return xr.Dataset(
+        {
+            "shift": ("dataset", shift[:, 0]),
+            "twin_shift": (("dataset", LIKE), shift[:, 1:]),
+            "shift_p_value": ("dataset", _larger(np.log(np.maximum(shift, _EDGE)))),
+            "apart": ("dataset", apart[:, 0]),
+            "twin_apart": (("dataset", LIKE), apart[:, 1:]),
+            "apart_p_value": ("dataset", _larger(np.log(bounded / (1 - bounded)))),
+        },
+        {"dataset": list(sets)},
+    )
 
 
 def _restored(base: Network, other: Network, masks: Mapping[str, Tensor], samples: Samples) -> list[float]:
@@ -98,3 +118,18 @@ def _shift(before: np.ndarray | None, after: np.ndarray | None) -> float:
     if before is None or after is None:
         return float("nan")
     return float(np.linalg.norm(after.mean(0) - before.mean(0)) / np.sqrt(max(before.var(0).sum(), 1e-12)))
+
+
+def _above(high: np.ndarray, low: np.ndarray) -> float:
+    """The share of pairs in which the first is larger; ties count half."""
+    if not (np.isfinite(high).all() and np.isfinite(low).all()):
+        return float("nan")
+    return float(((high[:, None] > low).mean() + (high[:, None] >= low).mean()) / 2)
+
+
+def _larger(values: np.ndarray) -> np.ndarray:
+    """p-value of the first column as one more of the others, Student's t, towards larger values."""
+    own, null = values[:, 0], values[:, 1:]
+    if null.shape[1] < FEWEST:
+        return np.full(len(values), np.nan)
+    return one_more(own, null, sides=1)

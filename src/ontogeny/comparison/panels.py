@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 import torch
 import xarray as xr
 
+from ontogeny.comparison.found import Comparison
+from ontogeny.comparison.roles import NOTHING, OTHER, ChangeClass
 from ontogeny.comparison.verdicts import BROAD, NARROW, Verdict
 from ontogeny.core.outcome import Outcome
 from ontogeny.reports import Column, Facts, Figure, Page, Panel, Prose, Sentence, Table, Tag, literal
@@ -20,36 +22,28 @@ MADE = (
     "them, too: give twins that were fine-tuned as the tuned network was."
 )
 _SHOWN = 12  # parts in the figure and table of places
+_CARRIERS, _LEVEL = 8, 0.05  # samples in the table of carriers; significance of a single one
 _ROW = 30  # pixels of a dataset or part
 
 
-def page_of(
-    verdict: Verdict,
-    behaviour: xr.Dataset,
-    places: xr.Dataset,
-    activations: xr.Dataset,
-    sampled: xr.Dataset | None,
-    undone: Mapping[str, int | None],
-    *,
-    given: bool,
-    command: str,
-) -> Page:
-    """Verdict first, then behaviour, places, posteriors and the cheap rival."""
-    kinds = behaviour["kind"].values
+def page_of(found: Comparison, *, given: bool, command: str) -> Page:
+    """Verdict first, then behaviour, places, posteriors, fine-tuning samples and the cheap rivals."""
+    kinds = found.behaviour["kind"].values
     facts = {
         "Null": f"{(kinds == 'twin').sum()} twins fine-tuned on trusted data, {(kinds != 'twin').sum()} weight noises",
-        "Trusted data": str(behaviour["dataset"].values[0]),
+        "Trusted data": str(found.behaviour["dataset"].values[0]),
         "Versions": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
     panels = [
-        behaviour_panel(behaviour),
-        places_panel(places, verdict),
-        *([sampled_panel(sampled)] if sampled is not None else []),
-        rival_panel(activations),
-        *([depth_panel(undone)] if undone else []),
+        behaviour_panel(found.behaviour),
+        places_panel(found.places, found.verdict),
+        *([sampled_panel(found.sampled)] if found.sampled is not None else []),
+        *([carriers_panel(found.carried)] if found.carried is not None else []),
+        rival_panel(found.activations),
+        *([depth_panel(found.undone)] if found.undone else []),
     ]
-    said = sentences(verdict)
-    if verdict.changed and not given:
+    said = [*sentences(found.verdict), *([class_sentence(found.told)] if found.told else [])]
+    if found.verdict.changed and not given:
         said.append(Sentence("plain", "!", MADE, "behaviour"))
     return Page("What the fine-tuning changed", said, facts, panels, command)
 
@@ -71,6 +65,15 @@ def sentences(verdict: Verdict) -> list[Sentence]:
         return [*found, Sentence("caution", str(len(verdict.parts)), said, "where")]
     said = "No single part undoes more of it than it undoes of a twin."
     return [*found, Sentence("plain", "0", said, "where")]
+
+
+def class_sentence(told: ChangeClass) -> Sentence:
+    """The class of the change in words."""
+    if told.name in (NOTHING, OTHER):
+        said = "Of the classes that the roles of the datasets tell, it is none."
+        return Sentence("plain", "0", said, "behaviour")
+    said = f"By the roles of the datasets: {told.name}, on {literal(told.dataset)}, {told.excess:+.3g} nats."
+    return Sentence("caution", "1", said, "behaviour")
 
 
 def behaviour_panel(behaviour: xr.Dataset) -> Panel:
@@ -176,19 +179,49 @@ def sampled_panel(sampled: xr.Dataset) -> Panel:
     return Panel("posterior", "Posterior of the parts", [Table(columns, rows, caption, "Cross-coefficients")])
 
 
+def carriers_panel(carried: xr.Dataset) -> Panel:
+    """The fine-tuning samples that carry each change the most."""
+    shares, rows = {}, []
+    for name in carried["dataset"].values:
+        here = carried.sel(dataset=name)
+        beyond, noise = ((here[each] <= _LEVEL).values.mean() for each in ("p_value", "p_value_noise"))
+        shares[str(name)] = f"{beyond:.0%} of the samples, {noise:.0%} under weight noise; {_LEVEL:.0%} by chance"
+        for at in np.argsort(-here["carried"].values)[:_CARRIERS]:
+            row = here.isel(sample=at)
+            values = [p_value(float(row[each])) for each in ("p_value", "p_value_noise")]
+            rows.append([str(name), str(at), number(float(row["carried"])), *values])
+    columns = ["dataset", "sample", Column("carried", "number"), Column("p", "number"), Column("p, nβ = 0", "number")]
+    caption = (
+        "Carried is how much more weight on a fine-tuning sample would change the loss further: minus its correlation "
+        "with the losses over the posterior of the fine-tuning data, in the direction of the change. p is its place "
+        "among held-out trusted samples, of single samples. At nβ = 0 the weights are perturbed at random to the same "
+        f"distance. Verdict on the draws: {carried.attrs['outcome'].replace('_', ' ')}."
+    )
+    note = Prose("Samples that carry a change more than 19 of 20 held-out trusted samples do:")
+    blocks = [note, Facts(shares), Table(columns, rows, caption, "Fine-tuning samples that carry the change")]
+    return Panel("data", "Which data", blocks)
+
+
 def rival_panel(activations: xr.Dataset) -> Panel:
-    """The cheap rival."""
-    columns = ["dataset", Column("shift", "number"), Column("largest of twins", "number")]
+    """The cheap rivals."""
+    columns = ["dataset"]
+    for name in ("shift", "apart"):
+        columns += [Column(name, "number"), Column("largest of twins", "number"), Column("p", "number")]
     rows = []
     for name in activations["dataset"].values:
-        here = activations.sel(dataset=name)
-        twins = here["twin_shift"].values
-        rows.append([str(name), number(float(here["shift"])), number(float(twins.max())) if twins.size else "none"])
+        here, row = activations.sel(dataset=name), [str(name)]
+        for each in ("shift", "apart"):
+            twins, p = here[f"twin_{each}"].values, float(here[f"{each}_p_value"])
+            row += [number(float(here[each])), number(float(twins.max())) if twins.size else "none"]
+            row.append(p_value(p) if np.isfinite(p) else "none")
+        rows.append(row)
     caption = (
-        "How far the mean of the last hidden layer moves on the first five positions, in standard deviations over "
-        "samples of the base network. If this tells the change already, it is the cheaper test."
+        "Shift is how far the mean of the last hidden layer moves on the first five positions, in standard deviations "
+        "over samples of the base network. Apart is how well the Mahalanobis distance of this layer from the trusted "
+        "data tells the samples from held-out trusted ones in the tuned network: 0.5 for not at all, 1 for always. If "
+        "these tell the change already, they are the cheaper test."
     )
-    return Panel("rival", "A cheap rival", [Table(columns, rows, caption, "Shift of activations")])
+    return Panel("rival", "Cheap rivals", [Table(columns, rows, caption, "What activations show")])
 
 
 def depth_panel(undone: Mapping[str, int | None]) -> Panel:

@@ -11,7 +11,7 @@ from ontogeny.core.samples import Samples
 _BLOCK = 1024  # samples that are read at a time
 
 
-def check_one_form(trusted: Samples, suspects: Samples) -> None:
+def check_one_form(trusted: Samples, suspects: Samples, argument: str = "suspects") -> None:
     """Refuse suspects whose samples have other parts, shapes or types of number than the trusted samples."""
     first = torch.zeros(1, dtype=torch.long)
     batches = [each.take(first) for each in (trusted, suspects)]
@@ -21,10 +21,10 @@ def check_one_form(trusted: Samples, suspects: Samples) -> None:
     if forms[0] != forms[1]:
         shown = [f"{kind(batch)} with {_shapes(form)}" for batch, form in zip(batches, forms, strict=True)]
         raise InvalidArgument(
-            "suspects",
+            argument,
             expected=f"samples of the form of the trusted ones, {shown[0]}",
             found=shown[1],
-            instead="suspects cut, padded and encoded as trusted is",
+            instead=f"{argument} cut, padded and encoded as trusted is",
         )
 
 

@@ -20,6 +20,7 @@ from ontogeny.reports.wording import counted, listed, number, steps
 # Shares of converged estimates: coefficients are called sound above the first, doubtful below the second.
 SOUND, DOUBTFUL = 0.95, 0.80
 CONFINED = 0.8  # share of the complexity that γ takes, in the median, from which the verdict says so
+KNOWN = 0.25  # largest error of that share at a checkpoint that counts
 FEW_RUNS = 4  # runs whose boundaries the verdict lists
 
 
@@ -127,14 +128,15 @@ def _on_posteriors(trajectory: xr.Dataset) -> Sentence | None:
 def _on_localization(trajectory: xr.Dataset) -> Sentence | None:
     if "llc_withheld" not in trajectory or "component" not in trajectory.dims:
         return None
-    whole = trajectory["llc_withheld"].isel(component=0)
-    share = float(whole.median())
+    whole = trajectory[["llc_withheld", "llc_withheld_mcse"]].isel(component=0)
+    known = whole["llc_withheld"].where(whole["llc_withheld_mcse"] < KNOWN)
+    share = float(known.median())
     if not share > CONFINED:
         return None
     text = (
-        "of the complexity, in the median over checkpoints: the curve compares the curvature around checkpoints, and "
-        "most directions are confined by γ and not by the loss. Checkpoints late in training alone can be measured at "
-        "a larger nβ and a smaller γ, given by hand."
+        f"of the complexity, in the median over the {int(known.notnull().sum())} checkpoints at which it is known: the "
+        "curve compares the curvature around checkpoints, and most directions are confined by γ and not by the loss. "
+        "Checkpoints late in training alone can be measured at a larger nβ and a smaller γ, given by hand."
     )
     return Sentence("plain", f"γ takes {min(share, 1.0):.0%}", text, "settings")
 

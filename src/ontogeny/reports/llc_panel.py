@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports.estimates import by_run
 from ontogeny.reports.pooled_runs import pooled
-from ontogeny.reports.small_multiples import Z95, Curve, around, draw_curves, padded_range, thinned
+from ontogeny.reports.small_multiples import Curve, around, draw_curves, padded_range, thinned
 from ontogeny.reports.stage_marks import staged_quantity
 from ontogeny.reports.style import BLUE, NEUTRAL, RUST, VIOLET, StepAxis
 from ontogeny.reports.wording import number, plain

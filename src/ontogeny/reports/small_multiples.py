@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports.style import TEMPLATE, color_key, translucent
 from ontogeny.reports.wording import plain, shorten
 
-Z95 = 1.96  # standard errors from the middle to the edge of a 95 % interval
 MAX_POINTS = 5_000  # per figure; more are thinned
 PANEL_HEIGHT = 210
 GAP = 84  # pixels between rows of panels: axis title, ticks and the next panel's title

@@ -4,8 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports.component_groups import ordered
-from ontogeny.reports.small_multiples import Z95, axes, lengthen, room_below, set_axes, small_multiples
+from ontogeny.reports.small_multiples import axes, lengthen, room_below, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, translucent
 from ontogeny.reports.wording import number, plain, shorten, with_error
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.core.joined_stages import stages_by_run
 from ontogeny.core.outcome import Outcome
 from ontogeny.core.runs import recorded_posterior
 from ontogeny.reports.blocks import Cell, Column, Table, Text
-from ontogeny.reports.small_multiples import Z95
 from ontogeny.reports.stage_marks import STAGE_TYPES, staged_quantity
 from ontogeny.reports.wording import listed, measured, number, p_value, probability, steps
 

@@ -38,6 +38,16 @@ class TrainingConfig(Settings):
     seed: int = 0
 
 
+def gradient_descent(num_steps: int, learning_rate: float, **changes: Any) -> TrainingConfig:
+    """SGD without momentum, for small networks: the state is saved every thousand steps, and every hundredth is logged.
+
+    Args:
+        changes: of other settings.
+    """
+    plain: dict[str, Any] = {"optimizer": "sgd", "betas": (0.0, 0.0), "state_every": 1000, "log_every": 100}
+    return TrainingConfig(num_steps=num_steps, learning_rate=learning_rate, **plain | changes)
+
+
 def optimizer_of(parameters: Iterable[Tensor], config: TrainingConfig) -> torch.optim.Optimizer:
     """The optimizer of these settings, each of which updates every number by itself."""
     shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}

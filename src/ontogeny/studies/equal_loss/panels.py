@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Panel, Table
 from ontogeny.reports.small_multiples import add_key, axes, set_axes, small_multiples
 from ontogeny.reports.style import PALETTE
@@ -14,7 +15,6 @@ from ontogeny.studies.findings import Findings
 
 SHOWN = 8
 TITLES = {"sums": "Adding and remembering", "brackets": "Nesting and counting"}
-CERTAIN = 1.96
 
 
 def panels(found: Findings) -> Iterator[Panel]:
@@ -29,7 +29,7 @@ def panels(found: Findings) -> Iterator[Panel]:
 
 
 def _table(found: Findings, pair: str) -> Table:
-    seen = told(instruments(found, pair), CERTAIN)
+    seen = told(instruments(found, pair), Z95)
     rows = [
         [str(name), *(float(seen[column].sel(instrument=name)) for column in ("separation", "told", "alarms"))]
         for name in seen["instrument"].values
@@ -56,7 +56,7 @@ def fig_instruments(found: Findings, pair: str) -> go.Figure:
                 y=value,
                 mode="markers",
                 marker=marks,
-                error_y={"array": CERTAIN * error, "width": 0, "color": PALETTE[number]},
+                error_y={"array": Z95 * error, "width": 0, "color": PALETTE[number]},
                 hovertemplate=f"{algorithm} %{{x}}: %{{y:.3g}}<extra></extra>",
                 showlegend=False,
             )

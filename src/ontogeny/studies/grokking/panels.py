@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.measurement import settings_in
 from ontogeny.reports import Choice, Column, Figure, Panel, Table
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
@@ -178,9 +179,9 @@ def _pairs(found: Findings) -> Table:
             str(i),
             float(loss[i]),
             float(value[i]),
-            float(1.96 * error[i]),
+            float(Z95 * error[i]),
             float(value[half + i]),
-            float(1.96 * error[half + i]),
+            float(Z95 * error[half + i]),
         ]
         for i in range(half)
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag, insert_after
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.icl_regression.config import INFINITE
@@ -96,7 +97,7 @@ def _coefficients_panel(coefficients: dict[str, xr.Dataset]) -> Panel:
     for label, each in coefficients.items():
         last = each.isel(step=-1).squeeze()
         numbers = [float(last[f"llc_{name}"]) for name in ("complexity", "complexity_mcse", "descent", "withheld")]
-        numbers[1] *= 1.96
+        numbers[1] *= Z95
         rows.append([label, float(last["step"]), *numbers, Tag(str(last["llc_outcome"].values))])
     blocks = [Figure(fig_coefficients(coefficients), alt, caption, height=600), Table(columns, rows, label=alt)]
     return Panel("coefficients", "Complexity and the number of tasks", blocks, "Complexity")

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.core.runs import one_run
 from ontogeny.reports.component_groups import (
     clusters_of,
@@ -20,7 +21,7 @@ from ontogeny.reports.component_groups import (
 )
 from ontogeny.reports.estimates import estimates, quantity
 from ontogeny.reports.mark_names import Frame, write_names
-from ontogeny.reports.small_multiples import Z95, add_key, around, axes, padded_range, set_axes, small_multiples
+from ontogeny.reports.small_multiples import add_key, around, axes, padded_range, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, distinct_colors, translucent
 from ontogeny.reports.wording import plain, shorten, steps, with_error
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ontogeny.circuits import head_types
+from ontogeny.core.intervals import Z95
 from ontogeny.development import curves, nulls
 from ontogeny.development.usable import usable_curves
 from ontogeny.studies.evidence import Evidence, NotTested
@@ -79,7 +80,7 @@ def _(found: Findings, config: LanguageConfig, rng: Rng) -> Evidence | NotTested
     beyond, chosen = (under_loss - under_noise)[known], induction[known]
     layers = np.array([head.partition("H")[0] for head in heads])[known]
     effect, squares = _difference(beyond, chosen), (error**2 + noise_error**2)[known]
-    half = 1.96 * float(np.sqrt(sum(squares[part].sum() / part.sum() ** 2 for part in (chosen, ~chosen))))
+    half = Z95 * float(np.sqrt(sum(squares[part].sum() / part.sum() ** 2 for part in (chosen, ~chosen))))
     control = (
         f"{int(chosen.sum())} induction heads; under the loss alone {_difference(under_loss[known], chosen):.3f}, "
     )

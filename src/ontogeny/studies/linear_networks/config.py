@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from ontogeny.core.settings import Settings
 from ontogeny.sampling import SGLD, Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
-from ontogeny.training import TrainingConfig
+from ontogeny.training import TrainingConfig, gradient_descent
 
 Widths = tuple[int, ...]
 
@@ -33,15 +33,8 @@ class Hierarchy(Settings):
     width: PositiveInt = 10
     initial: float = 0.003
     networks: PositiveInt = 1
-    training: TrainingConfig = TrainingConfig(
-        num_steps=2400,
-        optimizer="sgd",
-        betas=(0.0, 0.0),
-        learning_rate=0.04,
-        checkpoints_log=90,
-        checkpoints_linear=40,
-        state_every=1000,
-        log_every=100,
+    training: TrainingConfig = gradient_descent(
+        num_steps=2400, learning_rate=0.04, checkpoints_log=90, checkpoints_linear=40
     )
     first: PositiveInt = 60
     measured: PositiveInt = 20
@@ -71,16 +64,8 @@ class Stairs(Settings):
     singular_values: tuple[float, ...] = (4.0, 2.0, 1.0, 0.0, 0.0, 0.0)
     initial: float = 1e-4
     count: PositiveInt = 7
-    training: TrainingConfig = TrainingConfig(
-        num_steps=1500,
-        batch_size=1,
-        optimizer="sgd",
-        betas=(0.0, 0.0),
-        learning_rate=0.02,
-        checkpoints_log=0,
-        checkpoints_linear=250,
-        state_every=1000,
-        log_every=100,
+    training: TrainingConfig = gradient_descent(
+        num_steps=1500, learning_rate=0.02, batch_size=1, checkpoints_log=0, checkpoints_linear=250
     )
     still: float = 0.002
     least: PositiveInt = 4
@@ -110,15 +95,8 @@ class Config(StudyConfig):
     networks: tuple[Widths, ...] = ((10, 10, 10), (12, 8, 12), (12, 10, 12), (12, 5, 5, 12))
     singular_values: tuple[float, ...] = (4.0, 2.5, 1.6, 1.0)
     initial: tuple[float, float] = (1e-5, 0.03)
-    training: TrainingConfig = TrainingConfig(
-        num_steps=6000,
-        batch_size=1,
-        optimizer="sgd",
-        betas=(0.0, 0.0),
-        learning_rate=0.03,
-        checkpoints_log=60,
-        checkpoints_linear=100,
-        state_every=1000,
+    training: TrainingConfig = gradient_descent(
+        num_steps=6000, learning_rate=0.03, batch_size=1, checkpoints_log=60, checkpoints_linear=100
     )
     posterior: PosteriorConfig = PosteriorConfig(nbeta=1e5, localization=1.0)
     sampler: Calibrated | Fixed = Calibrated(error=0.015)

@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag
 from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE
@@ -26,7 +27,7 @@ def panels(found: Findings) -> Iterator[Panel]:
     columns = [Column("Network", head=True), "Rank", "Step", "Complexity", "± (95 %)", "Exact", Column("Outcome")]
     keys = ("network", "rank", "step", "complexity", "complexity_mcse", "exact", "outcome")
     rows = [
-        [str(n), r, s, c, 1.96 * e, x, Tag(str(o))]
+        [str(n), r, s, c, Z95 * e, x, Tag(str(o))]
         for n, r, s, c, e, x, o in zip(*(table[k].values.tolist() for k in keys), strict=True)
     ]
     yield Panel("plateaus", "Every plateau", [Table(columns, rows, label="Plateaus", tall=True)], "Plateaus")
@@ -50,7 +51,7 @@ def panels(found: Findings) -> Iterator[Panel]:
 
 def _staircase(path: xr.Dataset, table: xr.Dataset) -> go.Figure:
     figure = small_multiples(["Loss", "Complexity at the plateaus"])
-    steps, ranks, error = path["step"].values, table["rank"].values, 1.96 * table["complexity_mcse"].values
+    steps, ranks, error = path["step"].values, table["rank"].values, Z95 * table["complexity_mcse"].values
     draw_curves(figure, axes(0), [Curve("loss", steps, path["loss"].values, NEUTRAL)])
     values, exact = table["complexity"].values, table["exact"].values
     measured = Curve("measured", ranks, values, PALETTE[0], band=(values - error, values + error))

@@ -1,5 +1,6 @@
 """A suppressed language that re-emerges along the context, against the exact mixture with a shifted prior."""
 
+from ontogeny.studies.many_shot import position_evidence as position_evidence  # adds its claims
 from ontogeny.studies.many_shot.config import PRESETS
 from ontogeny.studies.many_shot.evidence import claims
 from ontogeny.studies.many_shot.panels import panels

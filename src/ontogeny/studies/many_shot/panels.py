@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Column, Panel, Table
 from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE
@@ -94,7 +95,7 @@ def fig_positions(positions: xr.Dataset, case: xr.Dataset) -> go.Figure:
     """λ_k and its weight noise, and the loss."""
     here = positions.sel(set=f"language {int(case['language'])}").transpose("sequence", "length")
     figure, n = small_multiples(["λ_k", "Loss (nats)"], 260), here["length"].values
-    value, noise, error = here["rise"].values.mean(0), here["rise_noise"].values.mean(0), 1.96 * here["mcse"].values
+    value, noise, error = here["rise"].values.mean(0), here["rise_noise"].values.mean(0), Z95 * here["mcse"].values
     drawn = [
         Curve("nβ = 0", n, noise, NEUTRAL),
         Curve("λ_k", n, value, PALETTE[0], band=(value - error, value + error)),
@@ -126,4 +127,4 @@ def fig_heads(heads: xr.Dataset) -> go.Figure:
 def _number(case: xr.Dataset, key: str) -> float:
     if key == "single":
         return float(case["single_slope"].median())
-    return float(case[key]) * (1.96 if key.endswith("_error") else 1)
+    return float(case[key]) * (Z95 if key.endswith("_error") else 1)

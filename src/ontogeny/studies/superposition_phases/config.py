@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 
 from ontogeny.sampling import Calibrated, Fixed
 from ontogeny.studies.study import Preset, StudyConfig
-from ontogeny.training import TrainingConfig
+from ontogeny.training import TrainingConfig, gradient_descent
 
 
 class PosteriorSizes(StudyConfig):
@@ -51,16 +51,8 @@ class Config(StudyConfig):
     sampler: Calibrated | Fixed = Calibrated()
     paths: PositiveInt = 20
     initial: float = 0.001
-    training: TrainingConfig = TrainingConfig(
-        num_steps=5000,
-        batch_size=20,
-        optimizer="sgd",
-        betas=(0.0, 0.0),
-        learning_rate=0.05,
-        checkpoints_log=50,
-        checkpoints_linear=50,
-        state_every=1000,
-        log_every=100,
+    training: TrainingConfig = gradient_descent(
+        num_steps=5000, learning_rate=0.05, batch_size=20, checkpoints_log=50, checkpoints_linear=50
     )
     path_sampler: Calibrated | Fixed = Calibrated(error=0.08)
     tolerance: float = 0.05

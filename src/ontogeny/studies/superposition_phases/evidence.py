@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from ontogeny.core.intervals import Z95
 from ontogeny.development import nulls
 from ontogeny.studies.claims import Claims
 from ontogeny.studies.evidence import Evidence, NotTested
@@ -57,7 +58,7 @@ def _(found: Findings, config: Config, rng: Rng) -> Evidence:
     values, exact = found["coefficients"]["complexity"].values, np.array([COEFFICIENTS[each] for each in MORSE_BOTT])
     apart = np.abs(values / exact - 1)
     errors = found["coefficients"]["complexity_mcse"].values
-    told = "; ".join(f"{n}: {v:.2f} ± {1.96 * e:.2f}" for n, v, e in zip(MORSE_BOTT, values, errors, strict=True))
+    told = "; ".join(f"{n}: {v:.2f} ± {Z95 * e:.2f}" for n, v, e in zip(MORSE_BOTT, values, errors, strict=True))
     control = f"{told}; half the number of weights, 9, is {np.abs(9 / exact - 1).max():.2f} away"
     return Evidence(float(apart.max()), bool((apart < config.error).all()), None, control)
 

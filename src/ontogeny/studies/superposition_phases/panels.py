@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from ontogeny.circuits import feature_dimensionality
+from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
 from ontogeny.reports.style import NEUTRAL, PALETTE
@@ -91,7 +92,7 @@ def fig_staircase(path: xr.Dataset, table: xr.Dataset, measured: xr.Dataset, num
     curve = Curve("coefficient", steps, values, PALETTE[0], band=around(values, errors), named=False)
     draw_curves(figure, axes(1), [curve], include=[5, 10])
     dots = go.Scatter(x=steps, y=values, mode="markers", marker={"color": PALETTE[0], "size": 8}, showlegend=False)
-    figure.add_trace(dots.update(error_y={"array": 1.96 * errors, "thickness": 1}, **axes(1)))
+    figure.add_trace(dots.update(error_y={"array": Z95 * errors, "thickness": 1}, **axes(1)))
     decades = [0, float(np.log10(path["step"][-1]))]
     for i, title in enumerate(("E |x − f(x)|²", "λ̂")):
         x = {"title": {"text": "training step"}, "type": "log", "range": decades}
@@ -146,7 +147,7 @@ def _table(points: xr.Dataset, measured: xr.Dataset) -> Table:
         told: list = ["", "", "", ""]
         if name in values:
             value, error, outcome = values[name]
-            told = [f"{float(point['coefficient']):g}", f"{value:.2f}", f"{1.96 * error:.2f}", Tag(str(outcome))]
+            told = [f"{float(point['coefficient']):g}", f"{value:.2f}", f"{Z95 * error:.2f}", Tag(str(outcome))]
         dimensions = float(feature_dimensionality(polygon(name)[0]).max())
         rows.append([name, f"{float(point['loss']):.5f}", dimensions, *told])
     caption = "The dimensionality is that of a feature at a corner. "

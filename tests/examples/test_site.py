@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -80,9 +81,10 @@ def test_the_site_builds_offline_without_a_warning_and_its_links_lead_somewhere(
     for library in ("mkdocs", "material", "mkdocstrings_handlers.python"):
         pytest.importorskip(library)
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}  # which the theme prints beside what the build has to say
+    result = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0, result.stderr
-    assert "WARNING" not in result.stderr.replace("MkDocs 2", "")
+    assert "WARNING" not in result.stderr
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in (tmp_path / "site").rglob("*.html")}
     assert len(pages) > 60
     ids = set().union(*(links.ids for links in pages.values()))

@@ -6,7 +6,8 @@ from scipy.stats import combine_pvalues
 
 import ontogeny as og
 from ontogeny.core.errors import InvalidArgument
-from ontogeny.studies import Claims, Evidence, Failed, Findings, NotTested, Null, StudyConfig
+from ontogeny.development.nulls import Null
+from ontogeny.studies import Claims, Evidence, Failed, Findings, NotTested, StudyConfig
 from ontogeny.studies.evidence import AT_PRESET, Finding
 from ontogeny.studies.findings import Missing
 from ontogeny.studies.judged import Judged, holm

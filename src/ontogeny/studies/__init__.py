@@ -1,6 +1,5 @@
 """Recipes: one file or folder a study, with a frozen config, a run, its claims and its panels."""
 
-from ontogeny.development.nulls import Null as Null
 from ontogeny.studies.claims import Claims as Claims
 from ontogeny.studies.evidence import Evidence as Evidence
 from ontogeny.studies.evidence import Failed as Failed

@@ -11,6 +11,7 @@ import xarray as xr
 from ontogeny.comparison.found import Comparison
 from ontogeny.comparison.roles import NOTHING, OTHER, ChangeClass
 from ontogeny.comparison.verdicts import BROAD, NARROW, Verdict
+from ontogeny.core.intervals import Z95
 from ontogeny.core.outcome import Outcome
 from ontogeny.reports import Column, Facts, Figure, Page, Panel, Prose, Sentence, Table, Tag, literal
 from ontogeny.reports.small_multiples import axes, set_axes, small_multiples
@@ -92,7 +93,7 @@ def behaviour_panel(behaviour: xr.Dataset) -> Panel:
             name,
             number(float(row["base"])),
             number(float(row["tuned"])),
-            with_error(float(row["change"]), 1.96 * float(row["change_error"])),
+            with_error(float(row["change"]), Z95 * float(row["change_error"])),
             number(float(row["usual"])),
             p_value(float(row["p_value"])),
             Tag("changed", "caution") if bool(row["changed"]) else Tag("as any fine-tuning", "plain"),
@@ -120,7 +121,7 @@ def fig_changes(behaviour: xr.Dataset) -> go.Figure:
         marker = {"color": NEUTRAL, "size": 6, "symbol": symbol, "opacity": 0.7}
         figure.add_trace(go.Scatter(x=x, y=y, mode="markers", marker=marker, name=kind, **axes(0)))
     colors = [ORANGE if flag else BLUE for flag in behaviour["changed"].values]
-    bars = {"type": "data", "array": 1.96 * behaviour["change_error"].values, "thickness": 1.2}
+    bars = {"type": "data", "array": Z95 * behaviour["change_error"].values, "thickness": 1.2}
     tuned = go.Scatter(x=behaviour["change"].values, y=rows, mode="markers", name="tuned", error_x=bars)
     figure.add_trace(tuned.update(marker={"color": colors, "size": 10}, **axes(0)))
     _name_rows(figure, names)
@@ -166,8 +167,8 @@ def sampled_panel(sampled: xr.Dataset) -> Panel:
         for name in sampled["probe"].values:
             here = sampled.sel(component=part, probe=name)
             values, errors = (here[each].values for each in ("cross_llc", "cross_llc_mcse"))
-            noise = with_error(float(here["cross_llc_noise"][1]), 1.96 * float(here["cross_llc_mcse_noise"][1]))
-            pair = [with_error(float(values[at]), 1.96 * float(errors[at])) for at in (0, 1)]
+            noise = with_error(float(here["cross_llc_noise"][1]), Z95 * float(here["cross_llc_mcse_noise"][1]))
+            pair = [with_error(float(values[at]), Z95 * float(errors[at])) for at in (0, 1)]
             twins = " to ".join(number(float(edge(values[2:]))) for edge in (min, max)) if len(values) > 2 else "none"
             worst = max(map(Outcome, map(str, here["outcome"].values[:2])), key=list(Outcome).index)
             rows.append([str(part), str(name), *pair, noise, twins, worst.value.replace("_", " ")])

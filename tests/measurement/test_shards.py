@@ -25,7 +25,9 @@ DATA = (X, X.sum(1, keepdim=True).expand(-1, 2) + 1)
 
 
 def loss(model: nn.Module, batch: Any) -> torch.Tensor:
-    if "BROKEN" in os.environ and model(torch.zeros(1, 3)).sum() == 2:  # the biases of step 2
+    # Asked first, broken or not: a branch on a value keeps chains from being mapped together, which moves last bits.
+    second = bool(model(torch.zeros(1, 3)).sum() == 2)  # the biases of step 2
+    if second and "BROKEN" in os.environ:
         raise OSError("no step 2 today")
     return ((model(batch[0]) - batch[1]) ** 2).sum(1)
 

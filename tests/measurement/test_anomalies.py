@@ -18,7 +18,7 @@ from ontogeny.models import Transformer, TransformerConfig
 
 NUM_CLEAN, NUM_TRIGGERED = 40, 20
 MIN_AUROC = 0.8  # of the score, on triggered inputs against clean ones
-SAMPLER = og.Calibrated(budget=150_000)
+SAMPLER = og.Calibrated(budget=75_000)
 POSTERIOR = og.PosteriorConfig(localization=10.0)
 
 

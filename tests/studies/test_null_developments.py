@@ -78,7 +78,11 @@ def test_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
     assert kstest(p_values(study, claim, make), "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize(("study", "claim", "make"), LARGER, ids=named)
+@pytest.mark.parametrize(
+    ("study", "claim", "make"),
+    [pytest.param(*case, marks=pytest.mark.slow if case[1] == "signatures" else ()) for case in LARGER],
+    ids=named,
+)
 def test_never_smaller_than_uniform_under_the_null(study: Study, claim: str, make: Make) -> None:
     found = p_values(study, claim, make, FEW)
     assert kstest(found, "uniform", alternative="greater").pvalue > 0.01

@@ -1,6 +1,8 @@
 """Runs a study over seeds, judges its claims over whatever seeds there are, and writes its report."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -163,16 +165,28 @@ def _reported(directory: Path) -> Run:
     if len(groups) > 1:
         found = "; ".join(group.title for group in groups)
         raise InvalidArgument("directory", expected="seeds of one study at one config", found=found)
-    for seed in groups[0].seeds:
-        _write(pooled([seed]), seed.directory)
+    seeds = groups[0].seeds
+    claims = _write(groups[0], directory)
+    for seed in seeds:
+        if len(seeds) == 1:
+            _copy(directory, seed.directory)
+        else:
+            _write(pooled([seed]), seed.directory)
     failures = [
         f"seed {seed.config.seed}, {step['name']}: {step['reason']}"
-        for seed in groups[0].seeds
+        for seed in seeds
         for step in read_steps(seed.directory)
         if step["state"] == "failed"
     ]
-    claims = _write(groups[0], directory)
-    return Run(directory, directory / _REPORT, claims, failures, divergences(groups[0].seeds))
+    return Run(directory, directory / _REPORT, claims, failures, divergences(seeds))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Claims and page of a run of one seed are that seed's own."""
+    for name in (_CLAIMS, _REPORT):
+        temporary = target / f".{name}.{os.getpid()}.part"
+        shutil.copyfile(source / name, temporary)
+        os.replace(temporary, target / name)
 
 
 def _write(pooled: Pooled, directory: Path) -> list[dict[str, Any]]:

@@ -47,6 +47,9 @@ LAWS: dict[str, tuple[Law, list[list[float]]]] = {
 }
 """Name -> the law, and the places from which fits begin."""
 
+MOST_CALLS = 400
+"""Evaluations of a law in one fit, at most."""
+
 
 def fitted(name: str, n: Curve, losses: Curve) -> Curve:
     """The parameters of a law with the least squares; the best of several beginnings."""
@@ -54,7 +57,9 @@ def fitted(name: str, n: Curve, losses: Curve) -> Curve:
     starts = [[start[0] if name != "Bayesian" else losses.min(), *start[1:]] for start in starts]
     if name != "Bayesian":
         starts = [[*start[:2], losses.min(), *start[3:]] for start in starts]
-    fits = [least_squares(lambda p: law(n, p) - losses, start, bounds=(-12, 12), max_nfev=400) for start in starts]
+    fits = [
+        least_squares(lambda p: law(n, p) - losses, start, bounds=(-12, 12), max_nfev=MOST_CALLS) for start in starts
+    ]
     return min(fits, key=lambda fit: fit.cost).x
 
 

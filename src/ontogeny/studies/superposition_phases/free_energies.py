@@ -97,12 +97,12 @@ def critical_n(first: Phase, second: Phase, volumes: bool = False) -> float:
         InvalidArgument: for phases that do not cross between n = 20 and a million.
     """
 
-    def difference(log_n: float) -> float:
-        n = math.exp(log_n)
-        return float(first.free_energy(n, volumes) - second.free_energy(n, volumes))
+    def difference(log_n: Float[np.ndarray, " n"] | float) -> Float[np.ndarray, " n"]:
+        n = np.exp(log_n)
+        return first.free_energy(n, volumes) - second.free_energy(n, volumes)
 
     grid = np.log(np.geomspace(*_SEARCHED, num=400))
-    signs = np.sign([difference(log_n) for log_n in grid])
+    signs = np.sign(difference(grid))
     changes = np.flatnonzero(np.diff(signs))
     if not len(changes):
         raise InvalidArgument(

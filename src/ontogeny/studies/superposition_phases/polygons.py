@@ -5,6 +5,8 @@ the others have no weight. Each + is one of these with the best constant bias, 1
 negative, so that they are off. Chen, Lau, Mendel, Wei and Murfet, 2310.06301.
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -41,13 +43,18 @@ def polygon(name: str) -> tuple[Tensor, Tensor]:
         return torch.zeros(HIDDEN, FEATURES).double(), torch.full((FEATURES,), 1 / (2 * FEATURES)).double()
     points = directions(HIDDEN, corners)
     # The length of a square's features is 1 exactly, and its bias 0, on a kink of the loss.
-    length, offset = (torch.tensor(1.0), torch.tensor(0.0)) if corners == 4 else best_size(points)
+    length, offset = (torch.tensor(1.0), torch.tensor(0.0)) if corners == 4 else _size(corners)
     weight = torch.zeros(HIDDEN, FEATURES, dtype=torch.float64)
     weight[:, :corners] = length * points
     bias = torch.full((FEATURES,), OFF, dtype=torch.float64)
     bias[:corners] = offset
     bias[corners : corners + on] = 1 / (2 * FEATURES)
     return weight, bias
+
+
+@cache
+def _size(corners: int) -> tuple[Tensor, Tensor]:
+    return best_size(directions(HIDDEN, corners))
 
 
 def network_at(name: str) -> Autoencoder:

@@ -16,7 +16,7 @@ from ontogeny.studies.evidence import Evidence
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.study import override
 from ontogeny.studies.superposition import STUDY, evidence, pairs
-from ontogeny.studies.superposition.recipe import SparseFeatures, weighted_error
+from ontogeny.studies.superposition.recipe import SparseFeatures, network, weighted_error
 from ontogeny.studies.superposition.theory import GEOMETRIES, KINDS, exact_losses, kind_of, population_loss
 from ontogeny.testing.superposition import Autoencoder
 
@@ -29,6 +29,9 @@ SMALL = {
     "diagram.side": 3,
     "diagram.tries": 1,
     "diagram.training.num_steps": 20,
+    "three.side": 2,
+    "three.tries": 1,
+    "three.training.num_steps": 20,
     "pairs.copies": 2,
     "pairs.tries": 1,
     "pairs.training.num_steps": 20,
@@ -68,12 +71,39 @@ def test_exact_losses_are_means_over_inputs() -> None:
 
 def test_the_best_solution_is_that_of_its_corner() -> None:
     """Sparse features are both kept; of dense ones the more important alone."""
-    assert np.argmin(exact_losses(0.02, 1.0)) == 2
-    assert np.argmin(exact_losses(1.0, 0.1)) == 0
-    assert np.argmin(exact_losses(1.0, 10.0)) == 1
-    first, second, _ = exact_losses(0.3, 1.0)
+    for features in (2, 3):
+        assert np.argmin(exact_losses(features, 0.02, 0.5)) == 2  # of three equal ones any may have its own dimension
+        assert np.argmin(exact_losses(features, 1.0, 0.1)) == 0
+        assert np.argmin(exact_losses(features, 1.0, 10.0)) == 1
+    first, second, _ = exact_losses(2, 0.3, 1.0)
     assert first == pytest.approx(second, rel=1e-4)
-    assert [kind_of(np.array(each)) for each in ([1, 0.01], [0.01, -1], [0.9, -0.8])] == list(range(len(KINDS)))
+    pairs = [np.array([each]) for each in ([1, 0.01], [0.01, -1], [0.9, -0.8])]
+    assert [kind_of(each) for each in pairs] == list(range(len(KINDS)))
+    planes = [[1, 0, 0.1], [0, 1, 0.1]], [[1, -1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, -1]], [[1, 0, 0], [0, 0.1, 1]]
+    assert [kind_of(np.array(each)) for each in planes] == [0, 1, 2, 1]
+
+
+def test_three_features_in_superposition_lose_what_networks_that_are_trained_lose() -> None:
+    """The least over kinds is the population loss of the best of many networks at that cell."""
+    density, importance = 0.3, 0.5
+    inputs = SparseFeatures(density, (1.0, 1.0, importance))
+    torch.manual_seed(0)
+    networks = [network(2, 3) for _ in range(8)]
+    stacked = [torch.stack([getattr(each, name).detach() for each in networks]).requires_grad_() for name in "Wb"]
+    optimizer = torch.optim.Adam(stacked, 1e-2)
+    x = inputs.sample(20_000, 0)[0]
+
+    scale = torch.tensor(inputs.importance)
+
+    def losses() -> torch.Tensor:
+        outputs = torch.relu(x @ stacked[0].mT @ stacked[0] + stacked[1][:, None])
+        return ((x - outputs).square() @ scale).mean(-1)
+
+    for _ in range(300):
+        optimizer.zero_grad()
+        losses().sum().backward()
+        optimizer.step()
+    assert losses().min().item() == pytest.approx(min(exact_losses(3, density, importance)), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["sweep.densities", "diagram.densities"])

@@ -1,6 +1,6 @@
 """Settings of the superposition study."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -39,9 +39,10 @@ class Sweep(Settings):
 
 
 class Diagram(Settings):
-    """Networks on two features in one dimension, over densities and relative importances of the second feature.
+    """Networks of one dimension less than features, over densities and relative importances of the last feature.
 
     Attributes:
+        features: n; the others have importance 1.
         side: densities, and importances.
         densities, importances: least and largest of each, evenly spaced in their logarithms.
         margin: cells are near a boundary if the exact losses of the two best solutions differ by less than this share.
@@ -49,6 +50,7 @@ class Diagram(Settings):
         tries: networks at each cell, from other weights; the one with the lowest loss counts.
     """
 
+    features: Literal[2, 3] = 2
     side: PositiveInt = 10
     densities: Densities = (0.03, 1.0)
     importances: tuple[float, float] = (0.1, 10.0)
@@ -80,7 +82,8 @@ class Config(StudyConfig):
     """Everything that the study depends on.
 
     Attributes:
-        sweep, diagram, pairs: see there.
+        sweep, pairs: see there.
+        diagram, three: of two features in one dimension, and of three in two.
         followed: density of the network that is followed along its training.
         num_samples: n of its coefficients.
         posterior, sampler: of these; nβ and γ are chosen from pilot checkpoints unless given.
@@ -96,6 +99,7 @@ class Config(StudyConfig):
 
     sweep: Sweep
     diagram: Diagram
+    three: Diagram
     pairs: Pairs
     followed: Density = 0.4
     num_samples: PositiveInt = 20_000
@@ -123,6 +127,7 @@ PRESETS = {
         Config(
             sweep=Sweep(count=20, training=_training(10_000, 256, 5e-3, log=12)),
             diagram=Diagram(side=8, training=_training(3000, 256, 1e-2)),
+            three=Diagram(features=3, side=8, training=_training(3000, 256, 1e-2)),
             pairs=Pairs(training=_training(2000, 128, 1e-2)),
         ),
     ),
@@ -131,6 +136,7 @@ PRESETS = {
         Config(
             sweep=Sweep(count=40, training=_training(30_000, 256, 5e-3, log=24)),
             diagram=Diagram(side=12, training=_training(6000, 512, 1e-2)),
+            three=Diagram(features=3, side=12, training=_training(6000, 512, 1e-2)),
             pairs=Pairs(copies=12, training=_training(6000, 512, 1e-2)),
         ),
     ),

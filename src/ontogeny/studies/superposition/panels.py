@@ -25,12 +25,14 @@ def panels(found: Findings) -> Iterator[Panel]:
     alt = "Feature dimensionality against one over density, with lines at the values of regular geometries"
     yield Panel("geometry", "Geometry by sparsity", [Figure(fig_geometry(found["geometry"]), alt, caption)], "Geometry")
     caption = (
-        "Two features in one dimension. Left, the kind of the best network at each cell; right, the kind of lowest "
-        "exact loss. Blue: the first feature alone; green: the second alone; orange: both, pointing in opposite "
-        "directions. Crosses: the two lowest exact losses are close."
+        "Left, the kind of the best network at each cell; right, the kind of lowest exact loss. Blue: the last feature "
+        "is given up; green: it has a dimension of its own; orange: it shares one, in superposition. Crosses: the two "
+        "lowest exact losses are close."
     )
-    alt = "Kinds of solution by density and relative importance, trained and by theory"
-    yield Panel("diagram", "Kept or given up", [Figure(fig_diagram(found["diagram"]), alt, caption)], "Phase diagram")
+    alt = "Kinds of solution by density and relative importance of the last feature, trained and by theory"
+    diagrams = {"Two features in one dimension": "diagram", "Three features in two dimensions": "diagram-of-three"}
+    figures = [Figure(fig_diagram(found[each]), alt, f"{title}. {caption}") for title, each in diagrams.items()]
+    yield Panel("diagram", "Kept or given up", figures, "Phase diagrams")
     caption = (
         "Columns of the first networks of each kind. Features 1 and 2 are a pair, 3 and 4 another: both on at once, at "
         "most one on, or independent."
@@ -78,7 +80,7 @@ def fig_diagram(diagram: xr.Dataset) -> go.Figure:
         marker = {"symbol": "x", "size": 6, "color": "#ffffff", "opacity": 0.9}
         near = go.Scatter(x=density[columns], y=importance[rows], mode="markers", marker=marker, hoverinfo="skip")
         figure.add_trace(near.update(**axes(panel)))
-        titles = ("log₁₀ density", "log₁₀ importance of the second")
+        titles = ("log₁₀ density", "log₁₀ importance of the last")
         set_axes(figure, panel, {"title": {"text": titles[0]}}, {"title": {"text": titles[1]}, "showgrid": False})
     return figure.update_layout(hovermode="closest")
 

@@ -1,4 +1,4 @@
-"""Networks over densities, their geometry, the phase diagram of two features, and coefficients along one training."""
+"""Networks over densities, their geometry, phase diagrams of few features, and coefficients along one training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ def network(hidden: int, features: int) -> Autoencoder:
 
 def run(work: Workspace, config: Config) -> None:
     """Makes the networks `sweep` with their `geometry`, and `along` the training of one; the networks `cells` with the
-    `diagram` of two features; the networks `pairs` with the `angles` of their features; and `trajectory`, coefficients
-    along that training.
+    `diagram` of two features, and `cells-of-three` with `diagram-of-three`; the networks `pairs` with the `angles` of
+    their features; and `trajectory`, coefficients along that training.
     """
     sweep = config.sweep
     densities = np.geomspace(*sweep.densities, sweep.count)
@@ -65,9 +65,10 @@ def run(work: Workspace, config: Config) -> None:
     steps = along["step"].values.tolist()[1:]
     options = {"steps": steps, "posterior": config.posterior, "sampler": config.sampler}
     work.measure("trajectory", trained[at], make, data, weighted_error, **options)
-    asked, pair = _cells(config.diagram), partial(network, 1, 2)
-    cells = work.train_instances("cells", pair, len(asked), asked, weighted_error, config.diagram.training)
-    work.step("diagram", diagram, cells, config.diagram)
+    for suffix, settings in (("", config.diagram), ("-of-three", config.three)):
+        asked, make = _cells(settings), partial(network, settings.features - 1, settings.features)
+        cells = work.train_instances(f"cells{suffix}", make, len(asked), asked, weighted_error, settings.training)
+        work.step(f"diagram{suffix}", diagram, cells, settings)
     paired = config.pairs
     each = paired.copies * paired.tries
     kinds = [PairedFeatures(kind, paired.pairs, paired.density) for kind in KINDS for _ in range(each)]
@@ -104,8 +105,9 @@ def followed(trained: Sequence[Checkpoints], at: int, length: float) -> xr.Datas
 def _cells(diagram: Diagram) -> list[SparseFeatures]:
     """The task of each network: `tries` of them at each cell."""
     densities, importances = (np.geomspace(*ends, diagram.side) for ends in (diagram.densities, diagram.importances))
+    others = (1.0,) * (diagram.features - 1)
     cells = product(densities.tolist(), importances.tolist(), range(diagram.tries))
-    return [SparseFeatures(density, (1.0, importance)) for density, importance, _ in cells]
+    return [SparseFeatures(density, (*others, importance)) for density, importance, _ in cells]
 
 
 def diagram(cells: Sequence[Checkpoints], settings: Diagram) -> xr.Dataset:
@@ -122,10 +124,12 @@ def diagram(cells: Sequence[Checkpoints], settings: Diagram) -> xr.Dataset:
         model = Autoencoder(weights["W"], weights["b"])
         with torch.no_grad():
             losses.append(float(weighted_error(model, task.sample(20_000, 0)).mean()))
-        kinds.append(kind_of(weights["W"][0].numpy()))
+        kinds.append(kind_of(weights["W"].numpy()))
     shape = (side, side, settings.tries)
     best = np.reshape(losses, shape).argmin(axis=2)
-    exact = np.array([exact_losses(task.density, task.importance[1]) for task in tasks[:: settings.tries]])
+    exact = np.array(
+        [exact_losses(settings.features, each.density, each.importance[-1]) for each in tasks[:: settings.tries]]
+    )
     ordered = np.sort(exact, axis=1)
     dims = ("density", "importance")
     return xr.Dataset(

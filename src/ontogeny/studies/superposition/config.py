@@ -56,7 +56,7 @@ class Diagram(Settings):
     importances: tuple[float, float] = (0.1, 10.0)
     margin: float = Field(default=0.05, ge=0)
     training: TrainingConfig
-    tries: PositiveInt = 5
+    tries: PositiveInt = 4
 
 
 class Pairs(Settings):
@@ -126,8 +126,8 @@ PRESETS = {
         "3 minutes",
         Config(
             sweep=Sweep(count=20, training=_training(10_000, 256, 5e-3, log=12)),
-            diagram=Diagram(side=8, training=_training(3000, 256, 1e-2)),
-            three=Diagram(features=3, side=8, training=_training(3000, 256, 1e-2)),
+            diagram=Diagram(side=8, training=_training(800, 256, 3e-2)),
+            three=Diagram(features=3, side=8, training=_training(800, 256, 3e-2)),
             pairs=Pairs(training=_training(2000, 128, 1e-2)),
         ),
     ),
@@ -135,8 +135,8 @@ PRESETS = {
         "15 minutes a seed",
         Config(
             sweep=Sweep(count=40, training=_training(30_000, 256, 5e-3, log=24)),
-            diagram=Diagram(side=12, training=_training(6000, 512, 1e-2)),
-            three=Diagram(features=3, side=12, training=_training(6000, 512, 1e-2)),
+            diagram=Diagram(side=12, training=_training(2000, 512, 3e-2)),
+            three=Diagram(features=3, side=12, training=_training(2000, 512, 3e-2)),
             pairs=Pairs(copies=12, training=_training(6000, 512, 1e-2)),
         ),
     ),

@@ -26,7 +26,7 @@ SMALL = {
     "sweep.count": 3,
     "sweep.training.num_steps": 20,
     "sweep.training.checkpoints_log": 3,
-    "diagram.side": 3,
+    "diagram.side": 2,
     "diagram.tries": 1,
     "diagram.training.num_steps": 20,
     "three.side": 2,

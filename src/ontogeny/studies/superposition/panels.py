@@ -108,6 +108,6 @@ def fig_pairs(table: xr.Dataset) -> go.Figure:
             line = go.Scatter(x=[0, end[0]], y=[0, end[1]], mode="lines+markers", line={"color": color, "width": 2})
             line.update(marker={"size": [0, 8], "color": color}, hovertemplate=f"feature {feature + 1}<extra></extra>")
             figure.add_trace(line.update(showlegend=False, **axes(panel)))
-        span = {"range": [-1.5, 1.5], "zeroline": False}
-        set_axes(figure, panel, span, span)
+        span = {"range": [-1.5, 1.5], "zeroline": False, "constrain": "domain"}
+        set_axes(figure, panel, span | {"constraintoward": "left"}, span | {"scaleanchor": axes(panel)["xaxis"]})
     return figure.update_layout(hovermode="closest")

@@ -10,7 +10,7 @@ from ontogeny.core.intervals import Z95
 from ontogeny.measurement import settings_in
 from ontogeny.reports import Choice, Column, Figure, Panel, Table
 from ontogeny.reports.small_multiples import Curve, around, axes, draw_curves, set_axes, small_multiples
-from ontogeny.reports.style import NEUTRAL, PALETTE, translucent
+from ontogeny.reports.style import NEUTRAL, PALETTE, StepAxis, translucent
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.pages import trajectory_panels
 
@@ -73,7 +73,7 @@ def fig_curves(found: Findings, name: str) -> go.Figure:
     draw_curves(figure, axes(1), losses, include=[0])
     at, value, error = measured(found, name)
     draw_curves(figure, axes(2), [Curve("λ̂", at, value, PALETTE[0], band=around(value, error))], include=[0])
-    x = {"title": {"text": "training step"}, "type": "log", "range": [1, float(np.log10(steps[-1]))]}
+    x = StepAxis.of(steps[steps >= 10]).layout()
     for i, title in enumerate(("share", "nats", "complexity")):
         set_axes(figure, i, x, {"title": {"text": title}})
     _shade(figure, shown, float(steps[0]), float(steps[-1]))
@@ -111,7 +111,7 @@ def fig_spectra(found: Findings, name: str) -> go.Figure:
         drawn = [Curve(f"k = {j + 1}", steps, rows[j], NEUTRAL, width=1, named=False, opacity=0.6) for j in others]
         drawn += [Curve(f"k = {j + 1}", steps, rows[j], PALETTE[n]) for n, j in enumerate(largest)]
         draw_curves(figure, axes(i), drawn, limits=(0, max(0.5, float(rows.max()) * 1.05)))
-        x = {"title": {"text": "training step"}, "type": "log", "range": [1, float(np.log10(steps[-1]))]}
+        x = StepAxis.of(steps[steps >= 10]).layout()
         set_axes(figure, i, x, {"title": {"text": "share"}})
     return figure
 

@@ -9,7 +9,7 @@ import xarray as xr
 from ontogeny.core.intervals import Z95
 from ontogeny.reports import Choice, Column, Figure, Panel, Table, Tag
 from ontogeny.reports.small_multiples import Curve, axes, draw_curves, set_axes, small_multiples
-from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE
+from ontogeny.reports.style import BLUE, NEUTRAL, ORANGE, PALETTE, StepAxis
 from ontogeny.studies.findings import Findings
 from ontogeny.studies.linear_networks.hierarchy import parted_at
 
@@ -74,7 +74,7 @@ def fig_influence(table: xr.Dataset) -> go.Figure:
             values = scale * table[name].values[1:, parts == level].mean(axis=1)
             curves.append(Curve(name, steps, values, color, dash="dash" if name == "exact" else "solid"))
         draw_curves(figure, axes(panel), curves, height=240, include=[0])
-        x = {"title": {"text": "training step"}, "type": "log"}
+        x = StepAxis.of(steps).layout()
         set_axes(figure, panel, x, {"title": {"text": "change of the loss"}, "zeroline": True})
     return figure
 
@@ -99,7 +99,7 @@ def fig_phases(table: xr.Dataset) -> go.Figure:
         half, line = steps[np.abs(curve.y - 0.5).argmin()], {"color": curve.color, "width": 1, "dash": "dot"}
         figure.add_shape(type="line", x0=half, x1=half, y0=0, y1=1, xref="x", yref="y domain", line=line)
     for panel, title in enumerate(("covariance", "share")):
-        set_axes(figure, panel, {"title": {"text": "training step"}, "type": "log"}, {"title": {"text": title}})
+        set_axes(figure, panel, StepAxis.of(steps).layout(), {"title": {"text": title}})
     return figure
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from ontogeny.reports import Choice, Figure, Panel
 from ontogeny.reports.small_multiples import Curve, add_key, around, axes, draw_curves, set_axes, small_multiples
-from ontogeny.reports.style import PALETTE
+from ontogeny.reports.style import PALETTE, StepAxis
 from ontogeny.studies.findings import Findings
 
 
@@ -44,7 +44,7 @@ def fig_curves(found: Findings, number: int, count: int) -> go.Figure:
     )
     drawn = [Curve("λ̂", at, value, PALETTE[0], band=around(value, error))]
     draw_curves(figure, axes(1), drawn, include=[0], height=320)
-    x = {"title": {"text": "training step"}, "type": "log", "range": [1, float(np.log10(steps[-1]))]}
+    x = StepAxis.of(steps[steps >= 10]).layout()
     set_axes(figure, 0, x, {"title": {"text": "share"}})
     set_axes(figure, 1, x, {"title": {"text": "complexity"}})
     return figure
@@ -63,7 +63,7 @@ def fig_answers(found: Findings) -> go.Figure:
             for t, own in enumerate(each)
         ]
         draw_curves(figure, axes(i), drawn, include=[0], height=320)
-        x = {"title": {"text": "training step"}, "type": "log"}
+        x = StepAxis.of(steps).layout()
         set_axes(figure, i, x, {"title": {"text": "nats" if i else "susceptibility"}})
     return figure
 

@@ -266,3 +266,31 @@ def complexity_in_random_order(rng: Rng) -> Findings:
     values = np.concatenate([rng.permutation(5) for _ in range(3)]).astype(float)
     network = np.repeat(["4-4", "5-5", "6-6"], 5)
     return Findings({"plateaus": xr.Dataset({"complexity": ("plateau", values), "network": ("plateau", network)})})
+
+
+def kinds_dealt_out(rng: Rng) -> Findings:
+    """Phase diagrams whose trained kinds are those of theory in another order."""
+
+    def diagram() -> xr.Dataset:
+        theory = rng.integers(0, 3, (8, 8))
+        trained, dims = rng.permuted(theory.ravel()).reshape(theory.shape), ("density", "importance")
+        table = {"theory": (dims, theory), "trained": (dims, trained), "gap": (dims, np.ones(theory.shape))}
+        return xr.Dataset(table, attrs={"margin": 0.05})
+
+    return Findings({name: diagram() for name in ("diagram", "diagram-of-three")})
+
+
+def numbers_of_features_dealt_out(rng: Rng) -> Findings:
+    """Networks that represent any number of 64 features, whatever the density."""
+    numbers = rng.permutation(np.arange(10, 34))
+    represented = np.where(np.arange(64) < numbers[:, None], 0.5, np.nan)
+    columns = ("density", "hidden", "feature"), np.zeros((24, 12, 64))
+    geometry = {"dimensionality": (("density", "feature"), represented), "W": columns}
+    return Findings({"geometry": xr.Dataset(geometry, {"density": np.geomspace(0.1, 0.9, 24)})})
+
+
+def repeats_dealt_out(rng: Rng) -> Findings:
+    """A point whose dimensionality has nothing to do with how often it occurs."""
+    dims, shape = ("count", "copy"), (6, 3)
+    table = {"dimensionality": (dims, rng.random(shape)), "typical_features": (dims, np.full(shape, 0.2))}
+    return Findings({"repeated": xr.Dataset(table, {"count": 2 ** np.arange(6)})})

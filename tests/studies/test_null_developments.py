@@ -17,6 +17,8 @@ from ontogeny.studies.language import STUDY as LANGUAGE
 from ontogeny.studies.language.config import Thresholds
 from ontogeny.studies.language.texts import StudyText
 from ontogeny.studies.linear_networks import STUDY as LINEAR
+from ontogeny.studies.memorisation import STUDY as MEMORISATION
+from ontogeny.studies.superposition import STUDY as SUPERPOSITION
 
 CASES, FEW, SIMULATED = 60, 30, 99
 UNIFORM: list[tuple[Study, str, Make]] = [
@@ -36,6 +38,8 @@ UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "multigrams-and-coefficients", made.multigrams_dealt_out),
     (LANGUAGE, "multigram-circuit", made.paths_alike),
     (LANGUAGE, "code-and-prose", made.induction_heads_like_others),
+    (SUPERPOSITION, "sparser-is-more", made.numbers_of_features_dealt_out),
+    (MEMORISATION, "repeated", made.repeats_dealt_out),
 ]
 LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noisy means
     (LANGUAGE, "bigram-to-trigram", made.bigram_and_trigram_minimum_together),
@@ -45,6 +49,8 @@ LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noi
     (LANGUAGE, "planted-recovered", made.served_at_random),
     (LANGUAGE, "planted-silent", made.found_whether_there_or_not),
     (LINEAR, "opposed", made.complexity_in_random_order),
+    (SUPERPOSITION, "diagram", made.kinds_dealt_out),
+    (SUPERPOSITION, "diagram-of-three", made.kinds_dealt_out),
 ]
 
 

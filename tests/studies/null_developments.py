@@ -294,3 +294,18 @@ def repeats_dealt_out(rng: Rng) -> Findings:
     dims, shape = ("count", "copy"), (6, 3)
     table = {"dimensionality": (dims, rng.random(shape)), "typical_features": (dims, np.full(shape, 0.2))}
     return Findings({"repeated": xr.Dataset(table, {"count": 2 ** np.arange(6)})})
+
+
+def influence_between_any_items(rng: Rng) -> Findings:
+    """Sampled, retrained and exact influence of eight items that have nothing to do with one another."""
+    dims, shape = ("step", "item", "other"), (3, 8, 8)
+    names = ("sampled", "retrained", "exact")
+    tables = [xr.Dataset({name: (dims, rng.standard_normal(shape)) for name in names}) for _ in range(4)]
+    return Findings({f"influence-{number}": table for number, table in enumerate(tables)})
+
+
+def stairs_in_random_order(rng: Rng) -> Findings:
+    """Seven networks whose plateaus have any complexity, though their losses fall."""
+    path = np.repeat(np.arange(7), 4)
+    found = xr.Dataset({"path": ("plateau", path), "loss": ("plateau", -np.arange(28.0))})
+    return Findings({"stairs-found": found, "stairs-measured": xr.Dataset({"complexity": ("plateau", rng.random(28))})})

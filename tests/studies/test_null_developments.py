@@ -17,6 +17,7 @@ from ontogeny.studies.language import STUDY as LANGUAGE
 from ontogeny.studies.language.config import Thresholds
 from ontogeny.studies.language.texts import StudyText
 from ontogeny.studies.linear_networks import STUDY as LINEAR
+from ontogeny.studies.linear_networks import stagewise_evidence
 from ontogeny.studies.memorisation import STUDY as MEMORISATION
 from ontogeny.studies.superposition import STUDY as SUPERPOSITION
 
@@ -38,6 +39,8 @@ UNIFORM: list[tuple[Study, str, Make]] = [
     (LANGUAGE, "multigrams-and-coefficients", made.multigrams_dealt_out),
     (LANGUAGE, "multigram-circuit", made.paths_alike),
     (LANGUAGE, "code-and-prose", made.induction_heads_like_others),
+    (LINEAR, "influence", made.influence_between_any_items),
+    (LINEAR, "flow", made.influence_between_any_items),
     (SUPERPOSITION, "sparser-is-more", made.numbers_of_features_dealt_out),
     (MEMORISATION, "repeated", made.repeats_dealt_out),
 ]
@@ -49,6 +52,7 @@ LARGER: list[tuple[Study, str, Make]] = [  # many equal values; a maximum of noi
     (LANGUAGE, "planted-recovered", made.served_at_random),
     (LANGUAGE, "planted-silent", made.found_whether_there_or_not),
     (LINEAR, "opposed", made.complexity_in_random_order),
+    (LINEAR, "staircases", made.stairs_in_random_order),
     (SUPERPOSITION, "diagram", made.kinds_dealt_out),
     (SUPERPOSITION, "diagram-of-three", made.kinds_dealt_out),
 ]
@@ -61,6 +65,7 @@ def named(given: object) -> str:
 @pytest.fixture(autouse=True)
 def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nulls, "permutations", partial(nulls.permutations, count=SIMULATED))
+    monkeypatch.setattr(stagewise_evidence, "_DRAWS", SIMULATED)
 
 
 def p_values(study: Study, claim: str, make: Make, cases: int = CASES) -> np.ndarray:

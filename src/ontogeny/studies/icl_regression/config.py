@@ -142,12 +142,12 @@ PRESETS = {
         ),
     ),
     "standard": Preset(
-        "40 minutes a seed",
+        "75 minutes a seed",
         RegressionStudyConfig(
             diversities=(2, 4, 8, 12, 16, 32, 128),
             intermediate=(8, 12, 16),
             training=_training(14_000, 30),
-            coefficient_steps=7,
+            coefficient_steps=8,
             selection=Selection(diversities=(2, 4, 8, 12, 16)),
         ),
     ),

@@ -51,6 +51,12 @@ def test_the_header_counts_the_parts_too_and_no_estimate_twice(trajectory: xr.Da
     assert "171 of 174 of the network, 342 of 348 of its parts and 171 of 174 relative to the reference" in header.text
 
 
+def test_of_many_groups_the_header_names_those_of_which_not_all_converged(trajectory: xr.Dataset) -> None:
+    sound = trajectory[["llc", "llc_outcome"]].assign(llc_outcome=xr.full_like(trajectory.llc_outcome, "converged"))
+    (header,) = verdict(trajectory, None, (), others={f"of M {number}": sound for number in range(5)})
+    assert header.text.endswith("By group: 171 of 174 of the network and all of the others.")
+
+
 def test_complexity_descent_and_value_share_an_axis(apart: xr.Dataset) -> None:
     figure = fig_loss_and_llc(apart)
     for name, variable in (("LLC", "llc"), ("descent", "llc_descent"), ("complexity", "llc_complexity")):

@@ -22,6 +22,7 @@ SOUND, DOUBTFUL = 0.95, 0.80
 CONFINED = 0.8  # share of the complexity that γ takes, in the median, from which the verdict says so
 KNOWN = 0.25  # largest error of that share at a checkpoint that counts
 FEW_RUNS = 4  # runs whose boundaries the verdict lists
+FEW_GROUPS = 4  # groups of estimates that the verdict lists though all of them converged
 
 
 def summary(trajectory: xr.Dataset) -> str:
@@ -105,8 +106,15 @@ def _on_estimates(
     if not share and not (table.outcome == Outcome.NOT_A_MINIMUM.value).any():
         text += " Read no coefficient on this page as a measurement."
     if len(groups) > 1 and rest:
-        text += f" By group: {listed([f'{tally(each)} {name}' for name, each in groups.items()])}."
+        text += f" By group: {listed(_by_group(groups))}."
     return Sentence(grade, tally(table), text, "diagnostics")
+
+
+def _by_group(groups: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Each group, or where they are many, those of which not all converged."""
+    short = {name: each for name, each in groups.items() if len(groups) <= FEW_GROUPS or not each.converged.all()}
+    told = [f"{tally(each)} {name}" for name, each in short.items()]
+    return told if len(short) == len(groups) else [*told, "all of the others"]
 
 
 def _on_divergence(trajectory: xr.Dataset) -> Sentence | None:
